@@ -5,43 +5,47 @@
 //!
 //! # Layers
 //!
-//! A module imports floors **below** it, never beside or above it. Inside a folder imports form no
-//! circle: no file leads back to itself over its neighbours. `tests/it/house.rs` reads the imports
-//! and holds the house to this.
+//! A module imports layers **below** it, never beside or above it. Inside a folder imports form no
+//! circle: no file leads back to itself over its neighbours. `tests/it/architecture.rs` reads the
+//! imports and checks both.
 //!
 //! | layer | modules | contents |
 //! | --- | --- | --- |
 //! | 9 | [`cli`] | the command line |
 //! | 8 | [`serve`] | the composition root: open, wire, listen, drain |
-//! | 7 | [`routes`] | the whole surface on one screen |
-//! | 6 | [`authzen`] [`admin`] [`console`] | faces: JSON for services, JSON for programs, pages for people |
-//! | 5 | [`browser_security`] | what a browser is held to, and what it is told |
-//! | 4 | [`services`] | the verbs; the only floor where engine, directory, store and mail meet |
-//! | 3 | [`app`] [`http`] [`gate`] | the handles a flow needs; sockets, requests, responses; a policy set, tried in a process of its own |
+//! | 7 | [`routes`] | the routing table of every listener, and who may call the decision listener |
+//! | 6 | [`authzen`] [`admin`] [`console`] | the interfaces: JSON for services, JSON for programs, pages for people |
+//! | 5 | [`browser_security`] | host, origin, cookie and headers of requests by browsers |
+//! | 4 | [`services`] | the use cases; the only layer where engine, directory, store and mail meet |
+//! | 3 | [`app`] [`http`] [`gate`] | the handles that a use case needs; sockets, requests, responses; a policy set, tried in a process of its own |
 //! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`totp`] [`webauthn`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | tools; none knows another |
-//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`file_limit`] [`socket_file`] | what the world is told, and what it tells us |
-//! | 0 | [`domain`] [`sharded_counter`] | the words of the trade: no IO, no async, no serde, no Cedar, no HTTP; counts that no thread waits for |
+//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`file_limit`] [`socket_file`] | the environment: threads, configuration, time, files |
+//! | 0 | [`domain`] [`sharded_counter`] | the types of the domain: no IO, no async, no serde, no Cedar, no HTTP; a counter without a lock |
 //!
 //! # One decision
 //!
+//! Each step names the next file to read.
+//!
 //! 1. `http::server` accepts a connection that has a slot. `http::fast_path` answers small requests
-//!    between one read and one write, and leaves everything unusual to hyper.
-//! 2. `routes::decision_fast_path`, or `routes::decision_full_path` with hyper, checks the path, the host and,
-//!    if configured, the caller's key.
-//! 3. `authzen::fast_parser` reads the usual body into a [`domain::Query`] in one pass. For any other,
-//!    `authzen::strict_json` parses values without duplicate keys, and `authzen::full_parser` makes the query, or
-//!    a 400 that names the key at fault.
-//! 4. `services::decide` takes the live [`engine::Snapshot`] and the [`directory::Directory`]. From
-//!    here to the answer nothing waits and nothing fails; any doubt is a deny (fails closed).
-//! 5. `engine::decide` resolves subject, action and resource type by name. If only role, status and
-//!    relation to the account can matter (`engine::cacheable_policies`), the decision may be in the cache
-//!    (`engine::decision_cache`): then only the member's entry in `directory::member_index` is read.
-//! 6. Otherwise `engine::entity_builder` builds the few entities that a condition can read,
-//!    `engine::policy_slices` selects the policies that could apply, and `engine::evaluate` lets Cedar
-//!    evaluate them.
-//! 7. `authzen::evaluation` writes the answer, with the revision and the digest that it is based
-//!    on. Requests for reasons run outside the decision threads, one at a time: there
-//!    `engine::explain` evaluates variations of the query.
+//!    that are complete in the buffer, and leaves all others to hyper.
+//! 2. `routes::decision_fast_path`, or `routes::decision_full_path` behind hyper, finds the path and
+//!    checks the host and, if keys are configured, the caller's key.
+//! 3. `authzen::evaluation` takes the live [`engine::Snapshot`]. `authzen::fast_parser` reads the
+//!    usual body into a [`domain::Query`] in one pass; for any other, `strict_json` and
+//!    `full_parser`, beside it, make the same query or a 400 that names the key at fault.
+//! 4. `services::decide` adds the [`directory::Directory`] as the engine's members. From here to the
+//!    answer nothing waits and nothing fails; any doubt is a deny (fails closed).
+//! 5. `engine::decide` resolves subject, action and resource type by name, and reads the member's
+//!    entry by `directory::Directory::access`. If only role, status and relation to the account can
+//!    matter, the decision may be in `engine::decision_cache`.
+//! 6. Otherwise `engine::entity_builder` builds the few entities that a condition can read, and
+//!    `engine::evaluate` has Cedar evaluate the slices of policies that could apply. The slices were
+//!    built when the policies were loaded, by `engine::policy_slices`.
+//! 7. `authzen::evaluation` stamps the answer with the revision and the digest that it is based on;
+//!    `http::response` writes its bytes.
+//!
+//! Requests for reasons run outside the decision threads, one at a time: there `engine::explain`
+//! evaluates variations of the query.
 //!
 //! # One removal
 //!
@@ -50,7 +54,7 @@
 //!    or asks the live policies about the member who is signed in.
 //! 3. `services::members` runs the change in a task of its own, so that nobody can hang up on half
 //!    of it, and calls the one transition, `store::redb::members`.
-//! 4. `store::redb::invariants` holds what was judged against what is there: the last administrator
+//! 4. `store::redb::invariants` compares what was judged with what is there: the last administrator
 //!    stays. `store::redb::session_rows` and those beside it end sessions, links, invites and API
 //!    tokens; `store::redb::change_transaction` writes the audit entry and takes the next revision, all in
 //!    one durable transaction, then tells the feed.
@@ -59,17 +63,24 @@
 //!
 //! # One invite
 //!
-//! 1. `routes::management` hands a call over; `browser` refuses what another site sent;
-//!    `services::session_auth::authenticate` knows the person by the cookie; `admin::invites` reads the form.
-//! 2. `services::invites::send` asks for the rights to invite and to give the role, derives the token
-//!    with [`keys::Keys`], and keeps its hash: `store::redb::invites` writes invite, letter and
-//!    audit entry in one transaction.
-//! 3. `services::mail_delivery::deliver` claims the letter under a lease, renders it from current data, with
-//!    the link in it, and [`mail::Mailer`] sends it. The result is written to the store.
-//! 4. The invitee opens the link, which changes nothing, and posts token and password:
+//! From the console; `admin::invites` is the same call for programs.
+//!
+//! 1. `routes::management` hands the request to `console`, where `browser_security` has refused what
+//!    another site sent. `console::invite_form` reads the form and the viewer by
+//!    `console::page_request`, which knows the person by the cookie (`services::session_auth`).
+//! 2. `services::invites::send` asks `services::permissions` for the rights to invite and to give the
+//!    role. `services::links` derives the token with [`keys::Keys`], of which only the hash is kept,
+//!    and prepares the letter.
+//! 3. `store::redb::invites` writes invite, link and audit entry, and `store::redb::letter_rows` the
+//!    letter, in one transaction of `store::redb::change_transaction`.
+//! 4. `services::mail_delivery` claims the letter under a lease (`store::redb::mail_claims`) and
+//!    collects what it says from current data. [`mail::Mailer`] has `mail::message` write it, and
+//!    `mail::smtp::hand_over` is where its bytes go to the mail server. The result is written to the
+//!    store.
+//! 5. The invitee opens the link, which changes nothing, and posts token and password:
 //!    `services::invites::accept` checks the password by `password::rules` and again whether the
 //!    inviter may give the role, and creates the member in one transaction.
-//! 5. `services::sign_in` begins a session; `services::decide` recognizes it as the member from then on.
+//! 6. `services::sign_in` begins a session; `services::decide` recognizes it as the member from then on.
 //!
 //! # One second factor
 //!

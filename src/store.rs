@@ -1,28 +1,20 @@
 //! The store: accounts, members, invites, letters, sessions, API tokens, the audit log and the last
 //! good policies.
 //!
-//! What callers bring and get is described here and in the files beside; the methods of [`Store`]
-//! are in `redb`, one file for each kind of thing.
+//! What callers bring and get is described here and in [`types`]; the methods of [`Store`] are in
+//! `redb`, one file for each kind of thing.
 //!
 //! Offers transactions, not tables: each checks its preconditions, writes the rows and the audit
 //! entry atomically, and gets the next revision. Every change is published to the change feed, in
 //! the order of revisions and without gaps. Independent of Cedar and HTTP, and does not check
 //! rights: the caller holds a permit.
 
-pub mod api_tokens;
-pub mod backup;
 pub mod change_feed;
-pub mod invites;
-pub mod mail_queue;
 pub mod member_table;
-pub mod one_time_links;
-pub mod passkeys;
-pub mod personal_data;
 pub mod preconditions;
 pub mod records;
 mod redb;
-pub mod sessions;
-pub mod two_step;
+pub mod types;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

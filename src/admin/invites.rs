@@ -11,7 +11,7 @@ use crate::http::{Reply, SoleHeader};
 use crate::services::caller::Caller;
 use crate::services::invites::{self, ChosenInvite, Invitation, InviteCorrection, InviteWithLink};
 use crate::store::Committed;
-use crate::store::invites::InviteFilter;
+use crate::store::types::invites::InviteFilter;
 
 pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     let filter = InviteFilter {

@@ -13,7 +13,7 @@ use crate::domain::{Email, Failure, Name, SessionId};
 use crate::http::Reply;
 use crate::services::{members, own_membership, session_auth, sessions};
 use crate::store::Committed;
-use crate::store::one_time_links::EmailConfirmed;
+use crate::store::types::one_time_links::EmailConfirmed;
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let signed_in = call.signed_in()?;

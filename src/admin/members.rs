@@ -17,7 +17,7 @@ use crate::services::caller::Caller;
 use crate::services::members::{self, ChosenMember, NewMember};
 use crate::services::sessions;
 use crate::store::member_table::{MemberOrder, MemberTableQuery};
-use crate::store::personal_data::MemberWithSignIn;
+use crate::store::types::personal_data::MemberWithSignIn;
 use crate::store::{Committed, MemberEdit, MemberFilter, Page};
 use std::sync::Arc;
 

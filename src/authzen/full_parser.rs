@@ -3,7 +3,7 @@
 //! Checks keys and types only; the engine checks whether names exist. Unknown keys are ignored, as
 //! the specification requires.
 
-use crate::domain::query::{Record, member};
+use crate::domain::query::{Record, property};
 use crate::domain::{EntityRef, Failure, Kind, Query, Value, limits};
 
 /// The evaluation semantics of a batch.
@@ -185,7 +185,7 @@ fn values_in(value: &Value<'_>) -> usize {
 
 /// A member that is present and not null: I-JSON treats null as absent.
 fn given<'v>(members: &'v Record<'v>, name: &str) -> Option<&'v Value<'v>> {
-    member(members, name).filter(|value| **value != Value::Null)
+    property(members, name).filter(|value| **value != Value::Null)
 }
 
 fn text<'v>(members: &'v Record<'v>, what: &str, name: &str) -> Result<&'v str, Failure> {

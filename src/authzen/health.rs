@@ -11,7 +11,7 @@ use crate::domain::{Failure, Kind};
 use crate::http::{Reply, status};
 use crate::services::integrity_check;
 use crate::services::permissions::StorePermit;
-use crate::store::backup::ErasedLeft;
+use crate::store::types::backup::ErasedLeft;
 
 #[derive(Serialize)]
 struct Ready<'r> {

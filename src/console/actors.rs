@@ -13,7 +13,7 @@ use crate::domain::{
     case_folding, limits,
 };
 use crate::services::{audit, invites, members};
-use crate::store::invites::InviteFilter;
+use crate::store::types::invites::InviteFilter;
 use crate::store::{AuditFilter, MemberFilter};
 
 /// A part of a sentence.

@@ -3,8 +3,8 @@
 use super::page_request::{CurrentUser, PageRequest};
 use super::texts as w;
 use crate::services::mail_delivery;
-use crate::store::invites::OpenInvites;
 use crate::store::member_table::MemberTablePage;
+use crate::store::types::invites::OpenInvites;
 
 /// The banners for a viewer who can act on them.
 pub(super) async fn of(

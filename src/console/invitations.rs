@@ -18,7 +18,7 @@ use crate::domain::{DeliveryState, Email, Failure, InviteId, InviteState, Kind, 
 use crate::engine::Snapshot;
 use crate::http::{Reply, status};
 use crate::services::invites::{self, ChosenInvite, InviteCorrection, InviteWithLink};
-use crate::store::invites::InviteFilter;
+use crate::store::types::invites::InviteFilter;
 
 /// Rows on a page.
 const ROWS: usize = 25;

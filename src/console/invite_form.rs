@@ -24,7 +24,7 @@ use crate::services::import::pasted_list;
 use crate::services::invites::{self, Invitation, InviteWithLink};
 use crate::services::members;
 use crate::services::roles::RoleTitles;
-use crate::store::invites::InviteFilter;
+use crate::store::types::invites::InviteFilter;
 
 /// The page to which a new invitation leads.
 const INVITATIONS: &str = "/team?tab=invitations";

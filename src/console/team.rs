@@ -21,9 +21,9 @@ use crate::http::Reply;
 use crate::services::import::Format;
 use crate::services::{export, invites, locked_members, members};
 use crate::store::MemberFilter;
-use crate::store::invites::OpenInvites;
 use crate::store::member_table::{MemberOrder, MemberTablePage, MemberTableQuery};
-use crate::store::personal_data::MemberWithSignIn;
+use crate::store::types::invites::OpenInvites;
+use crate::store::types::personal_data::MemberWithSignIn;
 
 /// The choices of rows on a page; the first is the default.
 pub(super) const ROWS: [usize; 3] = [25, 50, 100];

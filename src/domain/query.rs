@@ -76,7 +76,7 @@ impl<'a> Value<'a> {
 
 /// Finds a value of an object by key.
 #[must_use]
-pub fn member<'r, 'a>(
+pub fn property<'r, 'a>(
     record: &'r [(Cow<'a, str>, Value<'a>)],
     name: &str,
 ) -> Option<&'r Value<'a>> {

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::extension_values;
 use crate::domain::Value;
-use crate::domain::query::member;
+use crate::domain::query::property;
 
 /// The type of an attribute.
 #[derive(Clone, Debug)]
@@ -183,7 +183,7 @@ pub(super) fn read_shape(
     let (mut fields, mut faults) =
         (Vec::with_capacity(shape.attributes.len()), AttributeFaults::default());
     for attribute in &shape.attributes {
-        let value = match member(members, &attribute.name) {
+        let value = match property(members, &attribute.name) {
             Some(value) => read(&attribute.kind, value, named),
             None if attribute.required => Err(BadAttributes::missing()),
             None => continue,
@@ -222,11 +222,11 @@ pub(super) fn read_entity(
     value: &Value<'_>,
 ) -> Result<EntityUid, BadAttributes> {
     let wrapped =
-        value.as_record().and_then(|members| member(members, "__entity")).unwrap_or(value);
+        value.as_record().and_then(|members| property(members, "__entity")).unwrap_or(value);
     let id = match wrapped {
         Value::String(id) => id.as_ref(),
         Value::Record(members) => {
-            let text = |key| member(members, key).and_then(Value::as_str);
+            let text = |key| property(members, key).and_then(Value::as_str);
             let (Some(kind), Some(id)) = (text("type"), text("id")) else {
                 return Err(BadAttributes::because("must name its entity by `type` and `id`"));
             };
@@ -276,10 +276,11 @@ fn read_extension(
         ),
         Extension::Duration => ("duration", "a duration, such as `1h30m`"),
     };
-    let wrapped = value.as_record().and_then(|members| member(members, "__extn")).unwrap_or(value);
+    let wrapped =
+        value.as_record().and_then(|members| property(members, "__extn")).unwrap_or(value);
     let call = wrapped.as_record();
-    let given = match call.and_then(|call| member(call, "fn")).and_then(Value::as_str) {
-        Some(named) if named == function => call.and_then(|call| member(call, "arg")),
+    let given = match call.and_then(|call| property(call, "fn")).and_then(Value::as_str) {
+        Some(named) if named == function => call.and_then(|call| property(call, "arg")),
         Some(_) => None,
         None => Some(wrapped),
     };

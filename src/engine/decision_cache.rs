@@ -13,7 +13,7 @@ use super::attribute_types::AttributeShape;
 use super::entity_builder::{can_hold_attribute, is_supplied};
 use super::static_entities::StaticEntities;
 use super::symbols::Symbols;
-use crate::domain::query::member;
+use crate::domain::query::property;
 use crate::domain::{MemberAccess, Query, Value};
 
 const UNKNOWN: u8 = 0;
@@ -133,7 +133,7 @@ pub(super) fn cache_key(situation: &CacheKeyParts<'_>) -> Option<CacheKey> {
     let account = if situation.is_account {
         Some(query.resource.id)
     } else {
-        match member(query.resource.properties, "account") {
+        match property(query.resource.properties, "account") {
             Some(Value::String(slug)) => Some(slug.as_ref()),
             Some(_) => return None,
             None => situation.default_account,

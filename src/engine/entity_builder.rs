@@ -17,7 +17,7 @@ use super::attribute_types::{
 use super::static_entities::{StaticEntities, StaticEntity};
 use super::symbols::{ActionInfo, Symbols};
 use crate::clock;
-use crate::domain::query::member;
+use crate::domain::query::property;
 use crate::domain::{EntityRef, MemberView, Query, Timestamp, Value};
 
 /// How many references from principal, resource and context a condition may follow; policies that
@@ -152,12 +152,12 @@ impl<M: Members> EntityBuilder<'_, M> {
         }
         for attribute in &self.names.shape(self.names.user).attributes {
             let name = attribute.name.as_str();
-            let Some(value) = member(resource.properties, name) else { continue };
+            let Some(value) = property(resource.properties, name) else { continue };
             if is_supplied(name) {
                 continue;
             }
             let differs = || BadAttributes::because("differs from what `subject.properties` says");
-            let fault = match member(subject.properties, name) {
+            let fault = match property(subject.properties, name) {
                 Some(same) => (same != value).then(differs),
                 None => read(&attribute.kind, value, &mut ReferencedEntities::new()).err(),
             };
@@ -191,7 +191,7 @@ impl<M: Members> EntityBuilder<'_, M> {
                 let value = supplied(view, account, name, &attribute.kind);
                 read(&attribute.kind, &value, named)
             } else {
-                match member(said, name) {
+                match property(said, name) {
                     Some(value) => read(&attribute.kind, value, named),
                     None if attribute.required => Err(BadAttributes::missing()),
                     None => continue,
@@ -249,7 +249,7 @@ impl<M: Members> EntityBuilder<'_, M> {
     fn says_nothing(&self, case: &ResolvedQuery<'_>) -> Result<(), BadAttributes> {
         let declared = &self.names.shape(case.resource_type).attributes;
         let mut names = declared.iter().map(|attribute| attribute.name.as_str());
-        match names.find(|name| member(case.query.resource.properties, name).is_some()) {
+        match names.find(|name| property(case.query.resource.properties, name).is_some()) {
             Some(name) => {
                 let why =
                     "cannot be given for the subject itself: its entity is in `entities.json`";
@@ -276,7 +276,7 @@ impl<M: Members> EntityBuilder<'_, M> {
         for attribute in &self.names.shape(case.resource_type).attributes {
             let said = match attribute.name.as_str() {
                 "account" if filled.is_some() => filled.as_ref(),
-                name => member(case.query.resource.properties, name),
+                name => property(case.query.resource.properties, name),
             };
             if let Some(value) = said {
                 let value = read(&attribute.kind, value, named);
@@ -369,7 +369,7 @@ impl<M: Members> EntityBuilder<'_, M> {
                 // Already reported if the account is invalid.
                 (None, "account") if is_account_bad => continue,
                 (None, "account") => None,
-                (_, name) => member(said.properties, name),
+                (_, name) => property(said.properties, name),
             };
             let value = match value {
                 Some(value) => read(&attribute.kind, value, named),
@@ -432,7 +432,7 @@ impl<M: Members> EntityBuilder<'_, M> {
         said: &EntityRef<'a>,
     ) -> Result<Option<Cow<'a, str>>, BadAttributes> {
         let Some(name) = self.names.name(self.names.account) else { return Ok(None) };
-        match member(said.properties, "account") {
+        match property(said.properties, "account") {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(slug)) => Ok(Some(slug.clone())),
             Some(other) => read_entity(name, None, other)

@@ -27,7 +27,7 @@ use crate::keys::Keys;
 use crate::services::two_step;
 use crate::socket_file::SocketFile;
 use crate::store::Store;
-use crate::store::backup::RevokedAccess;
+use crate::store::types::backup::RevokedAccess;
 
 /// The code of a failure that tells of a restore under way.
 const RESTORING: &str = "restore_runs";

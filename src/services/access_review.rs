@@ -10,7 +10,7 @@ use super::rights::Right;
 use crate::app::App;
 use crate::domain::{Failure, Status, Timestamp, limits, plural};
 use crate::store::MemberFilter;
-use crate::store::personal_data::MemberWithSignIn;
+use crate::store::types::personal_data::MemberWithSignIn;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 

@@ -15,7 +15,7 @@ use super::session_auth::SignedIn;
 use super::{directory_sync, links, roles};
 use crate::app::App;
 use crate::domain::{Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Version, limits};
-use crate::store::invites::InviteView;
+use crate::store::types::invites::InviteView;
 use crate::store::{AccountEdit, Committed};
 
 /// The number of accounts that a failure names.

@@ -21,8 +21,8 @@ use crate::domain::{
     Timestamp, Token, limits,
 };
 use crate::entropy;
-use crate::store::api_tokens::{NewApiToken, TokenOwner};
-use crate::store::two_step::StepUp;
+use crate::store::types::api_tokens::{NewApiToken, TokenOwner};
+use crate::store::types::two_step::StepUp;
 use crate::store::{Committed, Page};
 
 pub use crate::domain::api_token::unknown;

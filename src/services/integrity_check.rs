@@ -14,7 +14,7 @@ use crate::domain::{Failure, Kind};
 use crate::keys::Keys;
 use crate::services::permissions::StorePermit;
 use crate::services::{import, two_step};
-use crate::store::backup::ErasedLeft;
+use crate::store::types::backup::ErasedLeft;
 use crate::store::{MemberFilter, Store};
 
 /// The results of the checks.

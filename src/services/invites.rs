@@ -21,7 +21,7 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::password::Password;
-use crate::store::invites::{
+use crate::store::types::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, InviteView, NewInvite,
     NewInviteLink, OpenInvites,
 };

@@ -32,7 +32,7 @@ use crate::mail::{
 };
 use crate::store::Committed;
 use crate::store::change_feed::Follower;
-use crate::store::mail_queue::{MailFlow, MailStatus};
+use crate::store::types::mail_queue::{MailFlow, MailStatus};
 use crate::telemetry::log::{self, DueLogLine};
 use crate::telemetry::mail_metrics::MailFigures;
 

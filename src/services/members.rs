@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::store::member_table::{MemberTablePage, MemberTableQuery};
-use crate::store::personal_data::MemberWithSignIn;
+use crate::store::types::personal_data::MemberWithSignIn;
 use crate::store::{Committed, MemberEdit, MemberFilter, MemberTarget, Page, Removal};
 
 /// The number of administrators named to somebody who must ask one.

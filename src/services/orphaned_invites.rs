@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::app::App;
 use crate::domain::{AccountSlug, Failure, InviteState, RoleId, limits};
 use crate::engine::Snapshot;
-use crate::store::invites::InviteFilter;
+use crate::store::types::invites::InviteFilter;
 
 /// A sentence for each account and each role that this set does not have and that open invites name.
 pub(super) async fn notes(app: &App, set: &Snapshot) -> Vec<String> {

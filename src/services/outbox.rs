@@ -6,7 +6,7 @@
 use super::links::new_letter;
 use crate::app::App;
 use crate::domain::{AccountSlug, Email, Failure, limits};
-use crate::store::mail_queue::NewMail;
+use crate::store::types::mail_queue::NewMail;
 use crate::throttle::Quota;
 
 /// A notification; `None` if no mail is sent.

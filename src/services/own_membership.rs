@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::domain::{
     Email, Failure, Kind, Member, Name, Timestamp, Token, Version, limits, one_time_link,
 };
-use crate::store::one_time_links::EmailConfirmed;
+use crate::store::types::one_time_links::EmailConfirmed;
 use crate::store::{Committed, MemberEdit, MemberTarget, Removal};
 
 /// Changes the member's own name.

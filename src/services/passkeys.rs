@@ -17,8 +17,8 @@ use crate::domain::passkey::{challenge_dead, too_many, unknown};
 use crate::domain::{
     Factors, Failure, Kind, Member, Name, Passkey, PasskeyId, Sealed, Timestamp, limits,
 };
-use crate::store::passkeys::NewPasskey;
-use crate::store::two_step::{SecondFactorProof, StepUp};
+use crate::store::types::passkeys::NewPasskey;
+use crate::store::types::two_step::{SecondFactorProof, StepUp};
 use crate::store::{Committed, MemberTarget};
 use crate::throttle::AdmittedAttempt;
 use crate::webauthn::{Options, PasskeyChallenge, PasskeyRefusal, RelyingParty, VerifiedAnswer};

@@ -24,7 +24,7 @@ use crate::domain::{
     OneTimeLink, Status, Timestamp, Token, limits, one_time_link,
 };
 use crate::password::{Password, PasswordContext};
-use crate::store::sessions::PasswordChange;
+use crate::store::types::sessions::PasswordChange;
 use crate::store::{Committed, Preconditions};
 use crate::telemetry::log::{self, DueLogLine};
 use crate::throttle::{LoginKey, Quota};

@@ -16,7 +16,7 @@ use crate::domain::{
     AccountSlug, ApiToken, AuditEntry, AuditEvent, Failure, MemberId, Session, limits,
 };
 use crate::store::Committed;
-use crate::store::personal_data::{Erasure, MemberData};
+use crate::store::types::personal_data::{Erasure, MemberData};
 
 /// Erases the personal data of a removed member. The store's file keeps the bytes until the next
 /// start, which rewrites it.

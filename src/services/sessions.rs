@@ -15,7 +15,7 @@ use super::{api_tokens, directory_sync, roles};
 use crate::app::App;
 use crate::domain::{Email, Failure, MemberId, Session, SessionId, Token};
 use crate::store::Committed;
-use crate::store::sessions::SessionSelector;
+use crate::store::types::sessions::SessionSelector;
 use crate::throttle::LoginKey;
 
 /// How often the last use of sessions is saved.

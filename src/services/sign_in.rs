@@ -21,8 +21,8 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::password::Password;
-use crate::store::sessions::SignIn;
-use crate::store::two_step::SecondFactorProof;
+use crate::store::types::sessions::SignIn;
+use crate::store::types::two_step::SecondFactorProof;
 use crate::store::{self, Committed};
 use crate::throttle::LoginKey;
 
@@ -86,7 +86,7 @@ async fn try_once(app: &Arc<App>, attempt: SignInAttempt) -> Result<SignInOutcom
     let factors = app.store.factors(&member.id).await?;
     let mut ticket = SignInTicket {
         member: member.id.clone(),
-        checked: store::two_step::CheckedPassword::of(&password),
+        checked: store::types::two_step::CheckedPassword::of(&password),
         rehashed,
         round: factors.round,
         failures_before: 0,

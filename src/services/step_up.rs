@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::domain::two_step::{Code, clock_off, clock_went_back, code_missing, wrong_code};
 use crate::domain::{Factors, Failure, Kind, Member, Sealed, session};
 use crate::password::Password;
-use crate::store::two_step::{CheckedPassword, SecondFactorProof, StepUp};
+use crate::store::types::two_step::{CheckedPassword, SecondFactorProof, StepUp};
 use crate::throttle::{AdmittedAttempt, LoginKey};
 use crate::totp::{self, SearchWindow};
 

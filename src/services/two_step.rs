@@ -27,7 +27,9 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::keys::Keys;
-use crate::store::two_step::{ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp};
+use crate::store::types::two_step::{
+    ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp,
+};
 use crate::store::{Committed, MemberTarget, Store};
 use crate::totp::{self, Enrolment, SECRET_BYTES, SearchWindow};
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::MemberFilter;
-use super::personal_data::MemberWithSignIn;
+use super::types::personal_data::MemberWithSignIn;
 use crate::domain::case_folding::folded;
 use crate::domain::{Failure, Member, MemberId, RoleId, Timestamp};
 

@@ -14,7 +14,7 @@ use kwic_team::services::members::{self, ChosenMember};
 use kwic_team::services::step_up::StepUpProof;
 use kwic_team::services::{own_membership, passwords, sessions};
 use kwic_team::store::MemberEdit;
-use kwic_team::store::one_time_links::EmailConfirmed;
+use kwic_team::store::types::one_time_links::EmailConfirmed;
 
 use crate::fixture::{Fixture, HOUR, PASSWORD, email, link_in, refused, role};
 

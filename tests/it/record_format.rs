@@ -27,7 +27,7 @@ use kwic_team::store::records::{
     AccountRecord, AuditHead, AuditHeader, LastChange, MemberRecord, PersonalPart, decode_policies,
     encode_policies,
 };
-use kwic_team::store::sessions::Credential;
+use kwic_team::store::types::sessions::Credential;
 
 const AT: Timestamp = Timestamp(1_764_000_000_123);
 

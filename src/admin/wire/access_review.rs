@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::services::access_review;
-use crate::store::personal_data::MemberWithSignIn;
+use crate::store::types::personal_data::MemberWithSignIn;
 
 /// One finding of an access review.
 #[derive(Debug, Serialize)]

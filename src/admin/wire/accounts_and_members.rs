@@ -8,7 +8,7 @@ use crate::clock::rfc3339;
 use crate::domain::{self, MemberId, Revision, SessionId, Timestamp};
 use crate::services::import::Imported;
 use crate::services::session_auth;
-use crate::store::{Committed, Removal, personal_data};
+use crate::store::{Committed, Removal, types::personal_data};
 
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Account {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::clock::rfc3339;
 use crate::domain::{DeliveryState, MailStop, Timestamp, plural};
 use crate::mail::{Mailer, SmtpStepResult, TestReport};
-use crate::store::mail_queue::{MailFlow, MailStatus};
+use crate::store::types::mail_queue::{MailFlow, MailStatus};
 
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct MailReport {

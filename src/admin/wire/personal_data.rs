@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, MemberId, SessionId};
 use crate::services::personal_data::PersonalData;
-use crate::store::personal_data as store;
+use crate::store::types::personal_data as store;
 
 /// The result of an erasure.
 #[derive(Debug, Serialize)]

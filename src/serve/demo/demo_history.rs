@@ -13,12 +13,14 @@ use crate::domain::{
     SessionId, Status, Timestamp, Token, TokenHash, Version, limits,
 };
 use crate::entropy;
-use crate::store::api_tokens::{NewApiToken, TokenOwner};
-use crate::store::invites::{Acceptance, InviteTarget, NewInvite, NewInviteLink};
-use crate::store::mail_queue::NewMail;
-use crate::store::one_time_links::NewOneTimeLink;
-use crate::store::sessions::SignIn;
-use crate::store::two_step::{CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, StepUp};
+use crate::store::types::api_tokens::{NewApiToken, TokenOwner};
+use crate::store::types::invites::{Acceptance, InviteTarget, NewInvite, NewInviteLink};
+use crate::store::types::mail_queue::NewMail;
+use crate::store::types::one_time_links::NewOneTimeLink;
+use crate::store::types::sessions::SignIn;
+use crate::store::types::two_step::{
+    CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, StepUp,
+};
 use crate::store::{MemberEdit, MemberTarget, Preconditions};
 
 pub(super) const MINUTE: i64 = 60_000;

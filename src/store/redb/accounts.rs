@@ -16,8 +16,8 @@ use crate::domain::{
     Account, AccountSlug, Actor, AuditDetail, AuditEvent, ChangedRecord, Failure, Kind, Member,
     Version,
 };
-use crate::store::invites::{InviteView, NewInvite};
 use crate::store::records::AccountRecord;
+use crate::store::types::invites::{InviteView, NewInvite};
 use crate::store::{AccountEdit, Committed, FirstAccount, Preconditions};
 
 impl Store {

@@ -9,8 +9,8 @@ use crate::domain::api_token::unknown;
 use crate::domain::{
     AccountSlug, Actor, ApiToken, ApiTokenId, Failure, Kind, MemberId, Timestamp, limits,
 };
-use crate::store::api_tokens::{NewApiToken, TokenOwner};
 use crate::store::preconditions::rights_changed;
+use crate::store::types::api_tokens::{NewApiToken, TokenOwner};
 use crate::store::{Committed, Page, Preconditions};
 
 impl Store {

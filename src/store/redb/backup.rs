@@ -23,10 +23,10 @@ use crate::domain::{
     Timestamp, TokenHash,
 };
 use crate::store::Committed;
-use crate::store::backup::{ErasedLeft, RevokedAccess};
 use crate::store::records::invites::InviteRecord;
 use crate::store::records::newer;
 use crate::store::records::one_time_links::OneTimeLinkRecord;
+use crate::store::types::backup::{ErasedLeft, RevokedAccess};
 
 impl Store {
     /// Copies everything at one revision into a new file at `to` (mode 0600). Changes continue

@@ -9,11 +9,11 @@ use super::letter_rows::{self, MailToQueue};
 use super::table_reads::Rows;
 use super::tables::CREDENTIALS;
 use crate::domain::{AuditDetail, AuditEvent, MailKind, Member, MemberId};
-use crate::store::mail_queue::NewMail;
 use crate::store::preconditions::rights_changed;
 use crate::store::records::sessions::{decode_credential, encode_credential};
-use crate::store::sessions::Credential;
-use crate::store::two_step::CheckedPassword;
+use crate::store::types::mail_queue::NewMail;
+use crate::store::types::sessions::Credential;
+use crate::store::types::two_step::CheckedPassword;
 
 /// Sets a member's password.
 pub(super) fn set(

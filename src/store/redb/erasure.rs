@@ -23,10 +23,10 @@ use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Email, Failure, InviteState, Kind, MailId,
     MailKind, MailStop, MemberId, Timestamp,
 };
-use crate::store::personal_data::Erasure;
 use crate::store::records::invites::IdempotentCallRecord;
 use crate::store::records::queued_mail::QueuedMailRecord;
 use crate::store::records::{AuditHead, AuditHeader, PersonalPart};
+use crate::store::types::personal_data::Erasure;
 use crate::store::{Committed, Preconditions};
 
 /// The store's own chain.

@@ -14,8 +14,8 @@ use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
     AuditDetail, AuditEvent, Factors, Failure, Kind, MailKind, Member, MemberId, PasskeyId,
 };
-use crate::store::mail_queue::NewMail;
 use crate::store::records::two_step::{decode_factors, encode_factors};
+use crate::store::types::mail_queue::NewMail;
 
 pub(super) fn read(rows: &impl Rows, member: &MemberId) -> Result<Factors, StoreError> {
     Ok(rows.record(FACTORS, member.as_str(), decode_factors)?.unwrap_or_default())

@@ -8,8 +8,8 @@ use super::table_reads::Rows;
 use super::tables::CALLS;
 use super::{StoreError, invite_rows};
 use crate::domain::{AccountSlug, Actor, Failure, IdempotencyKey, Invite, Kind, Timestamp, limits};
-use crate::store::invites::{Idempotency, NewInvite};
 use crate::store::records::invites::IdempotentCallRecord;
+use crate::store::types::invites::{Idempotency, NewInvite};
 
 const IDEMPOTENCY_MS: i64 = limits::IDEMPOTENCY_HOURS * 60 * 60 * 1_000;
 

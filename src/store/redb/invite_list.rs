@@ -12,8 +12,8 @@ use crate::domain::{
     AccountSlug, DeliveryState, Failure, Invite, InviteId, InviteState, Timestamp,
 };
 use crate::store::Page;
-use crate::store::invites::{InviteFilter, InviteView, OpenInvites};
 use crate::store::records::invites::InviteRecord;
+use crate::store::types::invites::{InviteFilter, InviteView, OpenInvites};
 
 impl Store {
     /// One page of an account's invites, newest first, after the cursor `after`.

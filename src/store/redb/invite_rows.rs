@@ -19,8 +19,8 @@ use crate::domain::{
     AuditDetail, AuditEvent, Generation, Invite, InviteOutcome, InviteState, MemberId, RoleId,
     Timestamp, TokenHash,
 };
-use crate::store::invites::InviteView;
 use crate::store::records::invites::{InviteRecord, InviteTokenRecord};
+use crate::store::types::invites::InviteView;
 
 pub(super) fn put(change: &ChangeTransaction<'_>, record: &InviteRecord) -> Result<(), StoreError> {
     let id = record.invite.id.as_str();

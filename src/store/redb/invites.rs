@@ -18,12 +18,12 @@ use crate::domain::{
     AccountSlug, Actor, AuditEvent, Email, Failure, Generation, Invite, InviteId, InviteOutcome,
     KeyId, Kind, MailKind, Member, MemberId, Status, Timestamp, TokenHash, Version, one_time_link,
 };
-use crate::store::invites::{
-    Acceptance, InviteEdit, InviteTarget, InviteView, NewInvite, NewInviteLink,
-};
-use crate::store::mail_queue::NewMail;
 use crate::store::preconditions::rights_changed;
 use crate::store::records::invites::{InviteRecord, InviteTokenRecord};
+use crate::store::types::invites::{
+    Acceptance, InviteEdit, InviteTarget, InviteView, NewInvite, NewInviteLink,
+};
+use crate::store::types::mail_queue::NewMail;
 use crate::store::{Committed, Preconditions};
 
 impl Store {

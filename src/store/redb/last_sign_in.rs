@@ -7,7 +7,7 @@ use redb::{ReadableTable, WriteTransaction};
 use super::tables::SIGNED_IN;
 use super::{Store, StoreError};
 use crate::domain::{Failure, Member, Session, Timestamp};
-use crate::store::personal_data::MemberWithSignIn;
+use crate::store::types::personal_data::MemberWithSignIn;
 
 impl Store {
     /// The last sign-ins of members, in the given order.

@@ -15,8 +15,8 @@ use crate::domain::{
     AccountSlug, ChangedRecord, Delivery, DeliveryState, Email, MailId, MailKind, MailStop, Member,
     QueuedMail, Timestamp,
 };
-use crate::store::mail_queue::NewMail;
 use crate::store::records::queued_mail::{QueuedMailRecord, decode_mail_stop, encode_mail_stop};
+use crate::store::types::mail_queue::NewMail;
 
 /// The row of [`MAIL`] that is there while no mail goes out.
 const STOP: &str = "stop";

@@ -14,8 +14,8 @@ use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, DeliveryNotice, DeliveryState, Failure, MailId,
     QueuedMail, Timestamp, limits,
 };
-use crate::store::mail_queue::{MailStatus, WaitingMail};
 use crate::store::records::queued_mail::{QueuedMailRecord, decode_moment};
+use crate::store::types::mail_queue::{MailStatus, WaitingMail};
 use crate::store::{Committed, Page};
 
 impl Store {

@@ -15,8 +15,8 @@ use crate::domain::{AccountSlug, Failure, Member, Status, Timestamp};
 use crate::store::member_table::{
     MemberOrder, MemberTablePage, MemberTableQuery, PageEnd, SortPosition,
 };
-use crate::store::personal_data::MemberWithSignIn;
 use crate::store::records::MemberRecord;
+use crate::store::types::personal_data::MemberWithSignIn;
 use crate::store::{MemberFilter, Page};
 
 impl Store {

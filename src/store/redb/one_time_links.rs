@@ -15,10 +15,10 @@ use crate::domain::{
     Actor, AddressSide, AuditEvent, ChangedRecord, Email, Failure, Kind, LinkId, LinkPurpose,
     MailKind, Member, MemberId, OneTimeLink, Status, TokenHash, one_time_link,
 };
-use crate::store::mail_queue::NewMail;
-use crate::store::one_time_links::{EmailConfirmed, NewOneTimeLink};
 use crate::store::records::one_time_links::OneTimeLinkRecord;
-use crate::store::two_step::StepUp;
+use crate::store::types::mail_queue::NewMail;
+use crate::store::types::one_time_links::{EmailConfirmed, NewOneTimeLink};
+use crate::store::types::two_step::StepUp;
 use crate::store::{Committed, MemberTarget, Preconditions};
 
 impl Store {

@@ -12,9 +12,9 @@ use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
     Actor, AuditEvent, Factors, Failure, Member, Passkey, PasskeyId, TokenHash, limits,
 };
-use crate::store::mail_queue::NewMail;
-use crate::store::passkeys::NewPasskey;
-use crate::store::two_step::StepUp;
+use crate::store::types::mail_queue::NewMail;
+use crate::store::types::passkeys::NewPasskey;
+use crate::store::types::two_step::StepUp;
 use crate::store::{Committed, MemberTarget};
 
 impl Store {

@@ -9,7 +9,7 @@ use crate::domain::passkey::wrong_passkey;
 use crate::domain::session::sign_in_refused;
 use crate::domain::two_step::{TwoStepEvent, code_missing, set_up_first, wrong_code};
 use crate::domain::{AuditEvent, Factors, Member};
-use crate::store::two_step::{SecondFactorProof, StepUp};
+use crate::store::types::two_step::{SecondFactorProof, StepUp};
 
 /// Requires the second factor of a sign-in before its session begins. If the account requires one
 /// and the member has none, there is no session. Returns the factor.

@@ -13,8 +13,8 @@ use crate::domain::{
     AccountSlug, Actor, AuditDetail, AuditEvent, Failure, Kind, Member, MemberId, Session,
     SessionLimits, Status, Timestamp, TokenHash,
 };
-use crate::store::sessions::{Credential, PasswordChange, SessionSelector, SignIn};
-use crate::store::two_step::CheckedPassword;
+use crate::store::types::sessions::{Credential, PasswordChange, SessionSelector, SignIn};
+use crate::store::types::two_step::CheckedPassword;
 use crate::store::{Committed, MemberTarget, Preconditions};
 
 impl Store {

@@ -20,10 +20,12 @@ use crate::domain::{
     AccountSlug, Actor, AuditEvent, ChangedRecord, Factors, Failure, Kind, Member, MemberId,
     Sealed, Session, Timestamp, TokenHash, limits,
 };
-use crate::store::mail_queue::NewMail;
 use crate::store::preconditions::rights_changed;
 use crate::store::records::two_step::decode_factors;
-use crate::store::two_step::{ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp};
+use crate::store::types::mail_queue::NewMail;
+use crate::store::types::two_step::{
+    ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp,
+};
 use crate::store::{Committed, MemberTarget, Preconditions};
 
 impl Store {

@@ -9,9 +9,9 @@ use kwic_team::domain::{
     AuditDetail, DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, QueuedMail,
     SendOutcome, SessionLimits, limits,
 };
-use kwic_team::store::invites::{Idempotency, InviteEdit, NewInvite, NewInviteLink};
-use kwic_team::store::sessions::{PasswordChange, SessionSelector, SignIn};
-use kwic_team::store::two_step::{ResealedSecret, StepUp};
+use kwic_team::store::types::invites::{Idempotency, InviteEdit, NewInvite, NewInviteLink};
+use kwic_team::store::types::sessions::{PasswordChange, SessionSelector, SignIn};
+use kwic_team::store::types::two_step::{ResealedSecret, StepUp};
 use kwic_team::store::{
     AccountEdit, ImportPart, ImportRow, MemberEdit, MemberTarget, StoredPolicies,
 };

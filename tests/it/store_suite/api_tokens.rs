@@ -6,9 +6,9 @@ use kwic_team::domain::{
     Actor, ApiToken, ChangedRecord, Kind, LoadedRecord, Member, SessionLimits, Status, Timestamp,
     limits,
 };
-use kwic_team::store::api_tokens::{NewApiToken, TokenOwner};
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::two_step::{CheckedPassword, SecondFactorProof, StepUp};
+use kwic_team::store::types::api_tokens::{NewApiToken, TokenOwner};
+use kwic_team::store::types::two_step::{CheckedPassword, SecondFactorProof, StepUp};
 use kwic_team::store::{MemberEdit, Preconditions, Store};
 
 use super::fixture::{

@@ -9,8 +9,8 @@ use kwic_team::domain::{
     AuditEntry, DeliveryNotice, DeliveryState, Digest, Kind, Member, SendOutcome, SessionLimits,
     Timestamp,
 };
-use kwic_team::store::invites::{Acceptance, Idempotency, NewInvite};
-use kwic_team::store::personal_data::Erasure;
+use kwic_team::store::types::invites::{Acceptance, Idempotency, NewInvite};
+use kwic_team::store::types::personal_data::Erasure;
 use kwic_team::store::{AuditFilter, MemberEdit, Store};
 
 use super::fixture::{

@@ -7,9 +7,9 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::{
     Email, Member, MemberId, SendOutcome, Session, SessionId, Status, Timestamp, Token, Version,
 };
-use kwic_team::store::invites::{Acceptance, InviteEdit, NewInvite, NewInviteLink};
-use kwic_team::store::one_time_links::NewOneTimeLink;
-use kwic_team::store::sessions::{SessionSelector, SignIn};
+use kwic_team::store::types::invites::{Acceptance, InviteEdit, NewInvite, NewInviteLink};
+use kwic_team::store::types::one_time_links::NewOneTimeLink;
+use kwic_team::store::types::sessions::{SessionSelector, SignIn};
 use kwic_team::store::{Store, records};
 use redb::{ReadableDatabase, ReadableTable};
 

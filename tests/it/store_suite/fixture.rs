@@ -12,14 +12,16 @@ use kwic_team::domain::{
     IdempotencyKey, InviteId, KeyId, Kind, LinkId, Member, MemberId, Name, Passkey, PasskeyId,
     QueuedMail, RoleId, Sealed, Session, SessionId, Status, Timestamp, TokenHash, Version,
 };
-use kwic_team::store::api_tokens::{NewApiToken, TokenOwner};
 use kwic_team::store::change_feed::Follower;
-use kwic_team::store::invites::{Acceptance, InviteTarget, InviteView, NewInvite, NewInviteLink};
-use kwic_team::store::mail_queue::NewMail;
-use kwic_team::store::one_time_links::NewOneTimeLink;
-use kwic_team::store::passkeys::NewPasskey;
-use kwic_team::store::sessions::SignIn;
-use kwic_team::store::two_step::{
+use kwic_team::store::types::api_tokens::{NewApiToken, TokenOwner};
+use kwic_team::store::types::invites::{
+    Acceptance, InviteTarget, InviteView, NewInvite, NewInviteLink,
+};
+use kwic_team::store::types::mail_queue::NewMail;
+use kwic_team::store::types::one_time_links::NewOneTimeLink;
+use kwic_team::store::types::passkeys::NewPasskey;
+use kwic_team::store::types::sessions::SignIn;
+use kwic_team::store::types::two_step::{
     CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, SecondFactorProof, StepUp,
 };
 use kwic_team::store::{

@@ -7,9 +7,9 @@ use kwic_team::domain::{
     Actor, ChangedRecord, DeliveryState, InviteOutcome, InviteState, Kind, Member, MemberId,
     Status, Version,
 };
-use kwic_team::store::invites::{InviteEdit, InviteFilter};
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::sessions::SessionSelector;
+use kwic_team::store::types::invites::{InviteEdit, InviteFilter};
+use kwic_team::store::types::sessions::SessionSelector;
 use kwic_team::store::{AccountEdit, ImportRow, MemberEdit, Preconditions, Store};
 
 use super::fixture::{
@@ -234,7 +234,8 @@ async fn a_removal_ends_all_that_a_member_could_act_by(stage: StoreFixture) {
     stage.create("cy").await;
     stage.clock.advance_ms(super::fixture::DAY);
     let again = stage.new_invite("anna");
-    let again = kwic_team::store::invites::NewInvite { id: invite_id("anna again"), ..again };
+    let again =
+        kwic_team::store::types::invites::NewInvite { id: invite_id("anna again"), ..again };
     let view = stage.store.invite_create(&BY, again).await.unwrap().value;
     assert_eq!(view.previously_removed, Some(super::fixture::NOW));
 }

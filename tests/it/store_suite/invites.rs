@@ -5,10 +5,10 @@ use kwic_team::domain::{
     Actor, ChangedRecord, DeliveryState, Digest, Generation, InviteOutcome, InviteState, Kind,
     MailKind, Member, Timestamp, Version,
 };
-use kwic_team::store::invites::{
+use kwic_team::store::preconditions::MOVED_ON;
+use kwic_team::store::types::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, NewInvite, NewInviteLink,
 };
-use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::{ImportRow, MemberEdit, Preconditions, Store};
 
 use super::fixture::{

@@ -8,7 +8,7 @@ use kwic_team::domain::{
     ChangedRecord, DeliveryNotice, DeliveryState, InviteState, MailId, MailStop, QueuedMail,
     SendOutcome, SessionLimits, Timestamp,
 };
-use kwic_team::store::invites::{InviteFilter, NewInvite};
+use kwic_team::store::types::invites::{InviteFilter, NewInvite};
 use kwic_team::store::{Committed, Store};
 
 use super::fixture::{

@@ -2,7 +2,7 @@
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Actor, AddressSide, ChangedRecord, Kind, MailKind, MemberId};
-use kwic_team::store::one_time_links::EmailConfirmed;
+use kwic_team::store::types::one_time_links::EmailConfirmed;
 use kwic_team::store::{Preconditions, Store};
 
 use super::fixture::{

@@ -3,8 +3,8 @@
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Failure, Kind, Member};
-use kwic_team::store::passkeys::NewPasskey;
-use kwic_team::store::two_step::StepUp;
+use kwic_team::store::types::passkeys::NewPasskey;
+use kwic_team::store::types::two_step::StepUp;
 use kwic_team::store::{Committed, Store};
 
 use super::fixture::{

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Email, InviteState, Kind, Member, RoleId, SendOutcome, Status, Timestamp};
-use kwic_team::store::invites::{InviteFilter, OpenInvites};
 use kwic_team::store::member_table::{MemberOrder, MemberTablePage, MemberTableQuery};
+use kwic_team::store::types::invites::{InviteFilter, OpenInvites};
 use kwic_team::store::{ImportRow, MemberFilter, Store};
 
 use super::fixture::{ACTOR, BY, HOUR, LIFETIME, StoreFixture, member, name, role, slug};

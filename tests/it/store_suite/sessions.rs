@@ -5,8 +5,8 @@ use std::time::Duration;
 use kwic_team::clock::Clock;
 use kwic_team::domain::{ChangedRecord, Kind, Session, SessionLimits, Status};
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::sessions::{PasswordChange, SessionSelector, SignIn};
-use kwic_team::store::two_step::CheckedPassword;
+use kwic_team::store::types::sessions::{PasswordChange, SessionSelector, SignIn};
+use kwic_team::store::types::two_step::CheckedPassword;
 use kwic_team::store::{Store, change_feed::LoadedRecord};
 
 use super::fixture::{
