@@ -185,7 +185,7 @@ impl Snapshot {
     /// The number of cached decisions.
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.slices.memories().map(DecisionCache::held).sum()
+        self.slices.caches().map(DecisionCache::held).sum()
     }
 
     /// A policy, as the folder has it.

@@ -36,7 +36,7 @@
 //! 4. `services::decide` adds the [`directory::Directory`] as the engine's members. From here to the
 //!    answer nothing waits and nothing fails; any doubt is a deny (fails closed).
 //! 5. `engine::decide` resolves subject, action and resource type by name, and reads the member's
-//!    entry by `directory::Directory::access`. If only role, status and relation to the account can
+//!    entry in the directory's index in memory. If only role, status and relation to the account can
 //!    matter, the decision may be in `engine::decision_cache`.
 //! 6. Otherwise `engine::entity_builder` builds the few entities that a condition can read, and
 //!    `engine::evaluate` has Cedar evaluate the slices of policies that could apply. The slices were
@@ -65,9 +65,9 @@
 //!
 //! From the console; `admin::invites` is the same call for programs.
 //!
-//! 1. `routes::management` hands the request to `console`, where `browser_security` has refused what
-//!    another site sent. `console::invite_form` reads the form and the viewer by
-//!    `console::page_request`, which knows the person by the cookie (`services::session_auth`).
+//! 1. `console::route` gets every request to the console's port whose path is not below `/api/`, and
+//!    has `browser_security` refuse what another site sent. `console::invite_form` reads the form,
+//!    and the viewer, who is known by the cookie.
 //! 2. `services::invites::send` asks `services::permissions` for the rights to invite and to give the
 //!    role. `services::links` derives the token with [`keys::Keys`], of which only the hash is kept,
 //!    and prepares the letter.

@@ -17,7 +17,7 @@ mod sanitize;
 mod send_fault;
 mod smtp;
 mod smtp_auth;
-mod smtp_conversation;
+mod smtp_replies;
 mod tls;
 
 use std::path::Path;

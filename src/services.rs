@@ -17,6 +17,7 @@
 //! 8. `links`, `outbox`, `sign_in_log_lines`, `lookup`, `client_info`, `roles`, `refresh`: what all share.
 
 pub mod access_review;
+mod account_and_inviter;
 pub mod accounts;
 pub mod api_tokens;
 pub mod audit;
@@ -34,8 +35,6 @@ pub mod import;
 pub mod integrity_check;
 pub mod invites;
 mod links;
-pub mod locked_members;
-mod lookup;
 pub mod mail_delivery;
 pub mod members;
 pub mod operator_warnings;
@@ -52,6 +51,7 @@ pub mod session_auth;
 pub mod sessions;
 pub mod set_up;
 pub mod sign_in;
+pub mod sign_in_locks;
 mod sign_in_log_lines;
 pub mod sign_in_ticket;
 pub mod startup_policies;

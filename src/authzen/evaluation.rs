@@ -78,10 +78,12 @@ struct UnexplainedContext<'m> {
 pub async fn evaluation(app: &Arc<App>, request: &mut Request) -> Result<Reply, Failure> {
     let body = read(request, app.config.limits.evaluation_body_bytes_max).await?;
     wait_for_revision(app, request).await?;
-    match answer(app, &body) {
-        Some(reply) => Ok(reply),
-        None => explain_in_queue(app, move |app, told| answer_with_reasons(app, &body, told)).await,
+    if let Some(reply) = answer(app, &body) {
+        return Ok(reply);
     }
+    // A body at fault is refused here: only what can be answered waits behind explanations.
+    RequestBody::read(&strict_json::parse(&body)?)?.single().query()?;
+    explain_in_queue(app, move |app, told| answer_with_reasons(app, &body, told)).await
 }
 
 /// Answers one query from its bytes; `None` if they are not a query, or ask for reasons.

@@ -21,9 +21,9 @@ use super::timestamps::TimeLabel;
 use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Status};
 use crate::engine::{Cell, Matrix};
 use crate::http::Reply;
-use crate::services::locked_members::{self, SignInLock};
 use crate::services::members::{self, ChosenMember};
 use crate::services::rights::RightsSummary;
+use crate::services::sign_in_locks::{self, SignInLock};
 use crate::services::step_up::StepUpProof;
 use crate::services::{passwords, roles, sessions, two_step};
 use crate::store::MemberEdit;
@@ -195,7 +195,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let member = &seen.member;
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
     let (can, cannot) = allowed(&matrix, member);
-    let lock = locked_members::lock_of_member(call.app, viewer.caller(), member).await?;
+    let lock = sign_in_locks::lock_of_member(call.app, viewer.caller(), member).await?;
     let (path, back) = (member_path(&member.id, ""), call.back(TEAM));
     let here =
         local_path::LocalPath::at(&path).with(BACK, if back == TEAM { "" } else { &back }).path();

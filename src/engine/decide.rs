@@ -139,8 +139,8 @@ impl Snapshot {
             return Err(UnansweredCause::UnknownSubject);
         }
         if how == EvaluationPlan::Usual
-            && let Some(Some(allowed)) = world.members.access(subject.id, |standing| {
-                self.cached_decision(standing, query, world.single_account)
+            && let Some(Some(allowed)) = world.members.access(subject.id, |access| {
+                self.cached_decision(access, query, world.single_account)
             })
         {
             return Ok(Decision { allowed, ..Decision::default() });
@@ -159,16 +159,16 @@ impl Snapshot {
         how: EvaluationPlan,
     ) -> Result<Decision, UnansweredCause> {
         let (case, env) = self.resolve_names(principal, query, world)?;
-        let place = match principal {
+        let entry = match principal {
             Principal::Member(view) if how == EvaluationPlan::Usual => {
                 let ResolvedQuery { action, resource_type, .. } = case;
-                let topic = ResolvedNames { action, resource_type, env };
-                self.place(&topic, view.access(), query, world.single_account)
+                let names = ResolvedNames { action, resource_type, env };
+                self.cache_entry(&names, view.access(), query, world.single_account)
             }
             _ => None,
         };
-        if let Some((memory, place)) = place
-            && let Some(allowed) = memory.cached_decision(place)
+        if let Some((cache, key)) = entry
+            && let Some(allowed) = cache.cached_decision(key)
         {
             return Ok(Decision { allowed, ..Decision::default() });
         }
@@ -179,8 +179,8 @@ impl Snapshot {
             EvaluationPlan::Usual | EvaluationPlan::Explained => PolicySelection::Slices(env),
         };
         let verdict = self.ask(&case, asked, world)?;
-        if let Some((memory, place)) = place.filter(|_| verdict.erred.is_empty()) {
-            memory.insert(place, verdict.allowed);
+        if let Some((cache, key)) = entry.filter(|_| verdict.erred.is_empty()) {
+            cache.insert(key, verdict.allowed);
         }
         Ok(Decision {
             allowed: verdict.allowed,
@@ -196,38 +196,38 @@ impl Snapshot {
     /// The cached decision for a query of a member with this state, if there is one.
     fn cached_decision(
         &self,
-        standing: MemberAccess<'_>,
+        access: MemberAccess<'_>,
         query: &Query<'_>,
         default_account: Option<&str>,
     ) -> Option<bool> {
-        let topic = self.topic(self.names.user, query)?;
-        let (memory, place) = self.place(&topic, standing, query, default_account)?;
-        memory.cached_decision(place)
+        let names = self.names_of(self.names.user, query)?;
+        let (cache, key) = self.cache_entry(&names, access, query, default_account)?;
+        cache.cached_decision(key)
     }
 
-    /// The place in the cache, if the decision may be cached.
-    fn place<'e>(
+    /// The cache and the key of this decision in it, if it may be cached.
+    fn cache_entry<'e>(
         &self,
-        topic: &ResolvedNames<'e>,
-        standing: MemberAccess<'_>,
+        names: &ResolvedNames<'e>,
+        access: MemberAccess<'_>,
         query: &Query<'_>,
         default_account: Option<&str>,
     ) -> Option<(&'e DecisionCache, CacheKey)> {
-        let memory = topic.env.memory.as_ref()?;
-        let situation = CacheKeyParts {
-            standing,
-            role: *self.role_index.get(standing.role)?,
+        let cache = names.env.cache.as_ref()?;
+        let parts = CacheKeyParts {
+            access,
+            role: *self.role_index.get(access.role)?,
             query,
-            context: &topic.action.context,
-            is_account: topic.resource_type == self.names.account,
+            context: &names.action.context,
+            is_account: names.resource_type == self.names.account,
             default_account,
         };
-        Some((memory, decision_cache::cache_key(&situation)?))
+        Some((cache, decision_cache::cache_key(&parts)?))
     }
 
     /// Whether the decision for this query of a member is cached.
     #[cfg(test)]
-    pub(super) fn remembers<M: Members>(
+    pub(super) fn is_cached<M: Members>(
         &self,
         query: &Query<'_>,
         world: &QueryContext<'_, M>,
@@ -240,17 +240,18 @@ impl Snapshot {
 
     /// Inverts the cached decision for a query of a member, to test the detection.
     #[cfg(test)]
-    pub(crate) fn lie_about<M: Members>(&self, query: &Query<'_>, world: &QueryContext<'_, M>) {
+    pub(crate) fn invert_cached<M: Members>(&self, query: &Query<'_>, world: &QueryContext<'_, M>) {
         world.members.with(query.subject.id, |view| {
-            let topic = self.topic(self.names.user, query)?;
-            let (memory, place) = self.place(&topic, view.access(), query, world.single_account)?;
-            memory.insert(place, !memory.cached_decision(place)?);
+            let names = self.names_of(self.names.user, query)?;
+            let (cache, key) =
+                self.cache_entry(&names, view.access(), query, world.single_account)?;
+            cache.insert(key, !cache.cached_decision(key)?);
             Some(())
         });
     }
 
     /// Resolves the names of a query of such a principal, if the schema has them.
-    fn topic(&self, principal: usize, query: &Query<'_>) -> Option<ResolvedNames<'_>> {
+    fn names_of(&self, principal: usize, query: &Query<'_>) -> Option<ResolvedNames<'_>> {
         let action = self.names.action_index(query.action)?;
         let resource_type = self.names.type_index(query.resource.kind)?;
         let env = self.slices.env(principal, action, resource_type)?;
@@ -268,8 +269,8 @@ impl Snapshot {
             Principal::Member(_) => Some(self.names.user),
             Principal::Stored(uid, _) => self.names.index_of(uid.type_name()),
         };
-        let topic = principal_type.and_then(|kind| self.topic(kind, query));
-        let Some(ResolvedNames { action, resource_type, env }) = topic else {
+        let names = principal_type.and_then(|kind| self.names_of(kind, query));
+        let Some(ResolvedNames { action, resource_type, env }) = names else {
             return Err(UnansweredCause::NoTopic(principal_type));
         };
         let default_account = world.single_account;

@@ -37,7 +37,7 @@ const SITUATIONS: usize = 6;
 #[derive(Clone, Copy)]
 pub(super) struct CacheKey(usize);
 
-/// The decisions of one environment: one byte for each role and situation.
+/// The decisions of one environment: one byte for each role and parts.
 #[derive(Debug)]
 pub(super) struct DecisionCache {
     answers: Box<[AtomicU8]>,
@@ -108,7 +108,7 @@ pub(super) fn is_cacheable(
 
 /// What determines the cache place of a member's query.
 pub(super) struct CacheKeyParts<'s> {
-    pub(super) standing: MemberAccess<'s>,
+    pub(super) access: MemberAccess<'s>,
     /// The number of the member's role.
     pub(super) role: usize,
     pub(super) query: &'s Query<'s>,
@@ -121,8 +121,8 @@ pub(super) struct CacheKeyParts<'s> {
 }
 
 /// The cache place of a query; `None` if it must be evaluated.
-pub(super) fn cache_key(situation: &CacheKeyParts<'_>) -> Option<CacheKey> {
-    let CacheKeyParts { standing, role, query, context, .. } = *situation;
+pub(super) fn cache_key(parts: &CacheKeyParts<'_>) -> Option<CacheKey> {
+    let CacheKeyParts { access, role, query, context, .. } = *parts;
     let context_is_plain = context.attributes.is_empty()
         || (query.context.is_empty()
             && query.action_properties.is_empty()
@@ -130,21 +130,21 @@ pub(super) fn cache_key(situation: &CacheKeyParts<'_>) -> Option<CacheKey> {
     if !context_is_plain {
         return None;
     }
-    let account = if situation.is_account {
+    let account = if parts.is_account {
         Some(query.resource.id)
     } else {
         match property(query.resource.properties, "account") {
             Some(Value::String(slug)) => Some(slug.as_ref()),
             Some(_) => return None,
-            None => situation.default_account,
+            None => parts.default_account,
         }
     };
     let relation = match account {
-        Some(account) if account == standing.account => AccountRelation::Own,
+        Some(account) if account == access.account => AccountRelation::Own,
         Some(_) => AccountRelation::Other,
         None => AccountRelation::Nowhere,
     };
-    Some(CacheKey((role * 2 + usize::from(standing.active)) * 3 + relation as usize))
+    Some(CacheKey((role * 2 + usize::from(access.active)) * 3 + relation as usize))
 }
 
 #[cfg(test)]
@@ -338,7 +338,7 @@ mod tests {
                 );
                 asked += 1;
                 allowed += u32::from(usual.allowed);
-                recalled += u32::from(snapshot.remembers(&query, &world));
+                recalled += u32::from(snapshot.is_cached(&query, &world));
             }
         }
         println!("{asked} questions, {allowed} allowed, {recalled} remembered");
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(["reader", "acme", "reader"].map(allowed), [true, false, true]);
     }
 
-    /// By the shipped policies Cedar is asked once a situation, members as resources apart.
+    /// By the shipped policies Cedar is asked once a parts, members as resources apart.
     #[test]
     fn the_shipped_policies_are_remembered() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");

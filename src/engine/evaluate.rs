@@ -31,7 +31,7 @@ pub(super) struct Environment {
     /// Indices of all policies that could apply, for the matrix.
     pub(super) all: Vec<usize>,
     /// The decision cache, if only role, account and suspension matter.
-    pub(super) memory: Option<DecisionCache>,
+    pub(super) cache: Option<DecisionCache>,
 }
 
 /// The keys of a query for the slices.

@@ -195,12 +195,10 @@ impl PolicySlices {
             if let Some(cell) = slices.at.get_mut(cell) {
                 *cell = number;
             }
-            let memory = decision_cache::is_cacheable(names, parts.stored, principal, resource)
-                .then(|| remembering(parts, &role_index, &fitting))
+            let cache = decision_cache::is_cacheable(names, parts.stored, principal, resource)
+                .then(|| decision_cache_for(parts, &role_index, &fitting))
                 .flatten();
-            slices
-                .envs
-                .push(Environment { memory, ..Environment::new(fitting, &mut sets, parts)? });
+            slices.envs.push(Environment { cache, ..Environment::new(fitting, &mut sets, parts)? });
         }
         Ok(slices)
     }
@@ -221,8 +219,8 @@ impl PolicySlices {
     }
 
     /// The decision caches of all environments that have one.
-    pub(super) fn memories(&self) -> impl Iterator<Item = &DecisionCache> {
-        self.envs.iter().filter_map(|env| env.memory.as_ref())
+    pub(super) fn caches(&self) -> impl Iterator<Item = &DecisionCache> {
+        self.envs.iter().filter_map(|env| env.cache.as_ref())
     }
 
     /// The largest number of policies for everyone in any environment, which slicing cannot reduce.
@@ -234,20 +232,20 @@ impl PolicySlices {
 }
 
 /// A decision cache for the roles that only determined policies concern; `None` if there are none.
-fn remembering(
+fn decision_cache_for(
     parts: &SliceInputs<'_>,
     role_index: &HashMap<&str, usize>,
     fitting: &[usize],
 ) -> Option<DecisionCache> {
     let role_type = parts.names.name(parts.names.role);
-    let mut memory = DecisionCache::new(parts.roles.len());
+    let mut cache = DecisionCache::new(parts.roles.len());
     for &at in fitting.iter().filter(|&&at| parts.determined.get(at) != Some(&true)) {
         // Caching requires that nothing is stored, so no role is in another one.
         let (_, scope) = parts.policies.get(at)?;
         let role = scope.principal.key().filter(|uid| Some(uid.type_name()) == role_type)?;
-        memory.leave_out(*role_index.get(role.id().unescaped())?);
+        cache.leave_out(*role_index.get(role.id().unescaped())?);
     }
-    Some(memory)
+    Some(cache)
 }
 
 impl Environment {
@@ -287,7 +285,7 @@ impl Environment {
             by_principal: sets.buckets(by_principal)?,
             by_resource: sets.buckets(by_resource)?,
             all,
-            memory: None,
+            cache: None,
         })
     }
 }

@@ -250,7 +250,7 @@ impl Scene {
         let says = Sayings::of(question, self.town.prefix);
         let query = says.query(question);
         let world = QueryContext { members: &self.team, single_account: question.single_account };
-        let recalled = self.snapshot.remembers(&query, &world);
+        let recalled = self.snapshot.is_cached(&query, &world);
         let decision = self.snapshot.decide(&query, &world, false);
         let ask = |principal: Principal<'_>| {
             let (case, env) = self.snapshot.resolve_names(principal, &query, &world).ok()?;

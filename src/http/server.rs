@@ -309,10 +309,10 @@ impl Server {
             // task that never entered must not leave.
             let _leave = ConnectionGuard(Arc::clone(&shared), number);
             let _place = place;
-            let pulse_of_stream = Arc::clone(&pulse);
+            let phase_of_stream = Arc::clone(&pulse);
             let mut stream = WatchedStream {
                 stream,
-                pulse: pulse_of_stream,
+                pulse: phase_of_stream,
                 before: Bytes::new(),
                 refused: None,
             };

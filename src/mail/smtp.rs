@@ -17,7 +17,7 @@ use super::oauth;
 use super::sanitize;
 use super::send_fault::{AcceptedMail, FaultClass, SendFault, SmtpStep};
 use super::smtp_auth::{self, SmtpSecret};
-use super::smtp_conversation::{SmtpConversation, SmtpError, SmtpReply, Stream};
+use super::smtp_replies::{SmtpConversation, SmtpError, SmtpReply, Stream};
 use super::tls::Tls;
 use super::{HandoverFlag, SmtpStepResult};
 use crate::config::{self, Login, MailServer, SmtpSecurity, TokenSource};

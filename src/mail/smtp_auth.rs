@@ -5,7 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::smtp_conversation::{SmtpConversation, SmtpError, SmtpReply};
+use super::smtp_replies::{SmtpConversation, SmtpError, SmtpReply};
 
 /// The credential.
 #[derive(Clone, Copy)]

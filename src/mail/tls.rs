@@ -9,7 +9,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::smtp_conversation::Stream;
+use super::smtp_replies::Stream;
 
 /// Trusted authorities.
 pub(super) struct Tls(TlsConnector);

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
+use super::account_and_inviter::{self, unknown_account};
 use super::caller::Caller;
 use super::detached::run_detached;
 use super::invites::{self, Invitation};
-use super::lookup::{self, unknown_account};
 use super::permissions::{Permit, StorePermit};
 use super::rights::Right;
 use super::session_auth::SignedIn;
@@ -144,7 +144,7 @@ pub(super) fn must_administer(app: &App, role: &RoleId) -> Result<(), Failure> {
 /// `Denied` `not_allowed`; `NotFound` `unknown_account`; `Busy`.
 pub async fn show(app: &App, caller: Caller) -> Result<Account, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
-    lookup::account(app, permit.account()).await
+    account_and_inviter::account(app, permit.account()).await
 }
 
 /// The signed-in member's account, whose name every page shows.
@@ -152,7 +152,7 @@ pub async fn show(app: &App, caller: Caller) -> Result<Account, Failure> {
 /// # Errors
 /// `NotFound` `unknown_account`; `Busy`.
 pub async fn own(app: &App, signed_in: &SignedIn) -> Result<Account, Failure> {
-    lookup::account(app, signed_in.account()).await
+    account_and_inviter::account(app, signed_in.account()).await
 }
 
 /// Edits the caller's account.

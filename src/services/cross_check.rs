@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(app.cross_check.outcomes().agreed, 2);
 
         let members = &*app.directory;
-        live().lie_about(&view, &QueryContext { members, single_account: None });
+        live().invert_cached(&view, &QueryContext { members, single_account: None });
         assert!(!ask(&view), "the lie is told");
         check_all();
         assert_eq!(app.cross_check.outcomes().differed, 1);

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
+use super::account_and_inviter::{self, inviter};
 use super::caller::Caller;
 use super::detached::run_detached;
 use super::links::new_letter;
-use super::lookup::{self, inviter};
 use super::permissions::Permit;
 use super::rights::{Right, first_denied};
 use super::{directory_sync, links, passwords, roles};
@@ -129,7 +129,7 @@ pub async fn send(
         let rights = [Right::INVITE, Right::assign(invitation.role.clone())];
         let permit = Permit::authorize(&app, caller, rights).await?;
         let seen_by = permit.caller().clone();
-        let account = lookup::account(&app, permit.account()).await?;
+        let account = account_and_inviter::account(&app, permit.account()).await?;
         let idempotency =
             idempotency_key.map(|key| Idempotency { key, request: invitation.digest() });
         let new = draft(&app, &account, invitation, idempotency)?;
@@ -386,7 +386,7 @@ fn role_removed(invite: &Invite) -> Failure {
 }
 
 async fn inspected(app: &App, invite: Invite) -> Result<InvitePreview, Failure> {
-    let account = lookup::account(app, &invite.account).await?;
+    let account = account_and_inviter::account(app, &invite.account).await?;
     let inviter = inviter(app, &invite).await?;
     Ok(InvitePreview { invite, account, inviter })
 }
@@ -536,7 +536,12 @@ impl<'a> InviteChange<'a> {
         if role.is_none() && matches!(state, InviteState::Pending | InviteState::Expired) {
             return Err(role_removed(&before.invite));
         }
-        Ok(Self { _giving: giving, permit, before, account: lookup::account(app, &slug).await? })
+        Ok(Self {
+            _giving: giving,
+            permit,
+            before,
+            account: account_and_inviter::account(app, &slug).await?,
+        })
     }
 }
 

@@ -13,10 +13,10 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::account_and_inviter::inviter;
 use super::caller::Caller;
 use super::directory_sync;
 use super::links::{KEY_GONE, new_letter, valid_invite_token, valid_link_token};
-use super::lookup::inviter;
 use super::outbox::may_write_to;
 use super::permissions::{Permit, StorePermit};
 use super::rights::Right;

@@ -17,7 +17,7 @@ use super::rights::Right;
 use super::session_auth::SignedIn;
 use super::sign_in::{NewSignIn, new_session};
 use super::step_up::{StepUpProof, check_own};
-use super::{directory_sync, lookup, roles};
+use super::{account_and_inviter, directory_sync, roles};
 use crate::app::App;
 use crate::domain::{
     Account, AccountSlug, Actor, Delivery, DeliveryState, Email, Failure, Kind, Member,
@@ -65,7 +65,7 @@ pub(super) fn check(
 
 async fn checked_hash(app: &App, member: &Member, password: &str) -> Result<String, Failure> {
     let password = Password::parse(password)?;
-    let account = lookup::account(app, &member.account).await?;
+    let account = account_and_inviter::account(app, &member.account).await?;
     let names = [member.first_name.as_str(), member.last_name.as_str()];
     check(&password, &account, &member.email, names)?;
     app.hasher.hash(&password).await

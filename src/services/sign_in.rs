@@ -12,7 +12,7 @@ use super::detached::run_detached;
 use super::sign_in_log_lines::{log_failed_sign_in, log_sign_in};
 use super::sign_in_ticket::{self, PendingSignIn, SignInTicket};
 use super::step_up::check_code;
-use super::{directory_sync, lookup, passkeys};
+use super::{account_and_inviter, directory_sync, passkeys};
 use crate::app::App;
 use crate::domain::session::sign_in_refused;
 use crate::domain::two_step::set_up_first;
@@ -98,7 +98,7 @@ async fn try_once(app: &Arc<App>, attempt: SignInAttempt) -> Result<SignInOutcom
         return Ok(SignInOutcome::SecondFactor(PendingSignIn { passkeys, ..ticket.seal(app)? }));
     }
     ticket.failures_before = admitted.succeeded(app.clock.now());
-    if lookup::account(app, &member.account).await?.two_step_enforced {
+    if account_and_inviter::account(app, &member.account).await?.two_step_enforced {
         return Ok(SignInOutcome::SetUp(ticket.seal(app)?));
     }
     begin(app, member, ticket, None, &attempt.from)

@@ -17,7 +17,7 @@ use super::sign_in::{NewSignIn, new_session};
 use super::sign_in_log_lines::log_sign_in;
 use super::sign_in_ticket::SignInTicket;
 use super::step_up::{StepUpProof, check_own, own_password_missing, purpose, unsealed};
-use super::{directory_sync, lookup, roles};
+use super::{account_and_inviter, directory_sync, roles};
 use crate::app::App;
 use crate::domain::two_step::{
     RecoveryCode, first_code_of_another_time, own_factor_first, wrong_first_code,
@@ -72,7 +72,7 @@ pub(super) async fn standing_of(app: &App, member: &Member) -> Result<TwoStepSta
         since: authenticator.map(|it| it.since),
         recovery_left: recovery.len(),
         passkeys,
-        enforced: lookup::account(app, &member.account).await?.two_step_enforced,
+        enforced: account_and_inviter::account(app, &member.account).await?.two_step_enforced,
     })
 }
 

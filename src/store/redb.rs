@@ -17,7 +17,7 @@ mod header_check;
 mod read_only_view;
 
 mod compaction;
-mod counters;
+mod row_counts;
 mod table_reads;
 mod tables;
 
@@ -49,7 +49,7 @@ mod accounts;
 mod api_tokens;
 mod invites;
 mod mail_claims;
-mod mail_queue;
+mod mail_status;
 mod members;
 mod one_time_links;
 mod passkeys;

@@ -405,6 +405,12 @@ async fn reasons_are_made_apart_from_the_threads_that_decide() {
     assert!(sidecar.evaluations(&asked).await.refused(503).contains("try again"));
     assert!(sidecar.evaluations(of_batch.to_string()).await.refused(503).contains("try again"));
     assert_eq!(sidecar.evaluation(granted().to_string()).await.text, ALLOW);
+    // What is wrong in a body is said at once.
+    let mut unknown = granted();
+    unknown["subject"] = json!({"type": "user"});
+    assert!(sidecar.evaluation(unknown.to_string()).await.refused(400).contains("`subject.id`"));
+    unknown["options"] = json!({"explain": true});
+    assert!(sidecar.evaluation(unknown.to_string()).await.refused(400).contains("`subject.id`"));
     drop(go_on);
     for waiting in waiting {
         let _ = waiting.await.unwrap();

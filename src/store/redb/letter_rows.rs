@@ -10,7 +10,7 @@ use super::table_reads::Rows;
 use super::tables::{
     LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, META,
 };
-use super::{StoreError, counters};
+use super::{StoreError, row_counts};
 use crate::domain::{
     AccountSlug, ChangedRecord, Delivery, DeliveryState, Email, MailId, MailKind, MailStop, Member,
     QueuedMail, Timestamp,
@@ -122,7 +122,7 @@ pub(super) fn replace(
     let mut waiting = change.tx.open_table(LETTERS_WAITING)?;
     let count = |letter: &QueuedMail, by: i64| {
         let key = (letter.account.as_str(), letter.delivery.state.as_str());
-        counters::add_to_counter(change.tx, LETTER_COUNTS, key, by)
+        row_counts::add_to_counter(change.tx, LETTER_COUNTS, key, by)
     };
     if let Some(QueuedMailRecord { letter, .. }) = before {
         count(letter, -1)?;

@@ -17,7 +17,7 @@ use super::audit_diff::{self, Field};
 use super::change_transaction::ChangeTransaction;
 use super::table_reads::Rows;
 use super::tables::{ERASED, MEMBERS, ROLE_COUNTS};
-use super::{StoreError, counters, invite_rows, link_rows, version_check};
+use super::{StoreError, invite_rows, link_rows, row_counts, version_check};
 use crate::clock;
 use crate::domain::{
     AccountSlug, AuditDetail, AuditEvent, ChangedRecord, Email, Failure, Invite, Kind, Member,
@@ -59,7 +59,7 @@ impl RoleCounts {
     /// Adds it to the stored counts.
     pub(super) fn write(self, tx: &WriteTransaction) -> Result<(), StoreError> {
         for ((account, role), by) in self.0.iter().filter(|(_, by)| **by != 0) {
-            counters::add_to_counter(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
+            row_counts::add_to_counter(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
         }
         Ok(())
     }
