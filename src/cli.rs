@@ -11,6 +11,7 @@ mod account_flag;
 mod audit;
 mod backup;
 mod completions_and_man;
+mod config_reference;
 mod confirmation;
 mod decide;
 mod doctor;
@@ -139,7 +140,7 @@ const DATA: &str = "./kwic-data";
 /// Flags that are accepted before or after the command.
 #[derive(Args, Clone, Debug)]
 struct Global {
-    /// The configuration file; by default `kwic-team.toml` in the current folder, if it exists
+    /// The configuration file; by default `kwic-team.toml` in the current folder, if it exists; `kwic-team config` prints its keys
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The data folder
@@ -209,6 +210,9 @@ enum Command {
         after_help = "Example: kwic-team restore /backup/kwic-team/2026-11-25 --yes\n\nThe current store is kept under another name. All sessions and API tokens end, and links to set a new password or confirm a new address stop working, because they may have been revoked after the backup."
     )]
     Restore(backup::RestoreArgs),
+    /// Print every configuration key with its default and meaning, as a configuration file
+    #[command(after_help = "Example: kwic-team config\n         kwic-team config --json")]
+    Config,
     /// Check the installation, and say what to fix; exits 1 if a check fails
     #[command(after_help = "Example: kwic-team doctor")]
     Doctor,
@@ -286,6 +290,7 @@ fn dispatch(cli: Cli) -> CommandResult {
         Command::Recover(args) => recover::run(&global, &args),
         Command::Backup(args) => backup::back_up(&global, &args),
         Command::Restore(args) => backup::restore(&global, &args),
+        Command::Config => config_reference::run(&global),
         Command::Doctor => doctor::run(&global),
         Command::Completions(args) => completions_and_man::completions(&args),
         Command::Man(args) => completions_and_man::man(&global, &args),

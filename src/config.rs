@@ -334,7 +334,7 @@ fn check(config: &Config, settings: &mut Settings) {
     if !decision.listen.ip().is_loopback() && decision.keys_file.is_none() {
         settings.fault_of(
             "decision.listen",
-            "is not a loopback address, so anybody could ask: set `decision.keys_file`, or listen on `127.0.0.1`",
+            "is not a loopback address, so anybody could ask for decisions: set `decision.keys_file`, or listen on `127.0.0.1`",
         );
     }
     if decision.public_url.as_deref().is_some_and(|url| !is_public_url(url, false)) {
@@ -415,7 +415,7 @@ fn is_log_filter(text: &str) -> bool {
 fn check_mail(config: &Config, settings: &mut Settings) {
     let mail = &config.mail;
     if let Some(Err(why)) = mail.from.as_deref().map(Mailbox::parse) {
-        settings.fault_of("mail.from", format!("cannot send: {why}"));
+        settings.fault_of("mail.from", format!("is not a sender's address: {why}"));
     }
     if let Some(domain) = &mail.bounce_domain
         && Email::parse(&format!("bounce@{domain}")).is_err()
@@ -495,6 +495,29 @@ pub fn reference() -> String {
         };
     }
     out
+}
+
+/// A key as `kwic-team config` describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDescription {
+    /// `section.key`.
+    pub key: String,
+    /// The name in the environment.
+    pub variable: String,
+    /// The default as written in the file; empty if the key is unset by default.
+    pub default: &'static str,
+    /// What it sets.
+    pub about: &'static str,
+}
+
+/// Every key.
+pub fn keys() -> impl Iterator<Item = KeyDescription> {
+    KEYS.iter().map(|key| KeyDescription {
+        key: key.path(),
+        variable: key.variable(),
+        default: key.default,
+        about: key.about,
+    })
 }
 
 /// The name of every key in the environment.

@@ -59,9 +59,9 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "listen",
         SettingType::Address,
         "\"127.0.0.1:8181\"",
-        "where services ask; loopback only, unless keys_file is set",
+        "where services ask for decisions; loopback only, unless keys_file is set",
     ),
-    key("decision", "socket", SettingType::Path, "", "a unix socket for the same questions"),
+    key("decision", "socket", SettingType::Path, "", "a unix socket for the same requests"),
     key("decision", "socket_mode", SettingType::Mode, "\"0660\"", "who may open the socket"),
     key(
         "decision",
@@ -75,14 +75,14 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "single_account",
         SettingType::Slug,
         "",
-        "the account of a resource that has none",
+        "the account for resources whose request names none",
     ),
     key(
         "decision",
         "wait_ms",
         SettingType::Number(0, 60_000),
         "500",
-        "how long `x-kwic-at-least` waits for a change",
+        "how long a request with the header `x-kwic-at-least` waits for a change, in milliseconds",
     ),
     key(
         "decision",
@@ -132,7 +132,7 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "path",
         SettingType::Path,
         "",
-        "the file; kwic.redb in the data folder where unset",
+        "the file; without it, kwic.redb in the data folder",
     ),
     key(
         "store",
@@ -141,28 +141,34 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "64",
         "memory for the file's pages, in MiB",
     ),
-    key("policies", "dir", SettingType::Path, "", "the policy folder; the shipped one where unset"),
+    key(
+        "policies",
+        "dir",
+        SettingType::Path,
+        "",
+        "the policy folder; without it, the built-in policies",
+    ),
     key("policies", "watch", SettingType::Bool, "true", "reload when the folder changes"),
     key(
         "policies",
         "managed_by",
         SettingType::Slug,
         "",
-        "the account whose settings:edit may change policies",
+        "the account whose members with `settings:edit` may check and reload the policy folder",
     ),
     key(
         "mail",
         "kind",
         SettingType::Word(&["smtp", "folder", "links"]),
         "",
-        "how mail goes out; links are shown where unset",
+        "smtp, folder (mail is written to outbox/ and sent to nobody), or links (the default: no mail is sent, links are shown)",
     ),
     SettingDefinition {
         section: "mail",
         name: "url",
         takes: SettingType::Text,
         default: "",
-        about: "smtps://USER:PASSWORD@HOST, or smtp:// to loopback",
+        about: "smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST?tls=required, or smtp:// to loopback",
         secret: true,
     },
     key(
@@ -228,21 +234,21 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "log_format",
         SettingType::Word(&["text", "json"]),
         "\"text\"",
-        "how log lines are written",
+        "how log lines are written: text or json",
     ),
     key(
         "telemetry",
         "log_level",
         SettingType::Text,
         "\"info\"",
-        "what is logged: error, warn, info, debug or trace; others for single modules behind it, such as \"info,hyper=debug\"",
+        "what is logged: off, error, warn, info, debug or trace; then, after commas, levels for single modules, as in \"info,hyper=debug\"",
     ),
     key(
         "limits",
         "evaluation_body_bytes_max",
         SettingType::Number(1_024, 1 << 30),
         "65536",
-        "largest body of one question",
+        "largest body of one decision request",
     ),
     key(
         "limits",
@@ -256,7 +262,7 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "batch_items_max",
         SettingType::Number(1, 100_000),
         "1000",
-        "most questions in a batch",
+        "most decisions in a batch",
     ),
     key(
         "limits",
@@ -375,22 +381,25 @@ mod tests {
 
     use super::KEYS;
 
-    /// Key and default of each row of the tables in the documentation.
-    fn listed() -> BTreeSet<(String, String)> {
+    /// Key, default and meaning of each row of the table in the documentation.
+    fn listed() -> BTreeSet<[String; 3]> {
         let page = include_str!("../../docs/operations.md");
         let (_, section) = page.split_once("\n## Configuration\n").unwrap();
         let (section, _) = section.split_once("\n## ").unwrap();
         let rows = section.lines().filter(|line| line.starts_with("| `"));
         rows.map(|row| {
-            let mut cells = row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned());
-            (cells.nth(1).unwrap(), cells.next().unwrap())
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let bare = |cell: &str| cell.trim_matches('`').to_owned();
+            [bare(cells[1]), bare(cells[2]), cells[3].to_owned()]
         })
         .collect()
     }
 
     #[test]
-    fn the_documentation_lists_every_key_with_its_default_and_no_other() {
-        let keys = KEYS.iter().map(|key| (key.path(), key.default.to_owned())).collect();
+    fn the_documentation_lists_every_key_with_its_default_and_meaning_and_no_other() {
+        let keys = KEYS.iter();
+        let keys = keys.map(|key| [key.path(), key.default.to_owned(), key.about.to_owned()]);
+        let keys = keys.collect();
         assert_eq!(listed(), keys);
     }
 }

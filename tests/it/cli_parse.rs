@@ -63,6 +63,7 @@ const COMMANDS: &[&str] = &[
     "mail test",
     "mail resume",
     "keys rotate",
+    "config",
     "doctor",
     "recover",
     "backup",
@@ -166,7 +167,7 @@ fn help_and_version_are_answers() {
     let help = run(&["--help"]).ends(0);
     let words = [
         "serve", "account", "member", "invite", "role", "policy", "decide", "audit", "mail",
-        "recover", "backup", "restore", "man",
+        "config", "recover", "backup", "restore", "man",
     ];
     for word in words {
         assert!(help.contains(&format!("\n  {word} ")), "{word}: {help}");

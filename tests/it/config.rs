@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use kwic_team::config::{self, Config, ConfigFault};
 use kwic_team::domain::limits;
+use serde_json::Value as Json;
+
+use super::fake_sidecar::run;
 
 const HERE: &str = "/data";
 
@@ -180,7 +183,7 @@ fn all_names_in_the_environment_are_distinct() {
 
 #[test]
 fn the_reference_reads_as_the_defaults() {
-    let reference = config::reference();
+    let reference = run(&["config"]).ends(0);
     let defaults = Config::default_for(PathBuf::from(HERE));
     assert_eq!(format!("{:?}", taken(&reference)), format!("{defaults:?}"));
     for (section, keys) in PROMISED {
@@ -192,6 +195,26 @@ fn the_reference_reads_as_the_defaults() {
             assert!(named, "the reference leaves out {section}.{key}");
         }
     }
+}
+
+#[test]
+fn the_command_line_names_every_key_with_its_default_and_meaning() {
+    let (text, lines) = (run(&["config"]).ends(0), run(&["config", "--json"]).ends(0));
+    let mut variables = BTreeSet::new();
+    for line in lines.lines() {
+        let key: Json = serde_json::from_str(line).unwrap();
+        let about = key["about"].as_str().unwrap();
+        assert!(!about.is_empty() && text.contains(&format!("# {about}\n")), "{line}");
+        let (_, name) = key["key"].as_str().unwrap().split_once('.').unwrap();
+        let written = match &key["default"] {
+            Json::Null => format!("\n# {name} =\n"),
+            default => format!("\n{name} = {default}\n"),
+        };
+        assert!(text.contains(&written), "{line}");
+        variables.insert(key["variable"].as_str().unwrap().to_owned());
+    }
+    let all = config::variables().into_iter().filter(|name| !name.ends_with("_URL_FILE"));
+    assert_eq!(variables, all.collect());
 }
 
 /// The sections and keys of the published configuration.
@@ -381,7 +404,7 @@ fn mail_never_goes_out_in_the_clear() {
     assert!(fault(&mail("mail.example")).contains("must begin with"));
     assert!(fault(&mail("smtps://")).contains("names no host"));
     assert_eq!(faults("[mail]\nkind = \"smtp\"", &[]).len(), 3);
-    assert!(fault("[mail]\nfrom = \"nobody\"").contains("`mail.from` cannot send"));
+    assert!(fault("[mail]\nfrom = \"nobody\"").contains("`mail.from` is not a sender's address"));
     assert!(fault("[mail]\nfrom = 'KWIC, Inc. <a@b.example>'").contains("put the name in quotes"));
     for from in ["KWIC <a@b.example>", "\"KWIC, Inc.\" <a@b.example>", "Caf\u{e9} <a@b.example>"] {
         taken(&format!("[mail]\nfrom = '{from}'"));
