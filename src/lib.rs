@@ -58,7 +58,7 @@
 //!    stays. `store::redb::session_rows` and those beside it end sessions, links, invites and API
 //!    tokens; `store::redb::change_transaction` writes the audit entry and takes the next revision, all in
 //!    one durable transaction, then tells the feed.
-//! 5. `services::directory_sync` applies the change to the directory, and lets the flow wait for it: only
+//! 5. `services::directory_sync` applies the change to the directory, and lets the service wait for it: only
 //!    then does the caller get the receipt. From that answer on no decision says allow.
 //!
 //! # One invite
