@@ -124,7 +124,7 @@ impl From<Failure> for CommandError {
 
 type CommandResult = Result<Exit, CommandError>;
 
-/// Team management and access control: Cedar decisions over a live directory of members.
+/// Team management and access control: members, roles, and access decisions by Cedar policies.
 #[derive(Debug, Parser)]
 #[command(name = "kwic-team", version, max_term_width = 100, subcommand_required = true)]
 struct Cli {
@@ -139,6 +139,7 @@ const DATA: &str = "./kwic-data";
 
 /// Flags that are accepted before or after the command.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
 struct Global {
     /// The configuration file; by default `kwic-team.toml` in the current folder, if it exists; `kwic-team config` prints its keys
     #[arg(long, global = true, value_name = "FILE")]
@@ -180,7 +181,7 @@ enum Command {
     /// Roles of the live policies
     #[command(subcommand)]
     Role(role::RoleCommand),
-    /// Policy folders: write, check, test, compare, format; reload the live one
+    /// Policy folders: write, check, test, compare, format; reload the sidecar's own
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Ask for one access decision; exits 0 for allow and 2 for deny
@@ -202,7 +203,7 @@ enum Command {
     Recover(recover::RecoverArgs),
     /// Create a backup in a new folder; works while the sidecar runs
     #[command(
-        after_help = "Example: kwic-team backup /backup/kwic-team/2026-11-25\n\nThe folder holds the whole store at one revision, and the keys: protect it as you protect passwords."
+        after_help = "Example: kwic-team backup /backup/kwic-team/2026-11-25\n\nThe folder holds the whole store as it was at one moment, and the keys: protect it as you protect passwords."
     )]
     Backup(backup::BackupArgs),
     /// Restore a backup, while no sidecar runs; asks first

@@ -152,7 +152,7 @@ async fn serve(
     }
     let management = server.beside(all);
     places.push(("management", sockets.console.place()));
-    places.push(("management for its operator", sockets.admin.place()));
+    places.push(("management for the command line", sockets.admin.place()));
     {
         let (app, server) = (Arc::clone(&app), management.clone());
         tasks.spawn(async move {
@@ -418,7 +418,7 @@ async fn made_anew(listener: &Listener, mode: u32) -> Listener {
                 return anew;
             }
             Err(fault) if !told => {
-                tracing::error!(socket = %path.display(), "the socket is not reached by its name: {}", fault.public);
+                tracing::error!(socket = %path.display(), "clients cannot reach the socket, since another file has its path: {}", fault.public);
                 told = true;
             }
             Err(_) => {}
@@ -441,7 +441,7 @@ fn make_private(data: &Path) -> Result<(), Failure> {
                 Kind::Internal,
                 "data",
                 format!(
-                    "the data folder `{}` cannot be made or kept to its owner: {fault}; {next}give another --data",
+                    "the data folder `{}` cannot be created, or made private to its owner: {fault}; {next}give another --data",
                     data.display()
                 ),
             )
@@ -526,7 +526,7 @@ async fn tell_made_ahead(store: &Store) {
     if made_ahead > 0 {
         tracing::error!(
             made_ahead,
-            "invites, links, sessions or API tokens were made at a time that has not come yet, and open nothing: the clock of this machine is behind, or was ahead"
+            "invites, links, sessions or API tokens are dated in the future, and do not work: the clock of this machine is behind, or was ahead"
         );
     }
 }

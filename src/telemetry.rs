@@ -252,15 +252,15 @@ impl Telemetry {
         }
         let duration = (
             "kwic_decision_duration_seconds",
-            "Time from a parsed question to its answer; one decision in 8 is timed.",
+            "Time from a parsed request to its answer; one decision in 8 is timed.",
         );
         self.write_histogram(&mut out, duration, &DURATIONS, |counts| &counts.decision_ns);
-        let size = ("kwic_batch_size", "Questions in one batch.");
+        let size = ("kwic_batch_size", "Decisions in one batch.");
         self.write_histogram(&mut out, size, &BATCHES, |counts| &counts.batch);
         single(
             &mut out,
             ("kwic_policy_eval_errors_total", "counter"),
-            "Policies that could not be evaluated for a question.",
+            "Policies that could not be evaluated for a request.",
             self.counts.sum(|counts| &counts.erred),
         );
         self.write_requests(&mut out);
@@ -422,7 +422,7 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
 #[must_use]
 pub fn keys_refused(refused: bool) -> String {
     let mut out = String::new();
-    let help = "1 while `decision.keys_file` is refused and the previous keys stay active.";
+    let help = "1 while `decision.keys_file` is refused and the previous keys stay valid.";
     single(&mut out, ("kwic_keys_file_refused", "gauge"), help, u8::from(refused));
     out
 }

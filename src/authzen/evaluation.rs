@@ -264,7 +264,7 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
             "too_many_waiting",
             format!(
                 "{} for a revision already: try again in a moment",
-                plural(most, "question waits", "questions wait")
+                plural(most, "request waits", "requests wait")
             ),
         ));
     };

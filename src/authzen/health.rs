@@ -102,7 +102,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         policies: if status.last_good { "last_good" } else { "live" },
         digest: policies.digest_hex(),
         keys_fault: app.caller_keys_fault.load().as_ref().map(
-            |_| "`decision.keys_file` was refused, and the previous keys stay active: see the log",
+            |_| "`decision.keys_file` was refused, and the previous keys stay valid: see the log",
         ),
         fault: if to_operator { status.fault.clone() } else { status.short_fault() },
         secrets_without_key: Some(secrets_without_key(app)).filter(|count| *count > 0),

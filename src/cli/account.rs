@@ -46,7 +46,7 @@ pub(super) struct CreateArgs {
     /// The first administrator's last name; omit it for a person with one name
     #[arg(long, requires = "email")]
     last_name: Option<String>,
-    /// The first administrator's role; required if several roles can manage the team
+    /// The first administrator's role; required if several roles can administer an account
     #[arg(long, requires = "email", value_parser = filled)]
     role: Option<String>,
 }
@@ -102,9 +102,16 @@ fn create(global: &Global, remote: &SidecarClient, args: CreateArgs) -> CommandR
     let made = remote.json(&ApiCall::new("POST", "/api/v1/accounts").body(&body))?;
     output::answer(global, &made, |made| {
         output::say(&format!(
-            "account {} was created, at revision {}",
+            "account {} was created, at revision {}{}",
             text(made, "slug"),
-            text(made, "revision")
+            text(made, "revision"),
+            match made.get("invite") {
+                Some(_) => String::new(),
+                None => format!(
+                    "; it has no members yet: invite an administrator with `kwic-team invite send --account {}`",
+                    text(made, "slug")
+                ),
+            }
         ))?;
         made.get("invite").map_or(Ok(()), invite::print_sent)
     })

@@ -19,14 +19,14 @@ pub(super) enum AuditCommand {
         /// The account; optional while there is only one
         #[arg(long, value_name = "SLUG", value_parser = filled)]
         account: Option<String>,
-        /// Instead of an account's entries, those of the whole store: accounts, policies and restores
+        /// Instead of an account's entries, the store's own: about accounts, policies and restores
         #[arg(long, conflicts_with = "account")]
         store: bool,
         /// Only entries about this member or removed member, by id or address
         #[arg(long, value_parser = filled)]
         member: Option<String>,
-        /// Only this event, such as `user_deleted`
-        #[arg(long, value_parser = AuditEvent::ALL.map(AuditEvent::as_str), hide_possible_values = true)]
+        /// Only this event, such as `user_deleted` for a removed member
+        #[arg(long, value_parser = AuditEvent::ALL.map(AuditEvent::as_str))]
         event: Option<String>,
     },
     /// Verify the hash chains; exits 1 if one was altered
@@ -35,7 +35,7 @@ pub(super) enum AuditCommand {
         /// Only this account's chain
         #[arg(long, value_name = "SLUG", value_parser = filled)]
         account: Option<String>,
-        /// Only the store's own chain: accounts, policies and restores
+        /// Only the store's own chain: about accounts, policies and restores
         #[arg(long, conflicts_with = "account")]
         store: bool,
         /// The `head` (hash of the last entry) that an earlier run printed; the chain must still contain it
@@ -180,7 +180,7 @@ fn print(global: &Global, chains: &[&Json]) -> Result<(), CommandError> {
                 or(text(chain, "account"), "(store)"),
                 text(chain, "entries"),
                 text(chain, "head"),
-                or(text(chain, "fault"), "holds"),
+                or(text(chain, "fault"), "intact"),
             ]
         })?;
     }
@@ -194,8 +194,8 @@ fn reaches(
     chains: &[&Json],
     expect: &str,
 ) -> CommandResult {
-    if carrier(remote, chains, expect)?.is_some() {
-        output::complain("the chain is intact and contains the expected head");
+    if let Some(chain) = carrier(remote, chains, expect)? {
+        output::complain(&format!("{} is intact and contains the expected head", named(chain)));
         return Ok(Exit::Ok);
     }
     if !matches!(wanted, ChainSelector::Any) {
@@ -211,8 +211,16 @@ fn reaches(
         }
     }
     Err(CommandError::failure(
-        "the chain is intact, but does not contain the expected head: its end was cut off or rewritten",
+        "no chain that was checked contains the expected head: the end of its chain was cut off or rewritten, or it is from another store",
     ))
+}
+
+/// A chain, in a sentence.
+fn named(chain: &Json) -> String {
+    match text(chain, "account") {
+        account if account.is_empty() => "the store's own chain".to_owned(),
+        account => format!("the chain of `{account}`"),
+    }
 }
 
 /// The chain that has this head, now or at some entry.

@@ -128,10 +128,10 @@ fn print_restored(restored: &Restored) -> Result<(), CommandError> {
         restored.revision.0
     ))?;
     output::line(
-        "later changes were undone: members who were removed or suspended are back, roles, passwords, second factors and recovery codes are as they were, and cancelled invites are open again; review them",
+        "later changes were undone: members who were removed or suspended are back, roles, passwords, second factors and recovery codes are as they were, and revoked invites are pending again; review members with `kwic-team member list`, and invites with `kwic-team invite list --state pending`",
     )?;
     output::say(&format!(
-        "ended: {}, {}, {} to a new password or address",
+        "ended: {}, {}, {} to set a new password or confirm a new address",
         plural(undone.sessions, "session", "sessions"),
         plural(undone.tokens, "API token", "API tokens"),
         plural(undone.links, "link", "links")
@@ -139,13 +139,17 @@ fn print_restored(restored: &Restored) -> Result<(), CommandError> {
     if *invites_without_key > 0 {
         output::say(&format!(
             "{} made with a key that is missing: links that have arrived still work, but cannot be mailed again; run `kwic-team invite resend` for new ones",
-            plural(*invites_without_key, "open invite was", "open invites were")
+            plural(*invites_without_key, "pending invite was", "pending invites were")
         ))?;
     }
     if *secrets_without_key > 0 {
         output::say(&format!(
-            "{} of second factors cannot be decrypted, since their key is missing: put it into `keys`, or let these members use a recovery code, or run `kwic-team member reset-two-step`",
-            plural(*secrets_without_key, "secret", "secrets")
+            "{} missing: put it into `keys`, or let these members use a recovery code, or run `kwic-team member reset-two-step`",
+            plural(
+                *secrets_without_key,
+                "secret of a second factor cannot be decrypted, since its key is",
+                "secrets of second factors cannot be decrypted, since their key is"
+            )
         ))?;
     }
     for path in &restored.kept {

@@ -17,7 +17,7 @@ const ENDING: &str = r#".SH "EXIT STATUS"
 Done; for a decision: allow.
 .TP
 1
-It could not be done; the message says why and what to do next.
+It could not be done, as the message says; or the answer is no: a check fails, a file would change, no role is enough.
 .TP
 2
 For a decision: deny.
@@ -27,6 +27,8 @@ The policy folder is refused; every fault is named.
 .TP
 64
 The command line is not valid.
+.SH REVISIONS
+Every change raises the store's revision by one. It is printed so that a decision can be asked for that includes the change (`x\-kwic\-at\-least`).
 .SH ENVIRONMENT
 .TP
 KWIC_TEAM_SECTION_KEY
@@ -36,16 +38,16 @@ SSL_CERT_FILE
 Certificates to trust instead of those of the system, for mail over TLS.
 .SH FILES
 .TP
-./kwic\-team.toml
-The configuration where no \-\-config is given.
+\&./kwic\-team.toml
+The configuration where no \-\-config is given; `kwic\-team config` prints its keys.
 .TP
-./kwic\-data
+\&./kwic\-data
 The data folder where no \-\-data is given: the store `kwic.redb`, the socket `admin.sock` of the running sidecar, `keys/` and `outbox/`.
 "#;
 
 #[derive(Args, Debug)]
 pub(super) struct CompletionsArgs {
-    /// bash, zsh, fish, elvish or powershell
+    /// The shell
     shell: Shell,
 }
 
@@ -95,14 +97,17 @@ pub(super) fn man(global: &Global, args: &ManArgs) -> CommandResult {
     let found = args.command.iter().try_fold(&root, |command, word| {
         command.find_subcommand(word).ok_or_else(|| {
             let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
-            CommandError::usage(format!(
-                "there is no command `{word}`: use one of `{}`",
-                names.join("`, `")
-            ))
+            CommandError::usage(if names.is_empty() {
+                let whole = command.get_bin_name().unwrap_or_default();
+                format!("`{whole}` has no commands of its own: leave out `{word}`")
+            } else {
+                format!("there is no command `{word}`: use one of `{}`", names.join("`, `"))
+            })
         })
     })?;
-    let page = page(found)
-        .map_err(|fault| CommandError::failure(format!("the manual cannot be made: {fault}")))?;
+    let page = page(found).map_err(|fault| {
+        CommandError::failure(format!("the manual page cannot be written: {fault}"))
+    })?;
     output::bytes(&page)?;
     Ok(Exit::Ok)
 }
@@ -118,7 +123,8 @@ fn file_name(command: &Command) -> String {
 
 fn page(command: &Command) -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    Man::new(command.clone()).manual("KWIC Team").render(&mut page)?;
+    let version = concat!("kwic-team ", env!("CARGO_PKG_VERSION"));
+    Man::new(command.clone()).manual("KWIC Team").source(version).render(&mut page)?;
     let page = String::from_utf8_lossy(&page).replace(".SH EXTRA\n", ".SH EXAMPLES\n");
     Ok((page + ENDING).into_bytes())
 }

@@ -29,7 +29,7 @@ impl ConfirmArg {
 fn confirmed(question: &str) -> Result<bool, CommandError> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(CommandError::usage(
-            "this cannot be undone, and nobody can be asked here: add --yes to continue",
+            "this needs a confirmation, and nobody can be asked here: add --yes to continue",
         ));
     }
     let _ = write!(io::stderr(), "{} [y/N] ", shown(question));

@@ -28,7 +28,7 @@ const ENTITIES_BYTES_MAX: u64 = limits::POLICY_FILE_BYTES_MAX + 1;
 
 #[derive(Args, Debug)]
 pub(super) struct DecideArgs {
-    /// The subject, as TYPE:ID
+    /// The subject, as TYPE:ID; a member is `user:` and the member's id
     #[arg(long, value_name = "TYPE:ID")]
     subject: String,
     /// The action's name
@@ -58,13 +58,13 @@ pub(super) struct DecideArgs {
     /// Ask this policy folder instead of the running sidecar
     #[arg(long, value_name = "DIR")]
     policies: Option<PathBuf>,
-    /// Entities instead of the folder's own `entities.json`
+    /// With --policies: a file of entities instead of the folder's `entities.json`
     #[arg(long, value_name = "FILE", requires = "policies")]
     entities: Option<PathBuf>,
     /// With --policies: the subject is a member with this role
     #[arg(long, requires = "policies")]
     role: Option<String>,
-    /// With --role: the member's account; by default that of the resource
+    /// With --role: the member's account; by default that of --account
     #[arg(long, value_name = "SLUG", requires = "role")]
     member_account: Option<String>,
     /// With --role: the member is suspended
@@ -212,7 +212,7 @@ fn snapshot(global: &Global, args: &DecideArgs) -> Result<Snapshot, CommandError
     let text = file_input::bytes(entities, ENTITIES_BYTES_MAX, &global.wait_limit)?;
     if u64::try_from(text.len()).is_ok_and(|length| length >= ENTITIES_BYTES_MAX) {
         let most = limits::POLICY_FILE_BYTES_MAX >> 20;
-        let why = format!("`{}` is too large: it may have {most} MiB", entities.display());
+        let why = format!("`{}` is too large: at most {most} MiB are accepted", entities.display());
         return Err(CommandError::failure(why));
     }
     policy::gate(&own.with_file(ENTITIES, text)).map_err(|stop| by_own_name(stop, entities))

@@ -58,6 +58,15 @@ impl CheckLine {
     fn fail(about: &'static str, sentence: impl Into<String>) -> Self {
         Self { state: CheckState::Fail, about, sentence: sentence.into() }
     }
+
+    /// A call that failed. Only the sidecar's own answer says what it is about.
+    fn failed(about: &'static str, stop: CommandError) -> Self {
+        let answered = !stop.code.is_empty();
+        Self::fail(
+            about,
+            if answered { stop.message } else { format!("{about}: {}", stop.message) },
+        )
+    }
 }
 
 pub(super) fn run(global: &Global) -> CommandResult {
@@ -174,7 +183,12 @@ fn keys_folder(keys: &Path) -> Vec<CheckLine> {
         Ok(found) => found.flatten().map(|file| file.path()).collect(),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
             let place = keys.display();
-            return vec![CheckLine::warn("keys", format!("there is no folder `{place}`"))];
+            return vec![CheckLine::warn(
+                "keys",
+                format!(
+                    "there is no folder `{place}`: the sidecar makes it at its first start; if it has run before, put the backup of `keys/` back"
+                ),
+            )];
         }
         Err(fault) => return vec![unreadable(keys, &fault)],
     };
@@ -222,18 +236,16 @@ fn keys_folder(keys: &Path) -> Vec<CheckLine> {
 
 fn policies(ready: &Json) -> CheckLine {
     match text(ready, "fault") {
-        fault if fault.is_empty() => {
-            CheckLine::ok("policies", "the policies of the folder are live")
-        }
+        fault if fault.is_empty() => CheckLine::ok("policies", "the policies are live"),
         fault => {
             let answers = match text(ready, "policies").as_str() {
-                "last_good" => "the last good policies stay active",
-                _ => "the previous policies stay active",
+                "last_good" => "the last good policies stay live",
+                _ => "the previous policies stay live",
             };
             CheckLine::fail(
                 "policies",
                 format!(
-                    "the policy folder is not live, and {answers}: correct what is named here, then run `kwic-team policy reload`\n{fault}"
+                    "the policy folder was not loaded, and {answers}: correct what is named here, then run `kwic-team policy reload`\n{fault}"
                 ),
             )
         }
@@ -248,7 +260,7 @@ fn disk(ready: &Json) -> Vec<CheckLine> {
         let next = if ready.get("store_needs_restart").is_some() {
             ""
         } else {
-            "; the sidecar continues by itself once it can"
+            "; changes are accepted again as soon as the store can be written"
         };
         lines.push(CheckLine::fail(
             "store",
@@ -280,7 +292,7 @@ fn disk(ready: &Json) -> Vec<CheckLine> {
 fn whole(remote: &SidecarClient) -> Vec<CheckLine> {
     let checked = match remote.json(&ApiCall::new("GET", "/check")) {
         Ok(checked) => checked,
-        Err(stop) => return vec![CheckLine::fail("store", stop.message)],
+        Err(stop) => return vec![CheckLine::failed("store", stop)],
     };
     let list = |name: &str| -> Vec<String> {
         let items = checked.get(name).and_then(Json::as_array).into_iter().flatten();
@@ -302,12 +314,12 @@ fn made_ahead(count: u64) -> Option<CheckLine> {
     (count > 0).then(|| {
         let what = plural(
             count,
-            "invite, link, session or API token",
-            "invites, links, sessions and API tokens",
+            "invite, link, session or API token is dated in the future, and does not work",
+            "invites, links, sessions or API tokens are dated in the future, and do not work",
         );
         CheckLine::fail(
             "clock",
-            format!("{what} from a time that has not come yet, which open nothing: the clock of this machine is behind, or was ahead: set it right; if it is right now, send such invites again and make new tokens"),
+            format!("{what}: the clock of this machine is behind, or was ahead; set it right; if it is right now, resend such invites and create new tokens"),
         )
     })
 }
@@ -392,7 +404,7 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
     lines.extend(empty.iter().map(|slug| {
         CheckLine::warn(
             "accounts",
-            format!("`{slug}`: nobody has joined it yet: `kwic-team invite list --account {slug}` shows whom to send an invite again"),
+            format!("`{slug}` has no members yet: invite one with `kwic-team invite send --account {slug}`, or resend an invite that `kwic-team invite list --account {slug}` shows"),
         )
     }));
     lines
@@ -424,7 +436,7 @@ fn running(remote: &SidecarClient) -> Vec<CheckLine> {
     let mut lines = Vec::new();
     let accounts = match items(remote, "/api/v1/accounts") {
         Ok(accounts) => accounts,
-        Err(stop) => return vec![CheckLine::fail("accounts", stop.message)],
+        Err(stop) => return vec![CheckLine::failed("accounts", stop)],
     };
     if accounts.is_empty() {
         lines.push(CheckLine::warn(
@@ -457,7 +469,7 @@ fn mail(remote: &SidecarClient, slugs: &[String]) -> Vec<CheckLine> {
         let status = match remote.json(&ApiCall::new("GET", path)) {
             Ok(status) => status,
             Err(stop) => {
-                lines.push(CheckLine::fail("mail", stop.message));
+                lines.push(CheckLine::failed("mail", stop));
                 continue;
             }
         };
@@ -468,7 +480,7 @@ fn mail(remote: &SidecarClient, slugs: &[String]) -> Vec<CheckLine> {
                 "mail",
                 format!(
                     "`{slug}`: {} refused and {bounced} came back: `kwic-team invite list --account {slug}` shows which addresses to correct",
-                    plural(failed, "letter was", "letters were")
+                    plural(failed, "mail was", "mails were")
                 ),
             ));
         }
@@ -481,7 +493,7 @@ fn mail(remote: &SidecarClient, slugs: &[String]) -> Vec<CheckLine> {
 /// The maximum number of accounts in a line.
 const NAMED_MAX: usize = 5;
 
-/// One line for all accounts: the one with the longest waiting letter is named.
+/// One line for all accounts: the one with the longest waiting mail is named.
 fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<CheckLine> {
     // Without its last letter, a longer duration is a later one.
     let moment = |text: String| text.trim_end_matches('Z').to_owned();
@@ -500,11 +512,11 @@ fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<CheckLine> {
     let CheckLine { state, about, mut sentence } = mail_itself(status);
     sentence = format!("`{slug}`: {sentence}");
     if !others.is_empty() {
-        let accounts = plural(others.len(), "more account wait", "more accounts wait");
+        let accounts = plural(others.len(), "more account", "more accounts");
         let named: Vec<String> =
             others.iter().take(NAMED_MAX).map(|(slug, _)| format!("`{slug}`")).collect();
         let more = if others.len() > NAMED_MAX { " and others" } else { "" };
-        sentence += &format!("; letters of {accounts}, too: {}{more}", named.join(", "));
+        sentence += &format!("; mail of {accounts} waits, too: {}{more}", named.join(", "));
     }
     Some(CheckLine { state, about, sentence })
 }
@@ -514,11 +526,15 @@ fn mail_itself(status: &Json) -> CheckLine {
     let stuck = text(status, "state") == "stuck";
     match text(status, "banner") {
         banner if banner.is_empty() => {
+            let way = match text(status, "kind").as_str() {
+                "folder" => "written to the folder `outbox`, and sent to nobody".to_owned(),
+                kind => format!("sent by `{kind}`"),
+            };
             let last = match text(status, "last_success") {
                 last if last.is_empty() => String::new(),
-                last => format!(", the last one at {last}"),
+                last => format!("; the last one at {last}"),
             };
-            CheckLine::ok("mail", format!("mail goes out by `{}`{last}", text(status, "kind")))
+            CheckLine::ok("mail", format!("mail is {way}{last}"))
         }
         banner if stopped || stuck => CheckLine::fail("mail", banner),
         banner => CheckLine::warn("mail", banner),
@@ -529,7 +545,7 @@ fn mail_itself(status: &Json) -> CheckLine {
 fn warnings(remote: &SidecarClient) -> Vec<CheckLine> {
     let found = match items(remote, "/api/v1/warnings") {
         Ok(found) => found,
-        Err(stop) => return vec![CheckLine::fail("warnings", stop.message)],
+        Err(stop) => return vec![CheckLine::failed("warnings", stop)],
     };
     let line = |warning: &Json| match text(warning, "severity").as_str() {
         "fail" => CheckLine::fail("warnings", text(warning, "sentence")),
@@ -567,7 +583,7 @@ fn review(remote: &SidecarClient, slug: &str) -> Vec<CheckLine> {
 fn chains(remote: &SidecarClient) -> Vec<CheckLine> {
     let chains = match items(remote, "/api/v1/audit/verify") {
         Ok(chains) => chains,
-        Err(stop) => return vec![CheckLine::fail("audit", stop.message)],
+        Err(stop) => return vec![CheckLine::failed("audit", stop)],
     };
     let line = |chain: &Json| {
         let name = match text(chain, "account") {
@@ -629,8 +645,18 @@ mod tests {
     }
 
     #[test]
-    fn the_account_whose_letter_waits_longest_is_named() {
-        let waits = |state: &str, since: &str| json!({"state": state, "banner": "letters wait", "oldest": {"since": since}});
+    fn a_line_without_an_answer_says_what_was_not_checked() {
+        let silent = CommandError::failure("not checked, since the sidecar does not answer");
+        let line = CheckLine::failed("audit", silent);
+        assert_eq!(line.sentence, "audit: not checked, since the sidecar does not answer");
+        let told =
+            CommandError { code: "busy".to_owned(), ..CommandError::failure("the disk is full") };
+        assert_eq!(CheckLine::failed("store", told).sentence, "the disk is full");
+    }
+
+    #[test]
+    fn the_account_whose_mail_waits_longest_is_named() {
+        let waits = |state: &str, since: &str| json!({"state": state, "banner": "mails wait", "oldest": {"since": since}});
         let well = json!({"state": "ok", "kind": "smtp", "last_success": "2026-11-28T10:00:00Z"});
         let line = |statuses: &[(&'static str, Json)]| {
             let line = goes_out(statuses.to_vec()).unwrap();
@@ -644,7 +670,7 @@ mod tests {
         let (later, first) =
             (waits("slow", "2026-11-28T09:00:00.5Z"), waits("slow", "2026-11-28T09:00:00Z"));
         let (state, sentence) = line(&[("a", later.clone()), ("b", well), ("c", first.clone())]);
-        let told = "`c`: letters wait; letters of 1 more account wait, too: `a`";
+        let told = "`c`: mails wait; mail of 1 more account waits, too: `a`";
         assert_eq!((state, sentence.as_str()), (CheckState::Warn, told));
         let stuck = waits("stuck", "2026-11-28T09:30:00Z");
         let many = ["d", "e", "f", "g", "h"].map(|slug| (slug, later.clone()));
@@ -652,7 +678,7 @@ mod tests {
         assert_eq!(state, CheckState::Fail);
         assert!(sentence.starts_with("`a`: "), "{sentence}");
         assert!(
-            sentence.ends_with("6 more accounts wait, too: `b`, `d`, `e`, `f`, `g` and others")
+            sentence.ends_with("6 more accounts waits, too: `b`, `d`, `e`, `f`, `g` and others")
         );
     }
 
@@ -660,6 +686,8 @@ mod tests {
     fn a_refused_folder_and_a_stop_of_mail_fail() {
         let live = json!({"policies": "live"});
         assert_eq!(policies(&live).state, CheckState::Ok);
+        // The built-in policies are in no folder.
+        assert!(!policies(&live).sentence.contains("folder"));
         for set in ["live", "last_good"] {
             let refused = policies(&json!({"policies": set, "fault": "no roles"}));
             assert_eq!(refused.state, CheckState::Fail);
@@ -671,12 +699,14 @@ mod tests {
         );
         let links = json!({"kind": "links", "stopped": null, "banner": "no mail is sent"});
         assert_eq!(mail_itself(&links).state, CheckState::Warn);
-        let waits =
-            |state: &str| mail_itself(&json!({"state": state, "banner": "499 letters wait"}));
+        let waits = |state: &str| mail_itself(&json!({"state": state, "banner": "499 mails wait"}));
         assert_eq!(
             (waits("slow").state, waits("stuck").state),
             (CheckState::Warn, CheckState::Fail)
         );
+        let written = mail_itself(&json!({"kind": "folder", "stopped": null, "banner": null}));
+        assert_eq!(written.state, CheckState::Ok);
+        assert!(written.sentence.contains("sent to nobody"), "{}", written.sentence);
         let stopped = json!({"stopped": {"cause": "535"}, "banner": "no mail goes out: 535"});
         assert_eq!(mail_itself(&stopped).state, CheckState::Fail);
     }

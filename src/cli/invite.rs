@@ -150,7 +150,7 @@ pub(super) fn run(global: &Global, command: InviteCommand) -> CommandResult {
         }
         InviteCommand::Revoke { who, yes } => {
             let invite = find(&remote, &who)?;
-            yes.or_ask(&format!("cancel the invite of {}?", output::person(&invite)))?;
+            yes.or_ask(&format!("revoke the invite of {}?", output::person(&invite)))?;
             let revoked = remote.json(&ApiCall::new("DELETE", path_of(&who, &invite, "")))?;
             output::answer(global, &revoked, |revoked| {
                 output::say(&format!(
@@ -181,10 +181,10 @@ fn send(global: &Global, remote: &SidecarClient, args: SendArgs) -> CommandResul
 pub(super) fn print_sent(invite: &Json) -> Result<(), CommandError> {
     let revision = match text(invite, "revision") {
         revision if revision.is_empty() => revision,
-        revision => format!(", at revision {revision}"),
+        revision => format!("; revision {revision}"),
     };
     output::say(&format!(
-        "{} is invited as {} until {}{revision}",
+        "{} is invited as {}; the link works until {}{revision}",
         output::person(invite),
         text(invite, "role"),
         text(invite, "expires")
@@ -192,7 +192,9 @@ pub(super) fn print_sent(invite: &Json) -> Result<(), CommandError> {
     output::say(&format!("mail: {}", mail::words(invite)))?;
     let removed = text(invite, "previously_removed");
     if !removed.is_empty() {
-        output::say(&format!("note: this address was a member's before, removed at {removed}"))?;
+        output::say(&format!(
+            "note: this address belonged to a member who was removed at {removed}"
+        ))?;
     }
     let warning = text(invite, "warning");
     if !warning.is_empty() {
@@ -300,7 +302,7 @@ fn find_by_address(
     let open = pending.next();
     if open.is_some() && pending.next().is_some() {
         return Err(CommandError::failure(format!(
-            "several open invites are for `{address}`: `kwic-team invite list --search {address}` shows their ids"
+            "several pending invites are for `{address}`: `kwic-team invite list --search {address}` shows their ids"
         )));
     }
     open.or_else(expired).cloned().ok_or_else(|| {
@@ -309,7 +311,7 @@ fn find_by_address(
                 format!("`{address}` is not invited: `kwic-team invite list` shows who is")
             }
             Some(last) => format!(
-                "no open invite is for `{address}`, and the last one is {}: `kwic-team invite list --search {address}` shows it",
+                "no pending invite is for `{address}`, and the last one is {}: `kwic-team invite list --search {address}` shows it",
                 text(last, "state")
             ),
         })

@@ -10,9 +10,9 @@ use crate::keys::Keys;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
-    /// Add new keys; the next start encrypts every secret with them
+    /// Add new keys; the next start encrypts the secrets of second factors with them
     #[command(
-        after_help = "Example: kwic-team keys rotate\n\nThe old keys stay, since links in mail that was already sent need them. Restart the sidecar, then wait 30 days, the longest that a link works. After that you may delete the old key files here, but keep a copy with the backups that were made before."
+        after_help = "Example: kwic-team keys rotate\n\nThe old keys stay, since links in mail that was already sent need them. Restart the sidecar, then wait 30 days, the longest that a link works. After that, stop the sidecar, move the key files with lower numbers out of `keys/`, keep them with the backups made before, and start it again."
     )]
     Rotate,
 }
@@ -41,7 +41,7 @@ fn rotate(global: &Global) -> CommandResult {
         output::line(path)?;
     }
     output::line(
-        "restart the sidecar: it then uses the new keys, and encrypts the stored secrets with them",
+        "restart the sidecar: it then uses the new keys, and encrypts the secrets of second factors with them",
     )?;
     Ok(Exit::Ok)
 }

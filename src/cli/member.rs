@@ -64,19 +64,19 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         person: edit_args::PersonEditArgs,
     },
-    /// Suspend a member: all sessions end, and sign-in is refused until restored; the policies decide what else changes
+    /// Suspend a member: sessions and links end, API tokens are revoked for good, and sign-in is refused until `member restore`; the policies decide what else changes
     #[command(after_help = "Example: kwic-team member suspend ann@example.org")]
     Suspend(MemberSelector),
-    /// Restore a suspended member
+    /// Restore a suspended member; API tokens stay revoked
     #[command(after_help = "Example: kwic-team member restore ann@example.org")]
     Restore(MemberSelector),
     /// Sign a member out everywhere; the member can sign in again
     #[command(after_help = "Example: kwic-team member end-sessions ann@example.org")]
     EndSessions(MemberSelector),
-    /// Create a link to set a new password; it is mailed to the member, or printed if no mail is sent
+    /// Print a link to set a new password; it is also mailed to the member, if mail is sent
     #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
     ResetPassword(MemberSelector),
-    /// Reset a member's two-step verification and end all sessions; the member sets up a new second factor
+    /// Remove a member's second factor and end all sessions; a new one is set up at the next sign-in if the account requires it
     #[command(after_help = "Example: kwic-team member reset-two-step ann@example.org")]
     ResetTwoStep(MemberSelector),
     /// Remove a member for good
@@ -105,7 +105,7 @@ pub(super) enum MemberCommand {
     Review(AccountArg),
     /// Import members from a file, all or nothing
     #[command(
-        after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optional id, or the same as JSON lines."
+        after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optional id, or the same as JSON lines.\n\nSends no mail: members set a password by `kwic-team member reset-password`, or by \"forgot password\" where mail is sent."
     )]
     Import {
         #[command(flatten)]
@@ -121,7 +121,7 @@ pub(super) enum MemberCommand {
         after_help = "Example: kwic-team member export --format jsonl --output members.jsonl\n         kwic-team member export ann@example.org --output ann.json"
     )]
     Export {
-        /// Export all data of this one member, as JSON; an id or an address
+        /// The id or address of one member, whose data is exported as JSON; without it, all members are
         #[arg(value_parser = filled)]
         member: Option<String>,
         #[command(flatten)]
@@ -322,7 +322,7 @@ fn invited(
         Ok(())
     });
     let message = format!(
-        "`{address}` is invited and has not joined yet: `kwic-team invite link {address}` prints the link to join, `kwic-team invite edit {address}` changes the invite, `kwic-team invite revoke {address}` cancels it"
+        "`{address}` is invited and has not joined yet: `kwic-team invite link {address}` prints the link to join, `kwic-team invite edit {address}` changes the invite, `kwic-team invite revoke {address}` revokes it"
     );
     (asked.is_ok() && waits).then(|| CommandError::failure(message))
 }
@@ -405,18 +405,14 @@ fn reset_password(global: &Global, remote: &SidecarClient, who: &MemberSelector)
     output::answer(global, &reset, |reset| print_reset(&output::person(&member), reset))
 }
 
-/// How to set a new password: with the printed link, else with the one in the mail.
+/// Prints the link to set a new password, and what becomes of the mail with it.
 pub(super) fn print_reset(name: &str, reset: &Json) -> Result<(), CommandError> {
-    let (expires, revision) = (text(reset, "expires"), text(reset, "revision"));
-    if text(reset, "link").is_empty() {
-        output::say(&format!(
-            "a link to set a new password is mailed to {name} and works until {expires}, at revision {revision}"
-        ))?;
-        return output::say(&format!("mail: {}", mail::words(reset)));
-    }
     output::say(&format!(
-        "give {name} this link to set a new password; it works until {expires}, at revision {revision}"
+        "give {name} this link to set a new password; it works until {}; revision {}",
+        text(reset, "expires"),
+        text(reset, "revision")
     ))?;
+    output::say(&format!("mail: {}", mail::words(reset)))?;
     output::link(reset)
 }
 
@@ -432,7 +428,7 @@ fn remove(
     let receipt = remote.json(&ApiCall::new("DELETE", path_of(who, &member, "")))?;
     output::answer(global, &receipt, |receipt| {
         output::say(&format!(
-            "{name} is removed, at revision {}: {} ended, {} revoked, {} cancelled",
+            "{name} is removed, at revision {}: {} ended, {} and {} revoked",
             text(receipt, "revision"),
             output::count(receipt, "sessions_ended", "session", "sessions"),
             output::count(receipt, "tokens_revoked", "token", "tokens"),
@@ -466,7 +462,7 @@ fn erase(
             text(erased, "revision"),
             output::count(erased, "entries_erased", "audit entry", "audit entries"),
             output::count(erased, "invites_erased", "invite", "invites"),
-            output::count(erased, "letters_erased", "letter", "letters")
+            output::count(erased, "letters_erased", "mail", "mails")
         ))?;
         output::say(
             "the next start of the sidecar rewrites the store's file without the erased data; backups and the outbox are not changed",

@@ -1,4 +1,4 @@
-//! `kwic-team policy`: policy folders on disk, and the reload of the live one.
+//! `kwic-team policy`: policy folders on disk, and the reload of the sidecar's own.
 //!
 //! Only `reload` needs a running sidecar; the other commands read or write a folder.
 
@@ -39,7 +39,7 @@ pub(super) enum PolicyCommand {
     /// Run a folder's own tests
     #[command(after_help = "Example: kwic-team policy test policies")]
     Test(FolderArgs),
-    /// Print which role may do what, or which access changes compared with another folder
+    /// Print which role may do what; with --before, who gains and who loses access
     #[command(
         after_help = "Example: kwic-team policy matrix policies\n         kwic-team policy matrix new-policies --before policies"
     )]
@@ -59,7 +59,7 @@ pub(super) enum PolicyCommand {
         #[arg(long)]
         check: bool,
     },
-    /// Reload the live folder and wait for the result; exits 3 if it is refused
+    /// Reload the sidecar's policy folder, and the keys of callers, and wait for the result; exits 3 if the folder is refused
     #[command(after_help = "Example: kwic-team policy reload")]
     Reload,
 }
@@ -70,7 +70,9 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
             policy_folder::write_new(&dir, &policy_folder::embedded_policies())?;
             let folder = dir.display().to_string();
             output::answer(global, &json!({"folder": folder}), |_| {
-                output::line(&format!("the shipped policies are in `{folder}`"))
+                output::line(&format!(
+                    "the built-in policies are in `{folder}`: set `policies.dir` to use them"
+                ))
             })
         }
         PolicyCommand::Check(folder) => judged(global, folder, check),
@@ -189,12 +191,12 @@ fn check(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Comm
         output::line(&format!("note: {note}"))?;
     }
     output::line(&format!(
-        "the folder is in order: {}, {}, {}, {} passed; administering: {}",
+        "the policies are in order: {}, {}, {}, {} passed; roles that can administer an account: {}",
         plural(snapshot.policy_count(), "policy", "policies"),
         plural(snapshot.roles().len(), "role", "roles"),
         plural(snapshot.guard_count(), "guard", "guards"),
         plural(snapshot.test_count(), "test", "tests"),
-        if administering.is_empty() { "nobody".to_owned() } else { administering.join(", ") }
+        if administering.is_empty() { "none".to_owned() } else { administering.join(", ") }
     ))?;
     Ok(Map::new())
 }
@@ -261,7 +263,7 @@ fn format_all(global: &Global, dir: &Path, check: bool) -> CommandResult {
             })?;
         }
         if !global.json {
-            let what = if check { "would change" } else { "is formatted" };
+            let what = if check { "would change" } else { "was changed" };
             output::verdict(&format!("{path} {what}"))?;
         }
     }

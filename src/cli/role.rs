@@ -126,10 +126,10 @@ fn suggest(global: &Global, suggestion: &Json) -> CommandResult {
             "role": text(role, "id"),
             "title": text(role, "title"),
             "reason": reason,
-            "allows beyond": listed("extra"),
+            "also allows": listed("extra"),
             "other roles": listed("others"),
         });
-        output::fields(&shown, &["role", "title", "reason", "allows beyond", "other roles"])?;
+        output::fields(&shown, &["role", "title", "reason", "also allows", "other roles"])?;
     }
     Ok(Exit::Ok)
 }

@@ -17,7 +17,7 @@ use crate::serve;
 
 #[derive(Args, Debug)]
 pub(super) struct ServeArgs {
-    /// Keep everything in memory, with an account `demo` that has a member for each role
+    /// Keep all records in memory, with an account `demo` that has a member for each role; mail goes to a temporary folder, or to --data
     #[arg(long)]
     demo: bool,
     /// Check configuration and policies, then exit
@@ -60,7 +60,7 @@ fn passing_folder() -> Result<PathBuf, CommandError> {
     fs::DirBuilder::new().mode(0o700).create(&folder).map_err(|fault| {
         let place = folder.display();
         CommandError::failure(format!(
-            "`{place}` cannot be made: {fault}; name a folder with --data"
+            "`{place}` cannot be created: {fault}; name a folder with --data"
         ))
     })?;
     Ok(folder)

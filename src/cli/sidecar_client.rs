@@ -118,7 +118,7 @@ impl SidecarClient {
         let looked = if global.data_is_named {
             "looked there because of --data"
         } else {
-            "looked there because no --data is given and this is the folder you are in"
+            "the default, `kwic-data` in the current folder, since no --data is given"
         };
         Ok(Self { socket, looked, runtime, wait_limit, silent: Cell::new(false) })
     }
@@ -308,7 +308,7 @@ impl SidecarClient {
 
     async fn connect(&self, call: &ApiCall<'_>) -> Result<UnixStream, CommandError> {
         if self.silent.get() {
-            return Err(CommandError::failure("not asked: the sidecar does not answer"));
+            return Err(CommandError::failure("not checked, since the sidecar does not answer"));
         }
         // If a sidecar accepts no connections, its queue fills up soon.
         let connected = async {

@@ -16,7 +16,7 @@ use super::{CommandError, CommandResult, Exit, Global, member, role};
 pub(super) enum TokenCommand {
     /// Create an API token, which acts as a member with a role until it expires
     #[command(
-        after_help = "Example: kwic-team token create --member ann@example.org --role ROLE --days 90 nightly-report\n\nThe secret is printed once. The member must be allowed to give the role."
+        after_help = "Example: kwic-team token create --member ann@example.org --role ROLE --days 90 nightly-report\n\nThe secret is printed once. The member must be allowed to give this role to other members."
     )]
     Create {
         /// A name that says what it is for

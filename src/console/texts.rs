@@ -138,7 +138,7 @@ pub(super) const JOIN_STAY: &str = "Stay signed in";
 pub(super) const JOIN_EXPIRED: &str = "This invitation has expired";
 pub(super) const JOIN_REPLACED: &str = "There is a newer link";
 pub(super) const JOIN_ACCEPTED: &str = "This invitation was accepted already";
-pub(super) const JOIN_REVOKED: &str = "This invitation was cancelled";
+pub(super) const JOIN_REVOKED: &str = "This invitation was revoked";
 pub(super) const JOIN_CLOSED: &str = "This invitation can't be opened";
 pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
 pub(super) const JOIN_NO_MAIL: &str =
@@ -463,7 +463,7 @@ pub(super) const WHICH_ROLE: &str = "Which role?";
 pub(super) const SEARCH_ACTIONS: &str = "Search by action";
 pub(super) const ACTION: &str = "Action";
 pub(super) const COMPARE_CAPTION: &str = "What members with each role can do in their own account";
-pub(super) const COMPARE_NOTE: &str = "Based on the active policies. \u{201c}Depends\u{201d} means that it depends on the resource, the person or the time. Suspended members cannot sign in, and nobody reaches another account unless a policy allows it.";
+pub(super) const COMPARE_NOTE: &str = "Based on the live policies. \u{201c}Depends\u{201d} means that it depends on the resource, the person or the time. Suspended members cannot sign in, and nobody reaches another account unless a policy allows it.";
 pub(super) const TICK_WHAT: &str = "Select what the person does";
 pub(super) const TICK_FIRST: &str = "Select at least one thing that the person does.";
 pub(super) const SUGGEST: &str = "Suggest a role";
@@ -772,10 +772,10 @@ pub(super) const REFUSED: &str = "The policy folder was refused";
 pub(super) const NOT_LOADED: &str =
     "The folder could not be loaded because of a problem on the server";
 pub(super) const REFUSED_WHY: &str =
-    "The previous policies stay active. Fix this, then load the folder again.";
+    "The previous policies stay live. Fix this, then load the folder again.";
 pub(super) const REFUSED_LINE: &str = "The line at fault";
-pub(super) const LIVE_SET: &str = "Active policies";
-pub(super) const LIVE: &str = "Active";
+pub(super) const LIVE_SET: &str = "Live policies";
+pub(super) const LIVE: &str = "Live";
 pub(super) const LAST_GOOD: &str =
     "Previous policies: the folder could not be loaded when KWIC Team started";
 pub(super) const LOADED: &str = "Loaded";
@@ -791,8 +791,8 @@ pub(super) const RELOAD_WHY: &str =
 pub(super) const CHECK_FOLDER: &str = "Check the folder";
 pub(super) const CHECK_REFUSED: &str = "The folder would be refused";
 pub(super) const CHECK_WOULD: &str = "Changes if you load it";
-pub(super) const CHECK_SAME: &str = "None: the folder matches the active policies.";
-pub(super) const CHECK_NOT_YET: &str = "None of this is active yet.";
+pub(super) const CHECK_SAME: &str = "None: the folder matches the live policies.";
+pub(super) const CHECK_NOT_YET: &str = "None of this is live yet.";
 pub(super) const TO_POLICIES: &str = "Back to policies";
 pub(super) const RELOAD_HOW: &str =
     "Your system administrator loads the folder again when it has changed.";
@@ -800,7 +800,7 @@ pub(super) const HISTORY: &str = "Access changes";
 pub(super) const HISTORY_NONE: &str = "There are no earlier policies yet.";
 pub(super) const FIRST_SET: &str = "The first policies.";
 pub(super) const TRY_DECISION: &str = "Try a decision";
-pub(super) const TRY_WHY: &str = "Asks the active policies and changes nothing. The resource is assumed to be in your account, without further attributes.";
+pub(super) const TRY_WHY: &str = "Asks the live policies and changes nothing. The resource is assumed to be in your account, without further attributes.";
 pub(super) const TRY_MEMBER: &str = "Member (name, email address or ID)";
 pub(super) const NOBODY_TO_TRY: &str = "No member of your team has this name, address or ID.";
 pub(super) const TRY_RESOURCE: &str = "Resource";
@@ -825,7 +825,7 @@ pub(super) fn more_changes(count: usize) -> String {
 pub(super) fn reloaded(changed: bool, changes: usize) -> String {
     match (changed, changes) {
         (true, 1) => "The policies were loaded. 1 access change is listed below.".to_owned(),
-        (false, _) => "Nothing changed: the folder matches the active policies.".to_owned(),
+        (false, _) => "Nothing changed: the folder matches the live policies.".to_owned(),
         (true, 0) => "The policies were loaded. Nobody gained or lost access.".to_owned(),
         (true, changes) => {
             format!("The policies were loaded. {changes} access changes are listed below.")

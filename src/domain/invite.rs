@@ -150,7 +150,7 @@ impl Invite {
             ),
             InviteState::Revoked => gone(
                 "invite_revoked",
-                "this invitation was cancelled: ask the person who invited you for a new one",
+                "this invitation was revoked: ask the person who invited you for a new one",
             ),
             _ if generation != self.generation => gone(
                 "invite_replaced",

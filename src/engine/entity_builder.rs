@@ -101,7 +101,7 @@ impl<M: Members> EntityBuilder<'_, M> {
         self.reach(&named, &mut entities)?;
         let request =
             Request::new(principal.uid, case.action.uid.clone(), resource.uid, context, None)
-                .map_err(|fault| broken("the question", &fault))?;
+                .map_err(|fault| broken("the request", &fault))?;
         let entities = Entities::from_entities(entities, None)
             .map_err(|fault| broken("the entities", &fault))?;
         Ok(RequestEntities {

@@ -352,7 +352,7 @@ impl<M: Members> DeniedQuery<'_, M> {
             Some(Ok(EvalResult::String(slug))) => not_own(&slug, &of_stored),
             Some(_) => None,
             None => Some(format!(
-                "neither `entities.json` nor the question gives the `account` of this `{kind}`: send `resource.properties.account`"
+                "neither `entities.json` nor the request gives the `account` of this `{kind}`: send `resource.properties.account`"
             )),
         }
     }
@@ -476,9 +476,7 @@ impl<M: Members> DeniedQuery<'_, M> {
             }
             (None, Some(slug)) => unknown + &in_single_account(kind, slug),
             (None, None) => {
-                format!(
-                    "{unknown}the question names no account: send `resource.properties.account`"
-                )
+                format!("{unknown}the request names no account: send `resource.properties.account`")
             }
         }
     }

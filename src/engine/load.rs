@@ -212,7 +212,7 @@ impl SnapshotDraft<'_> {
         let everyone = slices.everyone_max();
         if everyone > EVERYONE_NOTE {
             self.folder.notes.push(format!(
-                "{everyone} policies apply to everybody on one kind of question: name a role, a principal or a resource in their scopes to keep decisions fast"
+                "{everyone} policies apply to everybody on one kind of request: name a role, a principal or a resource in their scopes to keep decisions fast"
             ));
         }
         let digest = self.files.digest();

@@ -109,7 +109,7 @@ pub(super) fn of_schema(schema: &Json, text: &str) -> Result<(), SizeExcess> {
             questions += count("principalTypes").saturating_mul(count("resourceTypes"));
             if questions > QUESTIONS_MAX {
                 let why = format!(
-                    "more than {QUESTIONS_MAX} kinds of questions (principal, action, resource) with this action: let actions apply to fewer types"
+                    "more than {QUESTIONS_MAX} kinds of requests (principal, action, resource) with this action: let actions apply to fewer types"
                 );
                 return Err(SizeExcess::of(text, "action", name, why));
             }
@@ -437,7 +437,7 @@ mod tests {
                     "{ASK}entity {0}; action x appliesTo {{ principal: [{0}], resource: [{0}] }};",
                     names(400)
                 ),
-                "kinds of questions",
+                "kinds of requests",
             ),
             (format!("{ASK}entity {} {{ {attributes} }};", names(4_000)), "names at once"),
             (format!("{ASK}entity {}; action {actions};", names(400)), "can be kept together"),

@@ -136,7 +136,7 @@ impl SendFault {
     #[must_use]
     pub fn about_sender(&self) -> String {
         format!(
-            "the mail server refuses one recipient after another with the same words, so it is about the sender or the login ({}): correct `mail.from` or `mail.url`, or cancel the invitations to those addresses if they are wrong, then run `kwic-team mail resume`",
+            "the mail server refuses one recipient after another with the same words, so it is about the sender or the login ({}): correct `mail.from` or `mail.url`, or revoke the invitations to those addresses if they are wrong, then run `kwic-team mail resume`",
             self.answer()
         )
     }

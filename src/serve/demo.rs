@@ -94,7 +94,9 @@ fn member_of(role: &RoleId) -> String {
 pub(super) fn introduce(app: &App, places: &[(&str, String)]) {
     let policies = app.policies.load();
     say("");
-    say("everything is in memory, in the account `demo`, with these members:");
+    say(
+        "all records are in memory, in the account `demo`; among its members is one for each role:",
+    );
     for card in policies.roles() {
         let email = email_of(&card.id);
         say(&format!("  {:<28} {:<36} {}", member_of(&card.id), email, card.title));

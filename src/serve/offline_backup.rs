@@ -148,7 +148,7 @@ impl FolderLock {
             bound => bound?,
         };
         let Listener::Unix(listener, socket) = socket else {
-            return Err(Failure::internal("a unix socket is none"));
+            return Err(Failure::internal("the socket that was bound is not a unix socket"));
         };
         let store = &config.store.path;
         let file = match backup::open_file(store) {

@@ -1,6 +1,6 @@
 //! The keys of callers, reloaded with each reload.
 //!
-//! A file that is refused changes nothing: the previous keys stay active, and the fault is
+//! A file that is refused changes nothing: the previous keys stay valid, and the fault is
 //! reported.
 
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub async fn reload_caller_keys(app: &App) -> Result<(), Failure> {
             Ok(())
         }
         Err(fault) => {
-            tracing::error!("the previous keys stay active: {}", fault.public);
+            tracing::error!("the previous keys stay valid: {}", fault.public);
             app.caller_keys_fault.store(Some(Arc::new(fault.public.clone())));
             Err(fault)
         }
@@ -37,6 +37,6 @@ pub async fn reload_caller_keys(app: &App) -> Result<(), Failure> {
 /// The response to a reload that loaded the policies but not the keys.
 pub(super) fn not_reloaded(fault: &Failure) -> Failure {
     let sentence =
-        format!("the policies were reloaded, but the previous keys stay active: {}", fault.public);
+        format!("the policies were reloaded, but the previous keys stay valid: {}", fault.public);
     Failure::new(Kind::Conflict, "keys_file", sentence)
 }

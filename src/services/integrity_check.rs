@@ -108,7 +108,7 @@ pub async fn keys_are_there(store: &Store, folder: &Path) -> Result<(), Failure>
         return Ok(());
     }
     let place = folder.display();
-    let links = "open invites then need a new link";
+    let links = "pending invites then need a new link";
     let factors = "second factors then cannot be opened";
     let sentence = match missing.as_slice() {
         [kind] => format!(

@@ -380,7 +380,7 @@ fn role_removed(invite: &Invite) -> Failure {
         Kind::Conflict,
         "invite_role_gone",
         format!(
-            "this invite is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or cancel it with `kwic-team invite revoke {id}`"
+            "this invite is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or revoke it with `kwic-team invite revoke {id}`"
         ),
     )
 }

@@ -28,7 +28,7 @@ pub async fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
         about: "keys_file",
         fails: true,
         sentence: format!(
-            "{why}; the previous keys stay active: fix it, then run `kwic-team policy reload`"
+            "{why}; the previous keys stay valid: fix it, then run `kwic-team policy reload`"
         ),
     });
     let bounces = app.telemetry.mail.bounces_fault().map(|why| Warning {

@@ -16,15 +16,15 @@ pub(super) async fn notes(app: &App, set: &Snapshot) -> Vec<String> {
         Ok(orphaned) => orphaned,
         Err(fault) => {
             return vec![format!(
-                "open invites whose role is gone could not be counted: {}",
+                "pending invites whose role is gone could not be counted: {}",
                 fault.public
             )];
         }
     };
     let sentence = |((account, role), open): ((AccountSlug, RoleId), usize)| {
         let (invites, them) = match open {
-            1 => ("1 open invite names".to_owned(), "it"),
-            _ => (format!("{open} open invites name"), "them"),
+            1 => ("1 pending invite names".to_owned(), "it"),
+            _ => (format!("{open} pending invites name"), "them"),
         };
         format!(
             "`{account}`: {invites} the role `{role}`, which is gone, and cannot be accepted: give {them} another role (`kwic-team invite edit --role`), or revoke {them}"

@@ -190,9 +190,9 @@ fn told(
         let fault = due_again(fault, pause);
         let text = status_text(&fault);
         match fault.kind {
-            Kind::PoliciesRefused => tracing::error!(
-                "the policies are refused, the previous policies stay active\n{text}"
-            ),
+            Kind::PoliciesRefused => {
+                tracing::error!("the policies are refused, the previous policies stay live\n{text}")
+            }
             _ => tracing::error!(cause = fault.private.as_deref(), "{text}"),
         }
         // The set is live, so the folder is not at fault.

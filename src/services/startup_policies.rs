@@ -90,7 +90,7 @@ pub async fn at_start(
     tracing::error!(
         kept = %kept.digest,
         cause = fault.private.as_deref(),
-        "the policy folder is not loaded, and the last good policies stay active\n{text}",
+        "the policy folder is not loaded, and the last good policies stay live\n{text}",
     );
     let files = PolicyFiles::kept(kept.files);
     let loaded = first(move || Snapshot::load(&files, &[])).await?;

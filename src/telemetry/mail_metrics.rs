@@ -75,12 +75,12 @@ impl MailGauges {
         let mut gauge = |name: &str, help: &str, value: &dyn std::fmt::Display| {
             single(&mut out, (name, "gauge"), help, value);
         };
-        gauge("kwic_mail_queued", "Letters that wait for their turn.", &figures.queued);
-        gauge("kwic_mail_deferred", "Letters to be tried again.", &figures.deferred);
+        gauge("kwic_mail_queued", "Mails that wait for their turn.", &figures.queued);
+        gauge("kwic_mail_deferred", "Mails to be tried again.", &figures.deferred);
         gauge("kwic_mail_oldest_waiting_seconds", "Age of the oldest of them; 0 for none.", &age);
         gauge(
             "kwic_mail_accounts_delayed",
-            "Accounts whose letters wait for longer than usual.",
+            "Accounts whose mail waits for longer than usual.",
             &figures.delayed,
         );
         gauge(
@@ -90,7 +90,7 @@ impl MailGauges {
         );
         gauge(
             "kwic_mail_last_success_timestamp_seconds",
-            "When the mail server last accepted a letter; 0 for never.",
+            "When the mail server last accepted a mail; 0 for never.",
             &seconds(figures.taken),
         );
         gauge(

@@ -323,7 +323,7 @@ fn without_its_keys_no_factor_is_skipped_and_no_dead_link_is_sent() {
     fs::remove_dir_all(sidecar.path("data")).unwrap();
     assert!(restore(&sidecar, &folder, &["--yes"]).complains(1).contains("--without-keys"));
     let told = restore(&sidecar, &folder, &["--yes", "--without-keys"]).ends(0);
-    assert!(told.contains("1 open invite ") && told.contains("1 secret "), "{told}");
+    assert!(told.contains("1 pending invite ") && told.contains("1 secret "), "{told}");
     assert!(told.contains("invite resend") && told.contains("reset-two-step"), "{told}");
     sidecar.restart();
     assert!(sidecar.log_text().contains("cannot be decrypted"), "{}", sidecar.log_text());

@@ -107,7 +107,7 @@ fn a_mistyped_head_accuses_nobody() {
     holds(&other.err, &["this was once the head of `acme`"]);
     other.ends(64);
     let cut = expect(&[], &"c".repeat(64));
-    holds(&cut.err, &["does not contain the expected head"]);
+    holds(&cut.err, &["no chain that was checked contains the expected head"]);
     cut.ends(1);
 }
 
@@ -141,7 +141,7 @@ fn an_invite_to_a_role_that_was_removed_says_what_to_do() {
     invite(&sidecar, "acme", "ro@example.org", "automation_manager");
     without_tests(&sidecar);
     fs::remove_file(sidecar.path("policies/roles/automation_manager.cedar")).unwrap();
-    let note = "`acme`: 1 open invite names the role `automation_manager`, which is gone";
+    let note = "`acme`: 1 pending invite names the role `automation_manager`, which is gone";
     holds(&sidecar.ok(&["policy", "reload"]), &[note]);
     // The same as where the watcher was first.
     let again = sidecar.ok(&["policy", "reload"]);
@@ -386,7 +386,7 @@ fn policy_tools_point_at_the_line() {
     );
     refused(&sidecar, 3, &["policy", "reload"]);
     let doctor = ran(&sidecar, &["doctor"]);
-    holds(&doctor.out, &["fail: the policy folder is not live", "^^^^^"]);
+    holds(&doctor.out, &["fail: the policy folder was not loaded", "^^^^^"]);
     assert!(!doctor.out.contains("\\n"), "{}", doctor.out);
     let states = ["ok: ", "warn: ", "fail: ", "  "];
     let is_line = |line: &str| states.iter().any(|state| line.starts_with(state));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use kwic_team::domain::AuditEvent;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
@@ -176,6 +177,14 @@ fn help_and_version_are_answers() {
 }
 
 #[test]
+fn the_help_of_the_audit_log_names_every_event() {
+    let help = run(&["audit", "list", "--help"]).ends(0);
+    let missing = AuditEvent::ALL.map(AuditEvent::as_str).into_iter();
+    let missing: Vec<&str> = missing.filter(|event| !help.contains(event)).collect();
+    assert!(missing.is_empty(), "{missing:?}: {help}");
+}
+
+#[test]
 fn completions_and_manual_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completions", shell]).ends(0);
@@ -233,8 +242,17 @@ fn the_manual_has_a_page_for_each_command() {
         for part in ["NAME", "SYNOPSIS", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES"] {
             assert!(printed.contains(&format!(".SH {part}\n")), "{name}: {part}: {printed}");
         }
+        // A line that begins with a dot is a request of roff, and is not printed.
+        let is_request = |line: &str| line[1..].starts_with(|c: char| c.is_ascii_alphabetic());
+        let mut dotted = printed.lines().filter(|line| line.starts_with('.'));
+        assert!(dotted.all(is_request), "{name}: {printed}");
+        assert!(printed.contains("./kwic\\-team.toml\n") && printed.contains("./kwic\\-data\n"));
     }
     assert!(run(&["man", "member", "fly"]).complains(64).contains("`suspend`"));
+    assert_eq!(
+        run(&["man", "member", "list", "fly"]).complains(64),
+        "`kwic-team member list` has no commands of its own: leave out `fly`\n"
+    );
 }
 
 #[test]
@@ -699,7 +717,7 @@ fn the_audit_log_is_listed_and_verified_against_a_head() {
     );
     assert_eq!(
         sidecar.run(&["audit", "verify"]).ends(0),
-        format!("acme\t4\t{HEAD}\tholds\n(store)\t4\t{HEAD}\tholds\n")
+        format!("acme\t4\t{HEAD}\tintact\n(store)\t4\t{HEAD}\tintact\n")
     );
     let expect =
         |head: &str| sidecar.run(&["audit", "verify", "--account", "acme", "--expect", head]);
@@ -707,14 +725,18 @@ fn the_audit_log_is_listed_and_verified_against_a_head() {
     // Built upon since: some entry carries the head.
     expect(&"b".repeat(64)).ends(0);
     let cut = expect(&"c".repeat(64));
-    assert!(cut.err.contains("does not contain the expected head"), "{}", cut.err);
+    assert!(
+        cut.err.contains("no chain that was checked contains the expected head"),
+        "{}",
+        cut.err
+    );
     cut.ends(1);
-    // A chain at fault, whichever is looked at; the other one holds.
+    // A chain at fault, whichever is looked at; the other one is intact.
     let broken = sidecar.run(&["audit", "verify"]);
     assert!(broken.out.contains("entry 2: another hash"), "{}", broken.out);
     broken.ends(1);
     let store = sidecar.run(&["audit", "verify", "--store", "--expect", HEAD]).ends(0);
-    assert_eq!(store, format!("(store)\t4\t{HEAD}\tholds\n"));
+    assert_eq!(store, format!("(store)\t4\t{HEAD}\tintact\n"));
     assert_eq!(sidecar.lines()[0], "GET /api/v1/audit?chain=store&event=user_updated&limit=1000");
 }
 
@@ -820,7 +842,7 @@ fn formatting_changes_all_files_or_none() {
         assert_eq!(fs::read_to_string(&good).unwrap(), untidy);
     }
     fs::remove_file(&bad).unwrap();
-    assert_eq!(run(&["policy", "fmt", path(&policies)]).ends(0), "guards/zz.cedar is formatted\n");
+    assert_eq!(run(&["policy", "fmt", path(&policies)]).ends(0), "guards/zz.cedar was changed\n");
     assert_ne!(fs::read_to_string(&good).unwrap(), untidy);
 }
 
@@ -947,5 +969,5 @@ fn a_demonstration_touches_no_folder_that_is_there_already() {
         .output()
         .unwrap();
     let err = Ran::from(output).complains(1);
-    assert!(err.contains("cannot be made") && err.contains("--data"), "{err}");
+    assert!(err.contains("cannot be created") && err.contains("--data"), "{err}");
 }

@@ -82,7 +82,9 @@ fn an_invite_is_sent_and_its_link_printed_only_where_there_is_one() {
         ],
     );
     let sidecar = FakeSidecar::answering([ok(&plain), ok(&linked), ok(&again), ok(&linked)]);
-    let first = format!("Ann Lee ({ANN}) is invited as writer until {EXPIRES}, at revision 12\n");
+    let first = format!(
+        "Ann Lee ({ANN}) is invited as writer; the link works until {EXPIRES}; revision 12\n"
+    );
     assert_eq!(sidecar.run(&SEND).ends(0), format!("{first}mail: queued\n"));
     let more = ["--account", "acme", "--idempotency-key", "monday-1"];
     let out = sidecar.run(&[&SEND[..], &more].concat()).ends(0);
@@ -90,7 +92,7 @@ fn an_invite_is_sent_and_its_link_printed_only_where_there_is_one() {
     assert_eq!(
         sidecar.run(&SEND).ends(0),
         format!(
-            "{first}mail: no mail is sent\nnote: this address was a member's before, removed at 2026-03-01T00:00:00Z\nnote: the last mail came back\n{LINK}\n"
+            "{first}mail: no mail is sent\nnote: this address belonged to a member who was removed at 2026-03-01T00:00:00Z\nnote: the last mail came back\n{LINK}\n"
         )
     );
     assert_eq!(json_of(&sidecar.run(&[&SEND[..], &["--json"]].concat()).ends(0)), linked);
@@ -353,12 +355,12 @@ fn an_invite_that_is_not_found_says_why() {
     check(
         &[invite('2', ANN, "accepted"), invite('1', ANN, "revoked")],
         ANN,
-        "no open invite is for `ann@example.org`, and the last one is accepted: `kwic-team invite list --search ann@example.org` shows it",
+        "no pending invite is for `ann@example.org`, and the last one is accepted: `kwic-team invite list --search ann@example.org` shows it",
     );
     check(
         &[invite('2', ANN, "pending"), invite('1', ANN, "pending")],
         ANN,
-        "several open invites are for `ann@example.org`: `kwic-team invite list --search ann@example.org` shows their ids",
+        "several pending invites are for `ann@example.org`: `kwic-team invite list --search ann@example.org` shows their ids",
     );
     for (name, shown) in
         [("bulk", "bulk"), ("../members/m1", "../members/m1"), ("a\u{1b}[2J", "a\\u{1b}[2J")]
@@ -463,7 +465,7 @@ fn on_a_terminal_a_person_is_asked_by_name_and_no_changes_nothing() {
         ok(&member("m1", ANN)),
         page(&[odd()], None),
     ]);
-    let question = format!("cancel the invite of A\\u{{1b}}[2Jn Lee ({ANN})? [y/N] ");
+    let question = format!("revoke the invite of A\\u{{1b}}[2Jn Lee ({ANN})? [y/N] ");
     let seen = on_a_terminal(&sidecar, &["invite", "revoke", &id('1')], "n\n");
     assert!(seen.contains(&question) && seen.contains("nothing was changed"), "{seen:?}");
     assert!(seen.ends_with("[1]") && !seen.contains('\u{1b}'), "{seen:?}");
@@ -519,10 +521,14 @@ fn the_sessions_of_a_member_are_ended() {
 }
 
 #[test]
-fn a_password_is_reset_by_the_link_that_is_printed_or_by_mail() {
-    let linked = json!({"id": "m1", "expires": EXPIRES, "link": LINK, "revision": 9});
+fn a_password_is_reset_by_the_link_that_is_printed_and_mailed() {
+    let linked = json!({
+        "id": "m1", "expires": EXPIRES, "link": LINK, "delivery": delivery("none", "", None),
+        "revision": 9,
+    });
     let mailed = json!({
-        "id": "m1", "expires": EXPIRES, "delivery": delivery("queued", "", None), "revision": 9,
+        "id": "m1", "expires": EXPIRES, "link": LINK, "delivery": delivery("queued", "", None),
+        "revision": 9,
     });
     let ann = || ok(&member("m1", ANN));
     let sidecar =
@@ -531,13 +537,13 @@ fn a_password_is_reset_by_the_link_that_is_printed_or_by_mail() {
     assert_eq!(
         sidecar.run(&line).ends(0),
         format!(
-            "give Ann Lee ({ANN}) this link to set a new password; it works until {EXPIRES}, at revision 9\n{LINK}\n"
+            "give Ann Lee ({ANN}) this link to set a new password; it works until {EXPIRES}; revision 9\nmail: no mail is sent\n{LINK}\n"
         )
     );
     assert_eq!(
         sidecar.run(&line).ends(0),
         format!(
-            "a link to set a new password is mailed to Ann Lee ({ANN}) and works until {EXPIRES}, at revision 9\nmail: queued\n"
+            "give Ann Lee ({ANN}) this link to set a new password; it works until {EXPIRES}; revision 9\nmail: queued\n{LINK}\n"
         )
     );
     assert_eq!(json_of(&sidecar.run(&[&line[..], &["--json"]].concat()).ends(0)), mailed);
@@ -556,14 +562,15 @@ fn an_account_is_made_with_an_invite_for_its_first_administrator() {
     );
     let sidecar = FakeSidecar::answering([ok(&made), ok(&invited), ok(&invited)]);
     let create = ["account", "create", "--slug", "acme", "--name", "Acme"];
-    let first = "account acme was created, at revision 3\n";
-    assert_eq!(sidecar.run(&create).ends(0), first);
+    let first = "account acme was created, at revision 3";
+    let alone = "it has no members yet: invite an administrator with `kwic-team invite send --account acme`";
+    assert_eq!(sidecar.run(&create).ends(0), format!("{first}; {alone}\n"));
     let more = ["--email", ANN, "--first-name", "Ann", "--last-name", "Lee", "--role", "writer"];
     let line = [&create[..], &more].concat();
     assert_eq!(
         sidecar.run(&line).ends(0),
         format!(
-            "{first}Ann Lee ({ANN}) is invited as writer until {EXPIRES}\nmail: queued\n{LINK}\n"
+            "{first}\nAnn Lee ({ANN}) is invited as writer; the link works until {EXPIRES}\nmail: queued\n{LINK}\n"
         )
     );
     assert_eq!(json_of(&sidecar.run(&[&line[..], &["--json"]].concat()).ends(0)), invited);
@@ -637,10 +644,10 @@ fn a_role_is_suggested_with_what_it_allows_beyond() {
     };
     assert_eq!(
         ask(&[]).ends(0),
-        "role\twriter\ntitle\tWriter\nreason\tit allows the fewest others\nallows beyond\tdocs:share, docs:print\nother roles\teditor\n"
+        "role\twriter\ntitle\tWriter\nreason\tit allows the fewest others\nalso allows\tdocs:share, docs:print\nother roles\teditor\n"
     );
     let out = ask(&[]).ends(0);
-    assert!(out.ends_with("allows beyond\tnone\nother roles\tnone\n"), "{out}");
+    assert!(out.ends_with("also allows\tnone\nother roles\tnone\n"), "{out}");
     assert_eq!(ask(&[]).complains(1), "no role allows both `a:b` and `c:d`\n");
     assert_eq!(json_of(&ask(&["--json"]).ends(0)), found);
     assert_eq!(json_of(&ask(&["--json"]).ends(1)), none);
@@ -702,7 +709,10 @@ fn a_mail_test_tells_each_step_and_ends_with_1_at_the_one_that_fails() {
 
 #[test]
 fn an_administrator_who_is_locked_out_gets_a_link() {
-    let reset = json!({"id": "m1", "email": ANN, "link": LINK, "expires": EXPIRES, "revision": 9});
+    let reset = json!({
+        "id": "m1", "email": ANN, "link": LINK, "expires": EXPIRES,
+        "delivery": delivery("none", "", None), "revision": 9,
+    });
     let refused = json!({
         "status": 409, "code": "not_an_administrator",
         "detail": "`bo@example.org` is no administrator: `kwic-team member reset-password` resets other passwords",
@@ -711,7 +721,7 @@ fn an_administrator_who_is_locked_out_gets_a_link() {
     assert_eq!(
         sidecar.run(&["recover", "--account", "acme", ANN]).ends(0),
         format!(
-            "give {ANN} this link to set a new password; it works until {EXPIRES}, at revision 9\n{LINK}\n"
+            "give {ANN} this link to set a new password; it works until {EXPIRES}; revision 9\nmail: no mail is sent\n{LINK}\n"
         )
     );
     assert_eq!(json_of(&sidecar.run(&["recover", ANN, "--json"]).ends(0)), reset);

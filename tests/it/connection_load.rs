@@ -128,7 +128,7 @@ fn questions_that_wait_for_a_revision_leave_room_for_others() {
     told.set_nonblocking(false).unwrap();
     let told = crate::support::Connection::new(told).read(false);
     assert_eq!(told.status, 503, "{told:?}");
-    assert!(told.body.contains("17 questions wait for a revision already"), "{told:?}");
+    assert!(told.body.contains("17 requests wait for a revision already"), "{told:?}");
     assert!(sidecar.tcp().allows(&asked()));
 }
 

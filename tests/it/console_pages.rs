@@ -241,7 +241,7 @@ async fn each_link_that_opens_no_more_says_why_and_what_to_do() {
     let second = code(stage).await;
     look(first).await.page(410).says("There is a newer link").says("Ask for a new invitation");
     invites::revoke(&stage.app, by_root(), chosen).await.unwrap();
-    look(second).await.page(410).says("was cancelled").hides("Ask for a new invitation");
+    look(second).await.page(410).says("was revoked").hides("Ask for a new invitation");
 
     stage.later(61_000);
     let (late, _) = invited(stage, by_root(), "cy").await;

@@ -361,7 +361,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     let ann = console.person("ann", "administrator").await;
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     let digest = console.stage.app.policies.load().digest_hex().to_owned();
-    ann.page("/policies").await.shows(200, &[&digest, "Load the folder again", "Active</span>"]);
+    ann.page("/policies").await.shows(200, &[&digest, "Load the folder again", "Live</span>"]);
 
     let file = folder.path().join("roles/operator.cedar");
     let text = fs::read_to_string(&file).unwrap();
@@ -374,7 +374,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     // Looked at before it is loaded, which it is not by that.
     let gained = "Operator gains \u{201c}Assign chats\u{201d} on account, chat";
     let looked = ann.page("/policies/check").await;
-    looked.shows(200, &[gained, "None of this is active yet", "action=\"/policies/reload\""]);
+    looked.shows(200, &[gained, "None of this is live yet", "action=\"/policies/reload\""]);
     looked.leaves_out(&digest);
     let page = ann.page("/policies").await;
     page.shows(200, &[&digest]);
@@ -384,7 +384,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     let page = ann.page("/policies").await;
     page.shows(200, &[gained, "Ann Lee", "roles/operator.cedar"]);
     let looked = ann.page("/policies/check").await;
-    looked.shows(200, &["None: the folder matches the active policies"]);
+    looked.shows(200, &["None: the folder matches the live policies"]);
     looked.leaves_out("/policies/reload\"");
     assert_eq!(page.text.matches(&digest).count(), 1, "only in the history: {}", page.text);
 

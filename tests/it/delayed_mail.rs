@@ -56,7 +56,7 @@ fn metric(sidecar: &Sidecar, name: &str) -> u64 {
 #[test]
 fn a_mail_server_that_is_away_is_seen_at_once_and_with_the_age_of_what_waits() {
     let sidecar = sidecar(&format!("kind = \"smtp\"\nurl = \"smtp://127.0.0.1:{}\"", nobody()));
-    assert!(doctor(&sidecar).contains("ok: mail goes out by `smtp`"));
+    assert!(doctor(&sidecar).contains("ok: mail is sent by `smtp`"));
     for name in ["ann", "bo", "cy"] {
         invite(&sidecar, name);
     }
@@ -69,14 +69,13 @@ fn a_mail_server_that_is_away_is_seen_at_once_and_with_the_age_of_what_waits() {
     let detail = told["oldest"]["detail"].as_str().unwrap();
     assert!(detail.contains("could not be reached"), "{detail}");
     let said = sidecar.ok(&["mail", "status"]);
-    for part in ["\noldest\tsince 2", "\nlast_success\tnever\n", "3 letters wait, the oldest since"]
-    {
+    for part in ["\noldest\tsince 2", "\nlast_success\tnever\n", "3 mails wait, the oldest since"] {
         assert!(said.contains(part), "{said}");
     }
     let ill = doctor(&sidecar);
-    let line = ill.lines().find(|line| line.contains("3 letters wait")).unwrap();
+    let line = ill.lines().find(|line| line.contains("3 mails wait")).unwrap();
     assert!(line.starts_with("warn: ") && line.contains("no mail has gone out yet"), "{line}");
-    assert!(!ill.contains("ok: mail goes out"), "{ill}");
+    assert!(!ill.contains("ok: mail is"), "{ill}");
     eventually("the metrics say so", || metric(&sidecar, "kwic_mail_deferred") == 1);
     eventually("an age", || metric(&sidecar, "kwic_mail_oldest_waiting_seconds") > 0);
     eventually("the others too", || metric(&sidecar, "kwic_mail_queued") == 2);
@@ -91,10 +90,9 @@ fn what_went_out_is_remembered_over_a_restart() {
     let told = status(&sidecar);
     assert_eq!((&told["state"], &told["oldest"]), (&"ok".into(), &Json::Null));
     let last = told["last_success"].as_str().unwrap().to_owned();
-    assert!(
-        doctor(&sidecar)
-            .contains(&format!("ok: mail goes out by `folder`, the last one at {last}"))
-    );
+    assert!(doctor(&sidecar).contains(&format!(
+        "ok: mail is written to the folder `outbox`, and sent to nobody; the last one at {last}"
+    )));
     sidecar.kill_and_restart();
     assert_eq!(status(&sidecar)["last_success"], last);
     let name = "kwic_mail_last_success_timestamp_seconds";
@@ -107,7 +105,7 @@ fn what_went_out_is_remembered_over_a_restart() {
     invite(&sidecar, "bo");
     eventually("it is tried in vain", || status(&sidecar)["state"] == "slow");
     let ill = doctor(&sidecar);
-    assert!(ill.contains("warn: `acme`: 1 letter waits, since 2"), "{ill}");
+    assert!(ill.contains("warn: `acme`: 1 mail waits, since 2"), "{ill}");
 }
 
 #[test]
@@ -141,10 +139,10 @@ fn mail_of_one_account_that_does_not_go_out_is_seen_while_that_of_others_does() 
     assert_eq!((&globex["state"], &globex["banner"]), (&"ok".into(), &Json::Null));
     assert!(globex["last_success"].is_string(), "{globex}");
     assert_eq!((&acme["state"], &acme["last_success"]), (&"slow".into(), &Json::Null), "{acme}");
-    assert!(acme["banner"].as_str().unwrap().contains("2 letters wait"), "{acme}");
+    assert!(acme["banner"].as_str().unwrap().contains("2 mails wait"), "{acme}");
     let ill = doctor(&sidecar);
-    assert!(ill.contains("warn: `acme`: 2 letters wait"), "{ill}");
-    assert!(!ill.contains("ok: mail goes out"), "{ill}");
+    assert!(ill.contains("warn: `acme`: 2 mails wait"), "{ill}");
+    assert!(!ill.contains("ok: mail is"), "{ill}");
     eventually("the metrics say so", || metric(&sidecar, "kwic_mail_accounts_delayed") == 1);
     assert_eq!(metric(&sidecar, "kwic_mail_accounts_stuck"), 0);
     assert_eq!(sidecar.tcp().get("/readyz").json()["mail"], "slow");
@@ -154,6 +152,6 @@ fn mail_of_one_account_that_does_not_go_out_is_seen_while_that_of_others_does() 
     invite_to(&sidecar, "aaa", "dee");
     eventually("it is put off", || status_of(&sidecar, "aaa")["deferred"] == 1);
     let ill = doctor(&sidecar);
-    assert!(ill.contains("warn: `acme`: 2 letters wait"), "{ill}");
-    assert!(ill.contains("letters of 1 more account wait, too: `aaa`"), "{ill}");
+    assert!(ill.contains("warn: `acme`: 2 mails wait"), "{ill}");
+    assert!(ill.contains("mail of 1 more account waits, too: `aaa`"), "{ill}");
 }

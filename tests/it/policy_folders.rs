@@ -77,7 +77,7 @@ fn refused() -> Vec<(&'static str, More, &'static str)> {
             "schema.cedarschema:",
         ),
         (
-            "kinds of questions",
+            "kinds of requests",
             vec![schema(&format!(
                 "entity {0}; action x appliesTo {{ principal: [{0}], resource: [{0}] }};",
                 many(400)

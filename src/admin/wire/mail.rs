@@ -87,7 +87,7 @@ fn banner(mailer: &Mailer, stopped: Option<&MailStop>) -> Option<String> {
     }
 }
 
-/// That letters have waited longer than usual, and why.
+/// That mail has waited longer than usual, and why.
 fn delayed(status: &MailStatus, flow: MailFlow) -> Option<String> {
     let oldest = status.oldest.as_ref().filter(|_| flow != MailFlow::Well)?;
     let waiting = [DeliveryState::Queued, DeliveryState::Sending, DeliveryState::Deferred];
@@ -99,9 +99,9 @@ fn delayed(status: &MailStatus, flow: MailFlow) -> Option<String> {
         None => "no mail has gone out yet".to_owned(),
         Some(taken) => format!("the last mail went out {}", rfc3339(taken)),
     };
-    let letters = plural(status.count(&waiting), "letter waits,", "letters wait, the oldest");
+    let mails = plural(status.count(&waiting), "mail waits,", "mails wait, the oldest");
     Some(format!(
-        "{letters} since {}; {why}; {last}; `kwic-team mail test ADDRESS` names the step that fails",
+        "{mails} since {}; {why}; {last}; `kwic-team mail test ADDRESS` names the step that fails",
         rfc3339(oldest.since)
     ))
 }

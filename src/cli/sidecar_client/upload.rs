@@ -110,7 +110,7 @@ impl UploadProgress {
     fn end(&self) {
         self.whole.store(true, Ordering::Relaxed);
         self.bar.set_style(ProgressStyle::default_spinner());
-        self.bar.set_message("the sidecar checks the file and keeps it");
+        self.bar.set_message("the sidecar checks the file and imports the members");
         self.bar.enable_steady_tick(TICK);
     }
 }

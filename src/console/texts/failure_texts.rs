@@ -49,7 +49,7 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         "not_allowed" => return not_allowed(&failure.public),
         "stale" => "this was changed in the meantime: look at it again, then repeat your change",
         "unknown_member" => "there is no such member: somebody may have removed them",
-        "unknown_invite" => "there is no such invitation: it may have been cancelled or accepted",
+        "unknown_invite" => "there is no such invitation: it may have been revoked or accepted",
         "unknown_token" => "there is no such API token: somebody may have revoked it",
         "foreign_host" => "this is not the address of KWIC Team: open the one that you were given",
         "cross_site" => "this was not sent from a page of KWIC Team: open KWIC Team and try again",

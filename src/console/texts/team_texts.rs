@@ -81,7 +81,7 @@ words! {
     DETAILS: "Details"
     SIGNED_IN_ON: "Signed in on"
     MEMBER_ID: "Member ID"
-    MAY_NOTHING: "Nothing: the active policies allow this member no action."
+    MAY_NOTHING: "Nothing: the live policies allow this member no action."
     MAY_NOT: "Not included"
     EDIT_DETAILS: "Edit details"
     CHANGE_ROLE: "Change role"
@@ -368,7 +368,7 @@ pub(in crate::console) fn ask_restore(name: &str) -> ConfirmationTexts {
 pub(in crate::console) fn ask_remove(name: &str, sessions: usize) -> ConfirmationTexts {
     let lines = vec![
         format!("{}. They lose all access.", now_out(name, sessions)),
-        "Pending invitations that they sent are cancelled, and their API tokens are revoked. The audit log keeps their name.".to_owned(),
+        "Pending invitations that they sent, and their API tokens, are revoked. The audit log keeps their name.".to_owned(),
         "This cannot be undone. To bring them back, invite them again.".to_owned(),
     ];
     (format!("Remove {name}?"), lines, format!("Remove {name}"))
@@ -420,11 +420,11 @@ pub(in crate::console) fn was_removed(name: &str, sessions: u64, invites: u64) -
         0 => String::new(),
         sessions => format!(" and signed out on {}", plural(sessions, "device", "devices")),
     };
-    let cancelled = match invites {
+    let revoked = match invites {
         0 => String::new(),
-        count => format!(" {} cancelled.", plural(count, "invitation was", "invitations were")),
+        count => format!(" {} revoked.", plural(count, "invitation was", "invitations were")),
     };
-    format!("{name} was removed{signed_out}.{cancelled}")
+    format!("{name} was removed{signed_out}.{revoked}")
 }
 
 pub(in crate::console) fn ask_roles(count: usize) -> (String, String) {
@@ -442,7 +442,7 @@ pub(in crate::console) fn ask_suspend_several(count: usize) -> (String, String) 
 
 pub(in crate::console) fn ask_remove_several(count: usize) -> (String, String) {
     let some = plural(count, "member", "members");
-    (format!("Remove {some}"), "They are signed out everywhere and lose all access. Invitations that they sent are cancelled, and their API tokens are revoked. This cannot be undone.".to_owned())
+    (format!("Remove {some}"), "They are signed out everywhere and lose all access. Pending invitations that they sent, and their API tokens, are revoked. This cannot be undone.".to_owned())
 }
 
 pub(in crate::console) fn type_count(count: usize) -> String {

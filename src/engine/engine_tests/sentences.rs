@@ -31,7 +31,7 @@ fn status_account_and_role() {
         (
             edit("user:anna", json!({})),
             OtherAccount,
-            "the question names no account: send `resource.properties.account`",
+            "the request names no account: send `resource.properties.account`",
         ),
         (
             ask("user:gus", "edit", "account:acme"),
@@ -56,7 +56,7 @@ fn status_account_and_role() {
         (
             edit("user:vera", json!({})),
             OtherAccount,
-            "the question names no account: send `resource.properties.account`; the role `viewer` may not `edit` this `template`; with the rest changed, these roles may: `editor`",
+            "the request names no account: send `resource.properties.account`; the role `viewer` may not `edit` this `template`; with the rest changed, these roles may: `editor`",
         ),
         (
             edit("user:tom", globex()),
@@ -277,7 +277,7 @@ fn what_is_in_accounts_of_its_own() {
             own,
             json!({}),
             OtherAccount,
-            "neither `entities.json` nor the question gives the `account` of this `template`: send `resource.properties.account`",
+            "neither `entities.json` nor the request gives the `account` of this `template`: send `resource.properties.account`",
         ),
     ] {
         let set = stored(&attrs, accounts, rule);

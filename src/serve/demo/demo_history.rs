@@ -370,7 +370,7 @@ impl DemoHistory<'_> {
         let claimed =
             store.letters_claim(limits::LETTERS_A_CONNECTION, limits::LETTER_LEASE).await?;
         let Some(letter) = claimed.iter().find(|letter| Some(letter.id) == invite.letter) else {
-            return Err(Failure::internal("the letter of an invite is not to be had"));
+            return Err(Failure::internal("the mail of an invite cannot be read"));
         };
         let handover = match to {
             DeliveryState::Deferred => SendOutcome::Later {

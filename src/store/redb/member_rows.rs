@@ -92,7 +92,7 @@ impl AddressHolder {
             Self::Invite(_) => (
                 "already_invited",
                 format!(
-                    "`{email}` has an open invite to this account: wait until it is accepted, or revoke it"
+                    "`{email}` has a pending invite to this account: wait until it is accepted, or revoke it"
                 ),
             ),
         };

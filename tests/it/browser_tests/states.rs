@@ -180,7 +180,7 @@ const OUTSIDE: &[State] = &[
         "{join:Peter}",
         &[Click("Ask for a new invitation"), Sees("has been asked for one")],
     ),
-    state("join-revoked", NOBODY, "{join:Mateo}", &[Sees("was cancelled")]),
+    state("join-revoked", NOBODY, "{join:Mateo}", &[Sees("was revoked")]),
     state("join-accepted", NOBODY, "{join:Kiran}", &[Sees("was accepted already")]),
     state(
         "join-replaced",
@@ -369,7 +369,7 @@ const TEAM: &[State] = &[
         "member-suspended",
         ADMIN,
         "/team/members/{member:Arjun}",
-        &[Sees("the active policies allow this member no action")],
+        &[Sees("the live policies allow this member no action")],
     ),
     state(
         "member-restore",

@@ -433,7 +433,7 @@ async fn an_invitation_is_sent_again_corrected_copied_and_taken_back() {
     browser.sees_no("omar.farouk@demo.example").await;
     let old = office.first_link_of("Omar");
     guest.open(&old).await;
-    guest.sees("This invitation was cancelled").await;
+    guest.sees("This invitation was revoked").await;
     browser.leave().await;
     guest.leave().await;
 }
