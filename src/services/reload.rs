@@ -15,7 +15,7 @@ pub use crate::app::ReloadReport;
 use crate::app::{App, FolderProblem, PolicyStatus, UnsavedPolicies};
 use crate::background;
 use crate::domain::{
-    Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, Revision, RoleId, Timestamp, limits,
+    Actor, Digest, Failure, FieldChange, Kind, PolicyFiles, Revision, RoleId, Timestamp, limits,
 };
 use crate::engine::{AccessChanges, Snapshot};
 use crate::gate;
@@ -359,13 +359,10 @@ pub(super) async fn install(
     at: Timestamp,
     changes: &[String],
 ) -> Result<Revision, Failure> {
-    let mut detail = AuditDetail::default();
-    detail.fields.push(("policies".into(), None, Some(snapshot.policy_count().to_string())));
-    for line in changes {
-        detail.fields.push(("change".into(), None, Some(line.clone())));
-    }
+    let mut fields = vec![FieldChange::added("policies", snapshot.policy_count().to_string())];
+    fields.extend(changes.iter().map(|line| FieldChange::added("change", line)));
     let stored = StoredPolicies { digest: snapshot.digest(), at, files: files.into_files() };
-    store.policies_installed(&actor, stored, detail).await.map(|committed| committed.revision)
+    store.policies_installed(&actor, stored, fields).await.map(|committed| committed.revision)
 }
 
 pub(super) fn log_live(snapshot: &Snapshot) {

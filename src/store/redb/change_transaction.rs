@@ -7,7 +7,7 @@ use redb::{ReadableTable, WriteTransaction};
 
 use super::tables::META;
 use super::{StoreError, audit};
-use crate::domain::{Actor, AuditDetail, AuditEvent, ChangedRecord, Revision, Timestamp};
+use crate::domain::{Actor, AuditEvent, ChangedRecord, FieldChange, Revision, Timestamp};
 use crate::store::records::LastChange;
 
 /// The successful results of a change.
@@ -71,7 +71,7 @@ impl<'t> ChangeTransaction<'t> {
         chain: &str,
         event: AuditEvent,
         target: &str,
-        detail: AuditDetail,
+        detail: Vec<FieldChange>,
     ) -> Result<(), StoreError> {
         let (revision, at, actor) = (self.revision, self.now, self.actor.as_str());
         let new = audit::NewAuditEntry { revision, at, actor, chain, event, target, detail };

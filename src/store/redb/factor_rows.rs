@@ -5,14 +5,13 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use super::StoreError;
-use super::audit_diff::added;
 use super::change_transaction::ChangeTransaction;
 use super::letter_rows::{self, MailToQueue};
 use super::table_reads::Rows;
 use super::tables::{FACTORS, PASSKEYS};
 use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
-    AuditDetail, AuditEvent, Factors, Failure, Kind, MailKind, Member, MemberId, PasskeyId,
+    AuditEvent, Factors, Failure, FieldChange, Kind, MailKind, Member, MemberId, PasskeyId,
 };
 use crate::store::mail_queue::NewMail;
 use crate::store::records::two_step::{decode_factors, encode_factors};
@@ -76,8 +75,8 @@ pub(super) fn audit(
     event: AuditEvent,
     (name, value): (&str, Option<String>),
 ) -> Result<(), StoreError> {
-    let fields = value.map(|value| added(name, value)).into_iter().collect();
-    change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
+    let fields = value.map(|value| FieldChange::added(name, value)).into_iter().collect();
+    change.audit(member.account.as_str(), event, member.id.as_str(), fields)
 }
 
 pub(super) fn not_set_up() -> Failure {

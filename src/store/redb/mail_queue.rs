@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableTable};
 
-use super::audit_diff::added;
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::expiry::time_after;
 use super::table_reads::Rows;
@@ -17,7 +16,7 @@ use super::tables::{
 };
 use super::{Store, StoreError, letter_rows};
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, DeliveryNotice, DeliveryState, Failure, MailId,
+    AccountSlug, Actor, AuditEvent, DeliveryNotice, DeliveryState, Failure, FieldChange, MailId,
     MailStop, QueuedMail, SendOutcome, Timestamp, limits,
 };
 use crate::store::mail_queue::{MailStatus, WaitingMail};
@@ -262,7 +261,7 @@ impl Store {
             if !letter_rows::remove_stop(change)? {
                 return Ok(TransactionEnd::AsItWas(false));
             }
-            change.audit("", AuditEvent::MailResumed, ALL_MAIL, AuditDetail::default())?;
+            change.audit("", AuditEvent::MailResumed, ALL_MAIL, Vec::new())?;
             Ok(TransactionEnd::Changed(true))
         })
         .await
@@ -403,12 +402,12 @@ fn stop_all(
     }
     let stop = MailStop { cause, since: change.now };
     letter_rows::put_stop(change, &stop)?;
-    let mut fields = vec![added("cause", stop.cause.as_str())];
+    let mut fields = vec![FieldChange::added("cause", stop.cause.as_str())];
     if !others.is_empty() {
         let others: Vec<String> = others.iter().map(ToString::to_string).collect();
-        fields.push(added("queued_again", others.join(", ")));
+        fields.push(FieldChange::added("queued_again", others.join(", ")));
     }
-    change.audit("", AuditEvent::MailStopped, ALL_MAIL, AuditDetail { fields })?;
+    change.audit("", AuditEvent::MailStopped, ALL_MAIL, fields)?;
     Ok(TransactionEnd::Changed(()))
 }
 
@@ -519,12 +518,12 @@ fn audit(
 ) -> Result<(), StoreError> {
     let letter = &record.letter;
     let fields = vec![
-        added("letter", letter.id.to_string()),
-        added("kind", letter.kind.as_str()),
-        added("to", letter.to.as_str()),
-        added("detail", letter.delivery.detail.as_str()),
+        FieldChange::added("letter", letter.id.to_string()),
+        FieldChange::added("kind", letter.kind.as_str()),
+        FieldChange::added("to", letter.to.as_str()),
+        FieldChange::added("detail", letter.delivery.detail.as_str()),
     ];
-    change.audit(letter.account.as_str(), event, &record.subject, AuditDetail { fields })
+    change.audit(letter.account.as_str(), event, &record.subject, fields)
 }
 
 /// Letters before `end`, newest first.

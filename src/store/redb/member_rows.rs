@@ -13,14 +13,14 @@ use redb::{
 };
 
 use super::addresses::{AddressOwner, Addresses};
-use super::audit_diff::{self, Field};
+use super::audit_diff;
 use super::change_transaction::ChangeTransaction;
 use super::table_reads::Rows;
 use super::tables::{ERASED, MEMBERS, ROLE_COUNTS};
 use super::{StoreError, counters, invite_rows, link_rows, version_check};
 use crate::clock;
 use crate::domain::{
-    AccountSlug, AuditDetail, AuditEvent, ChangedRecord, Email, Failure, Invite, Kind, Member,
+    AccountSlug, AuditEvent, ChangedRecord, Email, Failure, FieldChange, Invite, Kind, Member,
     MemberId, RoleId, Status, Version,
 };
 use crate::store::MemberTarget;
@@ -322,9 +322,9 @@ pub(super) fn audit(
     change: &ChangeTransaction<'_>,
     member: &Member,
     event: AuditEvent,
-    fields: Vec<Field>,
+    fields: Vec<FieldChange>,
 ) -> Result<(), StoreError> {
-    change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
+    change.audit(member.account.as_str(), event, member.id.as_str(), fields)
 }
 
 /// Entries about an edit: a change of the role is an event of its own.
@@ -335,7 +335,7 @@ pub(super) fn audit_edit(
 ) -> Result<(), StoreError> {
     let fields = audit_diff::member_edited(before, after);
     let (role, others): (Vec<_>, Vec<_>) =
-        fields.into_iter().partition(|(name, ..)| name == "role");
+        fields.into_iter().partition(|change| change.field == "role");
     if !role.is_empty() {
         audit(change, after, AuditEvent::PrivilegePermissionsChanged, role)?;
     }

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kwic_team::domain::{
-    AuditDetail, DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, QueuedMail,
-    SendOutcome, SessionLimits, limits,
+    DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, QueuedMail, SendOutcome,
+    SessionLimits, limits,
 };
 use kwic_team::store::invites::{Idempotency, InviteEdit, NewInvite, NewInviteLink};
 use kwic_team::store::sessions::{PasswordChange, SessionSelector, SignIn};
@@ -281,7 +281,7 @@ impl Transition {
             _ => {
                 let files = vec![("schema.cedarschema".to_owned(), b"entity A;".repeat(3000))];
                 let policies = StoredPolicies { digest: Digest::of(&[b"set"]), at: NOW, files };
-                store.policies_installed(&ACTOR, policies, AuditDetail::default()).await.map(|_| ())
+                store.policies_installed(&ACTOR, policies, Vec::new()).await.map(|_| ())
             }
         }
     }
