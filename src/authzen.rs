@@ -17,6 +17,7 @@ pub use health::{checked, livez, metrics, readyz};
 pub use metadata::metadata;
 
 use crate::app::App;
+use crate::browser_security::FOREIGN_HOST;
 use crate::domain::{Digest, Failure, Kind};
 use crate::http::{Peer, Request, SmallRequest, host_name, is_loopback};
 
@@ -87,7 +88,7 @@ pub fn check_host<'r>(app: &App, caller: impl Into<CallerCredentials<'r>>) -> Re
     }
     Err(Failure::new(
         Kind::Denied,
-        "foreign_host",
+        FOREIGN_HOST,
         "this `Host` is neither loopback, nor that of `decision.public_url`, nor in `decision.allowed_hosts`: add it there if callers use it",
     ))
 }

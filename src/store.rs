@@ -27,7 +27,7 @@ pub mod two_step;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub use self::redb::Store;
+pub use self::redb::{REPLACED, Store, UNAVAILABLE};
 pub use preconditions::Preconditions;
 
 use crate::domain::{

@@ -11,6 +11,7 @@ use crate::domain::{Failure, Kind};
 use crate::http::{Reply, Server, status};
 use crate::services::integrity_check;
 use crate::services::permissions::StorePermit;
+use crate::store;
 use crate::store::backup::ErasedLeft;
 use crate::telemetry::{self, Disk, Gauges};
 
@@ -89,7 +90,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
     }
     let in_place = app.store.is_in_place().await;
     if let Err(replaced) = &in_place
-        && replaced.code == "store_replaced"
+        && replaced.code == store::REPLACED
     {
         return not_ready(replaced);
     }

@@ -87,7 +87,7 @@ pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
         BulkAction::Remove => viewer.rights.remove,
     };
     if !may {
-        return Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS));
+        return Err(Failure::not_allowed(w::CANNOT_CHANGE_MEMBERS));
     }
     let chosen = chosen(call, &viewer, call.parameters("id").into_iter()).await?;
     let form = FormBody::filled(&[(BACK, &call.back(TEAM))]);

@@ -235,7 +235,7 @@ async fn found_by_inviter(
     if viewer.rights.invite {
         Ok((viewer, shown))
     } else {
-        Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE))
+        Err(Failure::not_allowed(w::CANNOT_INVITE))
     }
 }
 

@@ -18,8 +18,7 @@ use super::role_picker::RolePicker;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::domain::{
-    Email, Failure, IdempotencyKey, InviteState, Kind, Member, Name, RoleId, Timestamp, Token,
-    limits,
+    Email, Failure, IdempotencyKey, InviteState, Member, Name, RoleId, Timestamp, Token, limits,
 };
 use crate::entropy;
 use crate::services::import::pasted_list;
@@ -27,6 +26,7 @@ use crate::services::invites::{self, Invitation, InviteWithLink};
 use crate::services::members;
 use crate::services::roles::RoleTitles;
 use crate::store::invites::InviteFilter;
+use crate::store::preconditions::{ALREADY_MEMBER, SUSPENDED_MEMBER};
 
 /// The page to which a new invitation leads.
 const INVITATIONS: &str = "/team?tab=invitations";
@@ -40,11 +40,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
 /// The viewer, who may invite.
 async fn able(call: &PageRequest<'_>) -> Result<CurrentUser, Failure> {
     let viewer = call.viewer().await?;
-    if viewer.rights.invite {
-        Ok(viewer)
-    } else {
-        Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE))
-    }
+    if viewer.rights.invite { Ok(viewer) } else { Err(Failure::not_allowed(w::CANNOT_INVITE)) }
 }
 
 /// The idempotency key of the form: a second click, or a resubmission, makes no second invite.
@@ -158,7 +154,7 @@ pub(super) async fn with_holder_named(
     form: &FormBody,
     failure: Failure,
 ) -> Failure {
-    if !matches!(failure.code, "already_member" | "suspended_member") {
+    if !matches!(failure.code, ALREADY_MEMBER | SUSPENDED_MEMBER) {
         return failure;
     }
     let Some(member) = holder(call, viewer, form).await else { return failure };

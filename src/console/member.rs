@@ -271,7 +271,7 @@ async fn found_by(
     if may(&viewer.rights) {
         Ok((viewer, member))
     } else {
-        Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS))
+        Err(Failure::not_allowed(w::CANNOT_CHANGE_MEMBERS))
     }
 }
 

@@ -130,11 +130,14 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
         .map_err(|fault| taken(&path.display().to_string(), &fault))
 }
 
+/// The code of a socket that another process may hold.
+pub const SOCKET_TAKEN: &str = "socket_taken";
+
 /// Only a refused connection means that nobody listens: a live process that is too busy to accept
 /// responds in another way.
 async fn make_sure_it_is_dead(path: &Path) -> Result<(), Failure> {
     let name = path.display();
-    let refuse = |sentence: String| Err(Failure::new(Kind::Conflict, "socket_taken", sentence));
+    let refuse = |sentence: String| Err(Failure::new(Kind::Conflict, SOCKET_TAKEN, sentence));
     match UnixStream::connect(path).await {
         Err(fault) if fault.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -151,7 +154,7 @@ fn no_socket(path: &Path) -> Failure {
     let name = path.display();
     let sentence =
         format!("`{name}` exists and is not a socket: move it away, or configure another path");
-    Failure::new(Kind::Conflict, "socket_taken", sentence)
+    Failure::new(Kind::Conflict, SOCKET_TAKEN, sentence)
 }
 
 fn taken(place: &str, fault: &io::Error) -> Failure {

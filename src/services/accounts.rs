@@ -14,7 +14,9 @@ use super::rights::Right;
 use super::session_auth::SignedIn;
 use super::{directory_sync, links, roles};
 use crate::app::App;
-use crate::domain::{Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Version, limits};
+use crate::domain::{
+    Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Version, limits, two_step,
+};
 use crate::store::invites::InviteView;
 use crate::store::{AccountEdit, Committed};
 
@@ -192,7 +194,7 @@ async fn has_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
 fn own_factor_first() -> Failure {
     Failure::new(
         Kind::Conflict,
-        "own_factor_first",
+        two_step::OWN_FACTOR_FIRST,
         "set up two-step verification for yourself first: only then can you require it of everybody",
     )
 }

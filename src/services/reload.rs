@@ -211,11 +211,10 @@ fn told(
 
 /// The status text for a folder that was not loaded.
 pub(super) fn status_text(fault: &Failure) -> String {
-    match fault.kind {
-        Kind::PoliciesRefused => fault.public.clone(),
-        _ if fault.code == NOT_KEPT => fault.public.clone(),
+    match FolderProblem::of(fault) {
         // The name of an unreadable file comes first, as with a refusal.
-        _ if fault.code == "policies_unread" => fault.public.clone(),
+        FolderProblem::Refused | FolderProblem::Unread => fault.public.clone(),
+        _ if fault.code == NOT_KEPT => fault.public.clone(),
         _ => format!("the policies were not reloaded: {}", fault.public),
     }
 }
@@ -340,13 +339,9 @@ fn report(snapshot: &Snapshot, changed: bool, changes: AccessChanges) -> ReloadR
 /// A role that a member was given while the set was checked.
 fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failure> {
     match held.iter().find(|(role, members)| *members > 0 && !snapshot.has_role(role)) {
-        Some((role, _)) => Err(Failure::new(
-            Kind::PoliciesRefused,
-            "policies_refused",
-            format!(
-                "the role `{role}` was given to a member during the reload that would remove it: reload again"
-            ),
-        )),
+        Some((role, _)) => Err(Failure::policies_refused(format!(
+            "the role `{role}` was given to a member during the reload that would remove it: reload again"
+        ))),
         None => Ok(()),
     }
 }
@@ -408,7 +403,7 @@ mod tests {
         let live = report(&begun, false, AccessChanges::default());
         let app = App::new(config, clock, begun, Arc::new(Directory::new()), store).unwrap();
         let due = || *app.reload_due.borrow();
-        let refused = Failure::new(Kind::PoliciesRefused, "policies_refused", "nosuchword");
+        let refused = Failure::policies_refused("nosuchword");
         let mut failed = 0;
         for (fault, outcome, again) in [
             (

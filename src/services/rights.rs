@@ -10,8 +10,8 @@ use super::world::InDirectory;
 use crate::app::App;
 use crate::domain::query::Record;
 use crate::domain::{
-    AccountSlug, EntityRef, Failure, InviteId, Kind, Member, MemberId, MemberView, Query, RoleId,
-    Status, Value, Version,
+    AccountSlug, EntityRef, Failure, InviteId, Member, MemberId, MemberView, Query, RoleId, Status,
+    Value, Version,
 };
 use crate::engine::{Members, QueryContext, Snapshot};
 
@@ -186,7 +186,7 @@ fn lacking(member: &Member, right: &Right) -> Failure {
             "your role `{role}` may not do this (`{action}`): ask an administrator of the account to do it, or to update your role"
         ),
     };
-    Failure::new(Kind::Denied, "not_allowed", sentence)
+    Failure::not_allowed(sentence)
 }
 
 /// One member as stored; all others as decisions see them.

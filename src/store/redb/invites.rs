@@ -17,7 +17,7 @@ use crate::clock;
 use crate::domain::{
     AccountSlug, Actor, AuditEvent, Email, Failure, FieldChange, Generation, Invite, InviteId,
     InviteOutcome, KeyId, Kind, MailKind, Member, MemberId, Status, Timestamp, TokenHash, Version,
-    one_time_link,
+    invite, one_time_link,
 };
 use crate::store::invites::{
     Acceptance, InviteEdit, InviteTarget, InviteView, NewInvite, NewInviteLink,
@@ -492,7 +492,7 @@ fn new_expiry(before: Timestamp, invite: &Invite) -> Vec<FieldChange> {
 fn unknown(id: &InviteId) -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_invite",
+        invite::UNKNOWN,
         format!(
             "there is no invite `{id}` in this account: `kwic-team invite list` shows the invites"
         ),

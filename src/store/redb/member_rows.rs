@@ -21,9 +21,10 @@ use super::{StoreError, counters, invite_rows, link_rows, version_check};
 use crate::clock;
 use crate::domain::{
     AccountSlug, AuditEvent, ChangedRecord, Email, Failure, FieldChange, Invite, Kind, Member,
-    MemberId, RoleId, Status, Version,
+    MemberId, RoleId, Status, Version, member,
 };
 use crate::store::MemberTarget;
+use crate::store::preconditions::{ALREADY_MEMBER, SUSPENDED_MEMBER};
 use crate::store::records::MemberRecord;
 use crate::store::records::invites::InviteRecord;
 
@@ -84,7 +85,7 @@ impl AddressHolder {
     pub(super) fn refuse_member(&self, email: &Email) -> Failure {
         let (code, sentence) = match self {
             Self::Member(_) => (
-                "already_member",
+                ALREADY_MEMBER,
                 format!(
                     "`{email}` is a member's address in this account already: edit that member instead"
                 ),
@@ -103,14 +104,14 @@ impl AddressHolder {
     pub(super) fn refuse_invite(&self, email: &Email) -> Failure {
         let (code, sentence) = match self {
             Self::Member(member) if member.status == Status::Suspended => (
-                "suspended_member",
+                SUSPENDED_MEMBER,
                 format!(
                     "`{email}` is the address of {}, a suspended member: restore the member instead",
                     member.full_name()
                 ),
             ),
             Self::Member(member) => (
-                "already_member",
+                ALREADY_MEMBER,
                 format!(
                     "`{email}` is the address of {}, a member with the role `{}`: change that role instead",
                     member.full_name(),
@@ -300,7 +301,7 @@ pub(super) fn move_address(
 pub(super) fn unknown(id: &MemberId) -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_member",
+        member::UNKNOWN,
         format!(
             "there is no member `{id}` in this account: `kwic-team member list` shows the members"
         ),

@@ -16,6 +16,7 @@ use crate::domain::{
 };
 use crate::store::mail_queue::NewMail;
 use crate::store::one_time_links::{EmailConfirmed, NewOneTimeLink};
+use crate::store::preconditions::SUSPENDED_MEMBER;
 use crate::store::records::one_time_links::OneTimeLinkRecord;
 use crate::store::two_step::StepUp;
 use crate::store::{Committed, MemberTarget, Preconditions};
@@ -178,7 +179,7 @@ fn need_active(member: &Member) -> Result<(), Failure> {
         Status::Active => Ok(()),
         Status::Suspended => Err(Failure::new(
             Kind::Conflict,
-            "suspended_member",
+            SUSPENDED_MEMBER,
             "this member is suspended: an administrator of the account must restore the member first",
         )),
     }
