@@ -95,7 +95,7 @@ impl<'p> PageLayout<'p> {
         let all = [
             ("/team", w::TEAM, rights.view_team),
             ("/roles", w::ROLES, true),
-            ("/tokens", w::TOKENS, rights.edit && !rights.gives.is_empty()),
+            ("/tokens", w::TOKENS, rights.may_change_roles()),
             ("/audit", w::AUDIT, rights.view_team),
             ("/policies", w::POLICIES, rights.view_settings),
             ("/account", w::ACCOUNT_SETTINGS, rights.view_settings),

@@ -92,7 +92,7 @@ fn row(
 
 /// Whether there is a role that the viewer may make a token with.
 fn may_make(viewer: &CurrentUser) -> bool {
-    viewer.rights.edit && !viewer.rights.gives.is_empty()
+    viewer.rights.may_change_roles()
 }
 
 pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {

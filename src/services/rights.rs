@@ -158,6 +158,14 @@ pub struct RightsSummary {
     pub gives: BTreeSet<RoleId>,
 }
 
+impl RightsSummary {
+    /// Whether some role may be given to members.
+    #[must_use]
+    pub fn may_change_roles(&self) -> bool {
+        self.edit && !self.gives.is_empty()
+    }
+}
+
 /// The rights of a member by the live policies.
 #[must_use]
 pub fn of(app: &App, member: &Member) -> RightsSummary {
