@@ -136,8 +136,7 @@ pub async fn send(
         let new = draft(&app, &account, invitation, idempotency)?;
         let (store, new) = (&app.store, &new);
         let change = move |by| async move { store.invite_create(&by, new.clone()).await };
-        let done = permit.run(&app, change).await;
-        let done = directory_sync::wait_until_applied(&app, done).await?;
+        let done = permit.run(&app, change).await?;
         let repeated = done.value.invite.id != new.id;
         let Committed { revision, value } = shown(&app, &seen_by, done).await?;
         Ok(Committed { revision, value: InviteWithLink { repeated, ..value } })
@@ -228,8 +227,7 @@ pub async fn resend(
         let change = move |by| async move {
             store.invite_renew(&by, chosen.target(slug), link.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        let done = directory_sync::wait_until_applied(&app, done).await?;
+        let done = permit.run(&app, change).await?;
         let mut done = shown(&app, &seen_by, done).await?;
         done.value.warning = warning;
         Ok(done)
@@ -265,8 +263,7 @@ pub async fn correct(
         let change = move |by| async move {
             store.invite_edit(&by, chosen.target(slug), edit.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        let done = directory_sync::wait_until_applied(&app, done).await?;
+        let done = permit.run(&app, change).await?;
         shown(&app, &seen_by, done).await
     })
     .await
@@ -299,9 +296,7 @@ pub async fn link(
         let change = move |by| async move {
             store.invite_link_shown(&by, chosen.target(slug), renewed.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        let Committed { revision, value: view } =
-            directory_sync::wait_until_applied(&app, done).await?;
+        let Committed { revision, value: view } = permit.run(&app, change).await?;
         let link = Some(links::valid_invite_link(&app, &view.invite).await?);
         let inviter = inviter(&app, &view.invite).await?;
         Ok(Committed {
@@ -330,9 +325,7 @@ pub async fn revoke(
         let (store, slug) = (&app.store, &permit.account().clone());
         let chosen = &chosen;
         let change = move |by| async move { store.invite_revoke(&by, chosen.target(slug)).await };
-        let done = permit.run(&app, change).await;
-        let Committed { revision, value: view } =
-            directory_sync::wait_until_applied(&app, done).await?;
+        let Committed { revision, value: view } = permit.run(&app, change).await?;
         let inviter = inviter(&app, &view.invite).await?;
         Ok(Committed {
             revision,

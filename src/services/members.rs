@@ -242,8 +242,7 @@ pub async fn edit(
         let change = move |by| async move {
             store.member_edit(&by, chosen.target(account), edit.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }
@@ -266,8 +265,7 @@ pub async fn suspend(
         let chosen = &chosen;
         let change =
             move |by| async move { store.member_suspend(&by, chosen.target(account)).await };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }
@@ -289,8 +287,7 @@ pub async fn restore(
         let chosen = &chosen;
         let change =
             move |by| async move { store.member_restore(&by, chosen.target(account)).await };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }
@@ -312,8 +309,7 @@ pub async fn remove(
         let chosen = &chosen;
         let change =
             move |by| async move { store.member_remove(&by, chosen.target(account)).await };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }

@@ -7,6 +7,7 @@
 //! that finds another version refuses, and the check is repeated.
 
 use super::caller::{Caller, operator_only};
+use super::directory_sync::wait_until_applied;
 use super::rights::{Right, judge};
 use super::session_auth::SignedIn;
 use crate::app::App;
@@ -74,11 +75,11 @@ impl Permit {
         Preconditions { actor: self.actor(), version: self.version, administering }
     }
 
-    /// Runs a change; if a precondition has changed, checks again, once. The caller prevents a swap
-    /// of the policies meanwhile, which the store cannot detect.
+    /// Runs a change, and waits until decisions see it; if a precondition has changed, checks again,
+    /// once. The caller prevents a swap of the policies meanwhile, which the store cannot detect.
     ///
     /// # Errors
-    /// Those of the change and of the check.
+    /// Those of the change, of the check, and of [`wait_until_applied`].
     pub(super) async fn run<T, F>(
         self,
         app: &App,
@@ -87,12 +88,16 @@ impl Permit {
     where
         F: Future<Output = Result<Committed<T>, Failure>>,
     {
-        match change(self.by(app)).await {
+        let done = match change(self.by(app)).await {
             Err(failure) if failure.code == preconditions::MOVED_ON => {
-                change(self.again(app).await?.by(app)).await
+                match self.again(app).await {
+                    Ok(permit) => change(permit.by(app)).await,
+                    Err(failure) => Err(failure),
+                }
             }
             done => done,
-        }
+        };
+        wait_until_applied(app, done).await
     }
 }
 
