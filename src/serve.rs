@@ -507,9 +507,11 @@ async fn open(
     // Networks of earlier sign-ins are known again after a restart.
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
-    if let Some(resealed) = unless_full(two_step::reseal(&app.store, &app.keys).await)? {
-        tell_resealed(resealed);
-        app.secrets_without_key.store(resealed.1, Ordering::Relaxed);
+    if let Some((resealed, unreadable)) =
+        unless_full(two_step::reseal(&app.store, &app.keys).await)?
+    {
+        tell_resealed(resealed, unreadable);
+        app.secrets_without_key.store(unreadable, Ordering::Relaxed);
     }
     tell_made_ahead(&app.store).await;
     let untold = match start.untold {
@@ -577,7 +579,7 @@ fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
 }
 
 /// Reports the re-encryption of secrets with the newest key.
-fn tell_resealed((resealed, unreadable): (usize, usize)) {
+fn tell_resealed(resealed: usize, unreadable: usize) {
     if resealed > 0 {
         tracing::info!(resealed, "secrets of second factors were encrypted with the newest key");
     }

@@ -187,7 +187,7 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> CommandResult {
                 ))
             })
         }
-        MemberCommand::Erase { id, account, yes } => erase(global, &remote, (&id, &account), &yes),
+        MemberCommand::Erase { id, account, yes } => erase(global, &remote, &id, &account, &yes),
         MemberCommand::Review(account) => review(global, &remote, &account),
         MemberCommand::Export { member: Some(member), account, output, .. } => {
             let who = MemberSelector { member, account };
@@ -444,7 +444,8 @@ fn remove(
 fn erase(
     global: &Global,
     remote: &SidecarClient,
-    (id, account): (&str, &AccountArg),
+    id: &str,
+    account: &AccountArg,
     yes: &ConfirmArg,
 ) -> CommandResult {
     if id.contains('@') {

@@ -202,7 +202,7 @@ struct PastedLinesPage<'p> {
 
 pub(super) async fn several(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = able(call).await?;
-    Ok(several_sheet(call, &viewer, ("", NO_ROLE)).page())
+    Ok(several_sheet(call, &viewer, "", NO_ROLE).page())
 }
 
 /// The choice of no default role.
@@ -211,7 +211,8 @@ const NO_ROLE: &str = "-";
 fn several_sheet<'p>(
     call: &PageRequest<'_>,
     viewer: &'p CurrentUser,
-    (lines, role): (&str, &str),
+    lines: &str,
+    role: &str,
 ) -> FormPage<'p> {
     let live = call.app.policies.load();
     let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
@@ -245,8 +246,8 @@ pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
     if lines.is_empty() || lines.len() > limits::BULK_ITEMS_MAX {
         let failure =
             Failure::invalid("lines", w::so_many_lines(limits::BULK_ITEMS_MAX, lines.len()));
-        let typed = (form.text("lines"), form.text("role"));
-        return Ok(several_sheet(call, &viewer, typed).refused(&failure));
+        let sheet = several_sheet(call, &viewer, form.text("lines"), form.text("role"));
+        return Ok(sheet.refused(&failure));
     }
     let sending = !form.text("send").is_empty();
     let mut verdicts = Vec::with_capacity(lines.len());

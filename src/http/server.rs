@@ -265,14 +265,13 @@ impl Server {
         loop {
             // A slot is taken before accepting: further clients wait in the system's queue.
             let Some(place) = places.admit().await else { return };
-            let answering = (handler.clone(), at_once.clone());
-            let place = (places.clone(), place);
+            let (handler, at_once, places) = (handler.clone(), at_once.clone(), places.clone());
             match accept(listener).await {
                 Ok(Accepted::Tcp(stream, address)) => {
-                    self.spawn(stream, Peer::Tcp { address }, answering, place);
+                    self.spawn(stream, Peer::Tcp { address }, handler, at_once, places, place);
                 }
                 Ok(Accepted::Unix(stream, uid)) => {
-                    self.spawn(stream, Peer::Unix { uid }, answering, place);
+                    self.spawn(stream, Peer::Unix { uid }, handler, at_once, places, place);
                 }
                 Ok(Accepted::Gone) => {}
                 Err(fault) => {
@@ -292,8 +291,10 @@ impl Server {
         &self,
         stream: S,
         peer: Peer,
-        (handler, at_once): (H, Option<Q>),
-        (places, place): (ConnectionLimit, ConnectionPermit),
+        handler: H,
+        at_once: Option<Q>,
+        places: ConnectionLimit,
+        place: ConnectionPermit,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         Q: Fn(&SmallRequest<'_>) -> Option<Reply> + Send + Sync + 'static,

@@ -31,7 +31,8 @@ const ACCOUNTS_NAMED_MAX: usize = 20;
 pub async fn create(
     app: &Arc<App>,
     permit: StorePermit,
-    (slug, name): (AccountSlug, &str),
+    slug: AccountSlug,
+    name: &str,
     first: Option<FirstMember>,
 ) -> Result<Committed<CreatedAccount>, Failure> {
     let name = checked_name(name)?;
@@ -176,8 +177,7 @@ pub async fn edit(
         let (store, slug, edit) = (&app.store, &permit.account().clone(), &edit);
         let change =
             move |by| async move { store.account_edit(&by, slug, expected, edit.clone()).await };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }

@@ -300,7 +300,7 @@ pub(super) async fn keep(
     };
     let (live, lines) = (app.policies.load_full(), changes.lines());
     let again = UnsavedPolicies { files: files.clone(), changes };
-    let kept = install(&app.store, actor, (&live, files), at, &lines).await;
+    let kept = install(&app.store, actor, &live, files, at, &lines).await;
     settle(app, kept, again, unkept).await
 }
 
@@ -350,7 +350,8 @@ fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failu
 pub(super) async fn install(
     store: &Store,
     actor: Actor,
-    (snapshot, files): (&Snapshot, PolicyFiles),
+    snapshot: &Snapshot,
+    files: PolicyFiles,
     at: Timestamp,
     changes: &[String],
 ) -> Result<Revision, Failure> {

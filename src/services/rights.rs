@@ -130,7 +130,7 @@ pub(super) fn may_give_now(
     role: &RoleId,
 ) -> bool {
     let (live, members) = (app.policies.load(), InDirectory(&app.directory));
-    let may = |right: &Right| allows(&live, &members, (app, maker, account), right);
+    let may = |right: &Right| allows(&live, &members, app, maker, account, right);
     live.has_role(role) && giving(role).iter().all(may)
 }
 
@@ -218,14 +218,16 @@ fn holds(app: &App, member: &Member, right: &Right) -> bool {
         return false;
     }
     let members = StoreBackedMember { app, member };
-    allows(&app.policies.load(), &members, (app, &member.id, &member.account), right)
+    allows(&app.policies.load(), &members, app, &member.id, &member.account, right)
 }
 
 /// Asks the policies about a member of an account, which `members` has.
 fn allows(
     live: &Snapshot,
     members: &impl Members,
-    (app, member, of): (&App, &MemberId, &AccountSlug),
+    app: &App,
+    member: &MemberId,
+    of: &AccountSlug,
     right: &Right,
 ) -> bool {
     let text = |text: &str| Value::String(Cow::Owned(text.to_owned()));

@@ -56,7 +56,7 @@ pub(super) async fn check_own(
     };
     if !matches {
         let failures = admitted.failed(app.clock.now());
-        log_failed_sign_in(app, (&member.account, &member.email), from, failures);
+        log_failed_sign_in(app, &member.account, &member.email, from, failures);
         return Err(wrong_password());
     }
     let checked = CheckedPassword::of(&credential.password);

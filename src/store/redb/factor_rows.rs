@@ -68,14 +68,14 @@ pub(super) fn tell(
     letter_rows::queue(change, MailToQueue::to_member(member, kind, new)).map(|_| ())
 }
 
-/// An entry about a factor, with one field where there is a value.
+/// An entry about a factor, with one field at most.
 pub(super) fn audit(
     change: &ChangeTransaction<'_>,
     member: &Member,
     event: AuditEvent,
-    (name, value): (&str, Option<String>),
+    field: Option<FieldChange>,
 ) -> Result<(), StoreError> {
-    let fields = value.map(|value| FieldChange::added(name, value)).into_iter().collect();
+    let fields = field.into_iter().collect();
     change.audit(member.account.as_str(), event, member.id.as_str(), fields)
 }
 

@@ -475,8 +475,8 @@ impl Transition {
             }
             Self::PasskeyRemove => {
                 let shown = StepUp { proof: Some(code(3)), ..shown("anna") };
-                let ring = (hash("own"), passkey_id("ring"));
-                store.passkey_remove(target, ring, shown, stage.notice()).await.map(|_| ())
+                let (own, ring) = (hash("own"), passkey_id("ring"));
+                store.passkey_remove(target, own, ring, shown, stage.notice()).await.map(|_| ())
             }
             Self::PasskeyCopied => {
                 let ring = passkey_id("ring");

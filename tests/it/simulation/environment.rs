@@ -35,7 +35,7 @@ impl Sim {
             };
             let permit = StorePermit::sidecar(UID);
             let app = self.world.app.clone();
-            let made = accounts::create(&app, permit, (slug(account), "A team"), Some(first)).await;
+            let made = accounts::create(&app, permit, slug(account), "A team", Some(first)).await;
             let made = made.map_err(|fault| format!("no account: {fault}"))?;
             let (view, link) = made.value.invite.ok_or("no invite")?;
             let (id, email) = (view.invite.id.as_str().to_owned(), view.invite.email.clone());
