@@ -20,6 +20,7 @@ use crate::engine::{AccessChanges, Snapshot};
 use crate::keys::Keys;
 use crate::mail::{Mailer, RefusalTracker};
 use crate::password::PasswordHasher;
+use crate::policy_folder;
 use crate::socket_file::SocketFile;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -58,7 +59,7 @@ impl FolderProblem {
     pub fn of(failure: &Failure) -> Self {
         match (failure.kind, failure.code) {
             (Kind::PoliciesRefused, _) => Self::Refused,
-            (_, "policies_unread") => Self::Unread,
+            (_, policy_folder::UNREAD) => Self::Unread,
             (Kind::Busy, _) => Self::Unchecked,
             _ => Self::BrokenOff,
         }

@@ -94,10 +94,15 @@ pub fn check_host(app: &App, request: &Request) -> Result<(), Failure> {
     }
     Err(Failure::new(
         Kind::Denied,
-        "foreign_host",
+        FOREIGN_HOST,
         "this `Host` is neither loopback nor that of `console.public_url`: use the console's own address, or set `console.public_url` to this one",
     ))
 }
+
+/// The code of a `Host` that is not the console's.
+pub const FOREIGN_HOST: &str = "foreign_host";
+/// The code of a request that another site sent.
+pub const CROSS_SITE: &str = "cross_site";
 
 /// Refuses cross-site requests. Also for calls without a session: otherwise another site could sign
 /// its reader in as somebody else.
@@ -135,7 +140,7 @@ pub fn check_origin(app: &App, request: &Request) -> Result<(), Failure> {
     }
     Err(Failure::new(
         Kind::Denied,
-        "cross_site",
+        CROSS_SITE,
         "this call does not come from a page of the console: open the console and do it there; a program sends `Sec-Fetch-Site: same-origin`, or the console's own address as `Origin`",
     ))
 }

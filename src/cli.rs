@@ -66,13 +66,13 @@ pub enum Exit {
 struct CommandError {
     exit: Exit,
     message: String,
-    /// The code of the problem in the sidecar's response; empty if there is none.
-    code: String,
+    /// The code of the problem in the sidecar's response.
+    code: Option<String>,
 }
 
 impl CommandError {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), code: String::new() }
+        Self { exit, message: message.into(), code: None }
     }
 
     fn failure(message: impl Into<String>) -> Self {
@@ -83,13 +83,18 @@ impl CommandError {
         Self::new(Exit::Usage, message)
     }
 
+    /// Whether the sidecar's response has this code.
+    fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+
     /// The same as JSON.
     fn document(&self) -> Json {
-        let code = match (self.code.as_str(), self.exit) {
-            ("", Exit::Usage) => "usage",
-            ("", Exit::PoliciesRefused) => "policies_refused",
-            ("", _) => "failed",
-            (code, _) => code,
+        let code = match (&self.code, self.exit) {
+            (Some(code), _) => code,
+            (None, Exit::Usage) => "usage",
+            (None, Exit::PoliciesRefused) => Failure::POLICIES_REFUSED,
+            (None, _) => "failed",
         };
         json!({"code": code, "detail": self.message})
     }

@@ -376,9 +376,8 @@ impl Directory {
     fn enter(&self, ledger: &mut WriterState, member: &Member) -> SharedNames {
         let (role, role_number) = ledger.hold(&self.standings, member.role.as_str());
         let (account, account_number) = ledger.on_account(&self.standings, member.account.as_str());
-        let numbers = (account_number, role_number);
-        let active = member.status == Status::Active;
-        self.standings.put(&mut ledger.filled, member.id.as_str(), numbers, active);
+        let (id, active) = (member.id.as_str(), member.status == Status::Active);
+        self.standings.put(&mut ledger.filled, id, account_number, role_number, active);
         SharedNames { account, role }
     }
 

@@ -41,7 +41,7 @@ pub mod two_step;
 
 pub use account::{Account, AccountSlug};
 pub use api_token::ApiToken;
-pub use audit::{Actor, AuditDetail, AuditEntry, AuditEvent};
+pub use audit::{Actor, AuditEntry, AuditEvent, FieldChange};
 pub use change::{Change, ChangedRecord, LoadedRecord};
 pub use decision::{Decision, Reason};
 pub use digest::Digest;

@@ -91,7 +91,7 @@ pub fn format_all(files: &PolicyFiles) -> Result<Vec<Result<String, String>>, Fa
 pub fn failure(faults: &[PolicyFault]) -> Failure {
     match faults.iter().find(|fault| fault.of_host) {
         Some(fault) => Failure::new(Kind::Busy, "no_thread", fault.message.clone()),
-        None => Failure::new(Kind::PoliciesRefused, "policies_refused", render(faults)),
+        None => Failure::policies_refused(render(faults)),
     }
 }
 

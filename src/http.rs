@@ -17,4 +17,4 @@ pub use fast_path::SmallRequest;
 pub use hyper::body::Bytes;
 pub use request::{Method, Peer, Request, SoleHeader, host_name, is_loopback};
 pub use response::{AnswerHeaders, Reply, StreamPiece, status};
-pub use server::{Listen, Listener, Server};
+pub use server::{Listen, Listener, SOCKET_TAKEN, Server};

@@ -24,6 +24,7 @@ use fingerprint::FolderFingerprint;
 use folder_fault::unread;
 use folder_listing::list;
 
+pub use folder_fault::UNREAD;
 pub use shipped::embedded_policies;
 
 /// The polling interval.

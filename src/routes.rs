@@ -33,7 +33,7 @@ fn decision_route(path: &str) -> (Route, Method) {
 /// The decision listener.
 pub async fn decision_full_path(app: Arc<App>, server: Server, mut request: Request) -> Reply {
     let (route, method) = decision_route(request.path());
-    let answered = decision_reply(&app, &server, &mut request, (route, method)).await;
+    let answered = decision_reply(&app, &server, &mut request, route, method).await;
     let reply = answered.unwrap_or_else(|failure| {
         log::failed(request.id(), &failure);
         let reply = Reply::message(&failure);
@@ -74,7 +74,8 @@ async fn decision_reply(
     app: &Arc<App>,
     server: &Server,
     request: &mut Request,
-    (route, method): (Route, Method),
+    route: Route,
+    method: Method,
 ) -> Result<Reply, Failure> {
     match route {
         // Requests with a session need no caller key.
@@ -174,7 +175,7 @@ fn check_host<'r>(app: &App, caller: impl Into<CallerCredentials<'r>>) -> Result
     }
     Err(Failure::new(
         Kind::Denied,
-        "foreign_host",
+        browser_security::FOREIGN_HOST,
         "this `Host` is neither loopback, nor that of `decision.public_url`, nor in `decision.allowed_hosts`: add it there if callers use it",
     ))
 }

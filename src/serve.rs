@@ -26,7 +26,7 @@ use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, plural};
 use crate::file_limit;
 use crate::gate;
-use crate::http::{ConnectionBounds, Listen, Listener, Server, SmallRequest};
+use crate::http::{ConnectionBounds, Listen, Listener, SOCKET_TAKEN, Server, SmallRequest};
 use crate::keys::{Keys, caller_keys};
 use crate::mail::Mailer;
 use crate::policy_folder::{self, FolderWatch};
@@ -38,8 +38,8 @@ use crate::services::{
     set_up, startup_policies, two_step,
 };
 use crate::socket_file;
-use crate::store::Store;
 use crate::store::change_feed::Follower;
+use crate::store::{self, Store};
 use crate::telemetry::log::{self, LogFormat, say};
 
 /// Decisions never wait: what delays their listeners longer than this is a caller.
@@ -348,7 +348,7 @@ impl BoundSockets {
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
         let admin = Listen::Unix { path: path.clone(), mode: ADMIN_MODE }.bind().await;
-        let is_taken = admin.as_ref().is_err_and(|fault| fault.code == "socket_taken");
+        let is_taken = admin.as_ref().is_err_and(|fault| fault.code == SOCKET_TAKEN);
         if is_taken && offline_backup::restores(&path).await {
             return Err(offline_backup::restoring(&config.data));
         }
@@ -507,9 +507,11 @@ async fn open(
     // Networks of earlier sign-ins are known again after a restart.
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
-    if let Some(resealed) = unless_full(two_step::reseal(&app.store, &app.keys).await)? {
-        tell_resealed(resealed);
-        app.secrets_without_key.store(resealed.1, Ordering::Relaxed);
+    if let Some((resealed, unreadable)) =
+        unless_full(two_step::reseal(&app.store, &app.keys).await)?
+    {
+        tell_resealed(resealed, unreadable);
+        app.secrets_without_key.store(unreadable, Ordering::Relaxed);
     }
     tell_made_ahead(&app.store).await;
     let untold = match start.untold {
@@ -536,7 +538,7 @@ async fn tell_made_ahead(store: &Store) {
 fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match done {
         Ok(done) => Ok(Some(done)),
-        Err(fault) if fault.code == "store_unavailable" => Ok(None),
+        Err(fault) if fault.code == store::UNAVAILABLE => Ok(None),
         Err(fault) => Err(fault),
     }
 }
@@ -577,7 +579,7 @@ fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
 }
 
 /// Reports the re-encryption of secrets with the newest key.
-fn tell_resealed((resealed, unreadable): (usize, usize)) {
+fn tell_resealed(resealed: usize, unreadable: usize) {
     if resealed > 0 {
         tracing::info!(resealed, "secrets of second factors were encrypted with the newest key");
     }

@@ -7,7 +7,7 @@
 //!
 //! A flow uses only what is below it in this list, or beside it without a circle:
 //!
-//! 1. `accounts`, `set_up`, `import`, `export`, `personal`, and whatever uses several flows;
+//! 1. `accounts`, `set_up`, `import`, `export`, `personal`, `member_changes`, and whatever uses several flows;
 //! 2. `invites`, `letters`, `sessions`, `api_tokens`, `passwords`, `two_step`: a flow of each thing;
 //! 3. `decide`, `members`, `sign_in`;
 //! 4. `permit`, the proof that a caller may do it; `passkeys`;
@@ -36,6 +36,7 @@ pub mod integrity_check;
 pub mod invites;
 mod links;
 pub mod mail_delivery;
+pub mod member_changes;
 pub mod members;
 pub mod operator_warnings;
 mod orphaned_invites;

@@ -14,8 +14,10 @@ use crate::clock;
 use crate::domain::Timestamp;
 use crate::sharded_counter::{PerThread, ShardCounter};
 
-/// The buckets of a histogram.
+/// A histogram as a metric: its name, its text and its buckets.
 struct Scale<const N: usize> {
+    name: &'static str,
+    help: &'static str,
     /// The upper bounds of its buckets, in the unit of what is observed.
     bounds: [u64; N],
     /// The divisor to the unit of the metric: a quotient prints as it is written, a product with a
@@ -25,11 +27,18 @@ struct Scale<const N: usize> {
 
 /// Observed in nanoseconds.
 const DURATIONS: Scale<10> = Scale {
+    name: "kwic_decision_duration_seconds",
+    help: "Time from a parsed question to its answer; one decision in 8 is timed.",
     bounds: [1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 10_000_000],
     units: 1e9,
 };
 /// Observed in queries.
-const BATCHES: Scale<6> = Scale { bounds: [1, 5, 10, 50, 100, 1_000], units: 1.0 };
+const BATCHES: Scale<6> = Scale {
+    name: "kwic_batch_size",
+    help: "Questions in one batch.",
+    bounds: [1, 5, 10, 50, 100, 1_000],
+    units: 1.0,
+};
 
 /// The counts of each bucket.
 #[derive(Debug)]
@@ -250,16 +259,12 @@ impl Telemetry {
         for (answer, count) in [("allow", allowed), ("deny", denied)] {
             let _ = writeln!(out, "kwic_decisions_total{{decision=\"{answer}\"}} {count}");
         }
-        let duration = (
-            "kwic_decision_duration_seconds",
-            "Time from a parsed request to its answer; one decision in 8 is timed.",
-        );
-        self.write_histogram(&mut out, duration, &DURATIONS, |counts| &counts.decision_ns);
-        let size = ("kwic_batch_size", "Decisions in one batch.");
-        self.write_histogram(&mut out, size, &BATCHES, |counts| &counts.batch);
+        self.write_histogram(&mut out, &DURATIONS, |counts| &counts.decision_ns);
+        self.write_histogram(&mut out, &BATCHES, |counts| &counts.batch);
         single(
             &mut out,
-            ("kwic_policy_eval_errors_total", "counter"),
+            "kwic_policy_eval_errors_total",
+            "counter",
             "Policies that could not be evaluated for a request.",
             self.counts.sum(|counts| &counts.erred),
         );
@@ -272,13 +277,15 @@ impl Telemetry {
         }
         single(
             &mut out,
-            ("kwic_handler_panics_total", "counter"),
+            "kwic_handler_panics_total",
+            "counter",
             "Requests that a bug ended; the log says where.",
             gauges.panics,
         );
         single(
             &mut out,
-            ("kwic_log_lines_dropped_total", "counter"),
+            "kwic_log_lines_dropped_total",
+            "counter",
             "Log lines left out because whatever reads the log was too slow, or stopped reading.",
             log::dropped_lines(),
         );
@@ -289,8 +296,7 @@ impl Telemetry {
     fn write_histogram<const N: usize>(
         &self,
         out: &mut String,
-        (name, help): (&str, &str),
-        &Scale { bounds, units }: &Scale<N>,
+        &Scale { name, help, bounds, units }: &Scale<N>,
         of: impl Fn(&ThreadCounts) -> &Histogram<N>,
     ) {
         head(out, name, "histogram", help);
@@ -326,19 +332,22 @@ impl Telemetry {
 fn write_disk(out: &mut String, disk: Disk) {
     single(
         out,
-        ("kwic_store_write_failures_total", "counter"),
+        "kwic_store_write_failures_total",
+        "counter",
         "Changes that the store did not keep.",
         disk.failures,
     );
     single(
         out,
-        ("kwic_data_write_failures_total", "counter"),
+        "kwic_data_write_failures_total",
+        "counter",
         "Uploaded files that could not be written to the data folder.",
         disk.data_failures,
     );
     single(
         out,
-        ("kwic_sockets_displaced", "gauge"),
+        "kwic_sockets_displaced",
+        "gauge",
         "Unix sockets whose file was removed or replaced.",
         disk.sockets_displaced,
     );
@@ -356,7 +365,7 @@ fn write_disk(out: &mut String, disk: Disk) {
             disk.policies_unkept,
         ),
     ] {
-        single(out, (name, "gauge"), help, u8::from(value));
+        single(out, name, "gauge", help, u8::from(value));
     }
 }
 
@@ -373,7 +382,8 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
     }
     single(
         out,
-        ("kwic_engine_distrusted", "gauge"),
+        "kwic_engine_distrusted",
+        "gauge",
         "1 once a cross-check differed: Cedar's own authorizer then makes all decisions.",
         u8::from(gauges.distrusted),
     );
@@ -382,20 +392,23 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
     let _ = writeln!(out, "kwic_policy_info{{digest=\"{}\",state=\"{state}\"}} 1", gauges.digest);
     single(
         out,
-        ("kwic_policy_last_reload_successful", "gauge"),
+        "kwic_policy_last_reload_successful",
+        "gauge",
         "Whether the policy folder loaded when it was last tried, at a start or by a reload.",
         u8::from(gauges.loads),
     );
     single(
         out,
-        ("kwic_policy_last_success_reload_timestamp_seconds", "gauge"),
+        "kwic_policy_last_success_reload_timestamp_seconds",
+        "gauge",
         "When the live set was accepted, at a start or by a reload; by an earlier run where the folder has not loaded since.",
         gauges.loaded_at.0 / 1_000,
     );
     let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     single(
         out,
-        ("kwic_policy_reload_running_seconds", "gauge"),
+        "kwic_policy_reload_running_seconds",
+        "gauge",
         "How long the reload that is running has taken so far; 0 where none is.",
         gauges.reload_running,
     );
@@ -414,7 +427,7 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
             number(gauges.connections),
         ),
     ] {
-        single(out, (name, "gauge"), help, value);
+        single(out, name, "gauge", help, value);
     }
 }
 
@@ -423,7 +436,7 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
 pub fn keys_refused(refused: bool) -> String {
     let mut out = String::new();
     let help = "1 while `decision.keys_file` is refused and the previous keys stay valid.";
-    single(&mut out, ("kwic_keys_file_refused", "gauge"), help, u8::from(refused));
+    single(&mut out, "kwic_keys_file_refused", "gauge", help, u8::from(refused));
     out
 }
 
@@ -432,7 +445,7 @@ pub fn keys_refused(refused: bool) -> String {
 pub fn tasks_panicked(count: usize) -> String {
     let mut out = String::new();
     let help = "Background tasks that a bug has ended; the log says where.";
-    single(&mut out, ("kwic_tasks_panicked", "gauge"), help, count);
+    single(&mut out, "kwic_tasks_panicked", "gauge", help, count);
     out
 }
 
@@ -441,7 +454,7 @@ pub fn tasks_panicked(count: usize) -> String {
 pub fn secrets_without_key(count: usize) -> String {
     let mut out = String::new();
     let help = "Secrets of second factors that no key opens, as the start or the last `kwic-team doctor` saw.";
-    single(&mut out, ("kwic_secrets_without_key", "gauge"), help, count);
+    single(&mut out, "kwic_secrets_without_key", "gauge", help, count);
     out
 }
 
@@ -449,7 +462,7 @@ fn head(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
 }
 
-fn single(out: &mut String, (name, kind): (&str, &str), help: &str, value: impl std::fmt::Display) {
+fn single(out: &mut String, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
     head(out, name, kind, help);
     let _ = writeln!(out, "{name} {value}");
 }

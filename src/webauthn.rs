@@ -239,10 +239,13 @@ fn unreadable(why: &str) -> Failure {
     )
 }
 
+/// The code of the refusal where the address of the console permits no passkeys.
+pub const NOT_OFFERED: &str = "passkeys_not_offered";
+
 fn not_offered() -> Failure {
     Failure::new(
         Kind::Conflict,
-        "passkeys_not_offered",
+        NOT_OFFERED,
         "passkeys need a name that browsers trust: have `console.public_url` set to the console's `https` address with a host name in it, not a bare IP address",
     )
 }

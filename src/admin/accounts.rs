@@ -26,7 +26,7 @@ pub(super) async fn create(call: &mut ApiRequest<'_>) -> ApiResult {
     let name = form.required("name", accounts::checked_name);
     let first = first_member(&mut form);
     let (slug, name) = form.done(slug.zip(name))?;
-    let made = accounts::create(call.app, permit, (slug, &name), first).await?;
+    let made = accounts::create(call.app, permit, slug, &name, first).await?;
     let Committed { revision, value: CreatedAccount { account, invite } } = made;
     let invite = invite.map(|(view, link)| {
         let link = Some(link);

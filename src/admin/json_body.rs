@@ -125,14 +125,14 @@ impl JsonBody {
     }
 
     /// A required word of a list.
-    pub(super) fn word<T: Copy>(
+    pub(super) fn word<T: Clone>(
         &mut self,
         name: &'static str,
         words: &[(&'static str, T)],
     ) -> Option<T> {
         self.required(name, |text| {
             let known = words.iter().find(|(word, _)| *word == text);
-            known.map(|(_, meant)| *meant).ok_or_else(|| {
+            known.map(|(_, meant)| meant.clone()).ok_or_else(|| {
                 let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
                 let (text, words) = (text.escape_debug(), words.join("`, `"));
                 Failure::invalid(

@@ -31,8 +31,8 @@ pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
 pub(super) async fn edit(call: &mut ApiRequest<'_>) -> ApiResult {
     let expected = call.demanded()?;
     let signed_in = call.signed_in()?;
-    let names = names(call.form().await?)?;
-    let done = own_membership::edit(call.app, signed_in, expected, names).await?;
+    let (first, last) = names(call.form().await?)?;
+    let done = own_membership::edit(call.app, signed_in, expected, first, last).await?;
     let etag = tag(done.value.version);
     Ok(Reply::json_of(&Changed::<wire::Member>::from(done)).header("etag", etag))
 }

@@ -8,18 +8,18 @@ use super::api_request::{ApiRequest, ApiResult};
 use super::if_match::tag;
 use super::json_body::JsonBody;
 use super::query_params::QueryParams;
-use super::wire::{self, BulkItemOutcome, BulkResult, Changed, EndedSessions, List};
+use super::wire::{self, BulkItemOutcome, Changed, EndedSessions, List};
 use super::{roles, wire::RemovalReceipt};
 use crate::app::App;
 use crate::domain::{Email, Failure, Member, MemberId, Name, RoleId, Status, Version, limits};
 use crate::http::Reply;
 use crate::services::caller::Caller;
+use crate::services::member_changes::MemberChange;
 use crate::services::members::{self, ChosenMember, NewMember};
 use crate::services::sessions;
 use crate::store::member_table::{MemberOrder, MemberTableQuery};
 use crate::store::types::personal_data::MemberWithSignIn;
 use crate::store::{Committed, MemberEdit, MemberFilter, Page};
-use std::sync::Arc;
 
 pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     let wanted = MemberListQuery::read(&mut call.params);
@@ -197,29 +197,13 @@ pub(super) async fn permissions(call: &mut ApiRequest<'_>) -> ApiResult {
     roles::permissions(call.app, &member).await
 }
 
-/// One of several changes.
-struct BulkItem {
-    chosen: ChosenMember,
-    change: BulkChange,
-}
-
-/// What is done to a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BulkChange {
-    Suspend,
-    Restore,
-    Remove,
-    EndSessions,
-    Role,
-}
-
-/// The changes that can be made to several members.
-const CHANGES: [(&str, BulkChange); 5] = [
-    ("suspend", BulkChange::Suspend),
-    ("restore", BulkChange::Restore),
-    ("remove", BulkChange::Remove),
-    ("end_sessions", BulkChange::EndSessions),
-    ("role", BulkChange::Role),
+/// The words for the changes that can be made to several members; a change of the role names it too.
+const CHANGES: [(&str, Option<MemberChange>); 5] = [
+    ("suspend", Some(MemberChange::Suspend)),
+    ("restore", Some(MemberChange::Restore)),
+    ("remove", Some(MemberChange::Remove)),
+    ("end_sessions", Some(MemberChange::EndSessions)),
+    ("role", None),
 ];
 
 pub(super) async fn change_several(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -228,44 +212,23 @@ pub(super) async fn change_several(call: &mut ApiRequest<'_>) -> ApiResult {
     let items = form.items("items", limits::BULK_ITEMS_MAX, one_of_several);
     let mut outcomes = Vec::new();
     // One after the other, each in its own transaction: a refusal of one does not affect the next.
-    for (one, role) in form.done(items)? {
-        let id = one.chosen.id.clone();
-        let done = change(call.app, caller.clone(), one, role).await;
+    for (chosen, change) in form.done(items)? {
+        let id = chosen.id.clone();
+        let done = change.apply(call.app, caller.clone(), chosen).await;
         outcomes.push(BulkItemOutcome::of_member(&id, done));
     }
     Ok(Reply::json_of(&List { items: outcomes, next: None }))
 }
 
-fn one_of_several(form: &mut JsonBody) -> Option<(BulkItem, Option<RoleId>)> {
+fn one_of_several(form: &mut JsonBody) -> Option<(ChosenMember, MemberChange)> {
     let id = form.required("id", MemberId::parse);
-    let change = form.word("do", &CHANGES);
-    let role = match change {
-        Some(BulkChange::Role) => form.required("role", RoleId::parse),
-        _ => None,
+    let change = match form.word("do", &CHANGES) {
+        Some(None) => form.required("role", RoleId::parse).map(MemberChange::Role),
+        change => change.flatten(),
     };
     let expected = form.whole("version", 0..=limits::JSON_WHOLE_MAX).map(Version);
     let (id, change) = id.zip(change)?;
-    Some((BulkItem { chosen: ChosenMember { id, expected }, change }, role))
-}
-
-async fn change(
-    app: &Arc<App>,
-    caller: Caller,
-    BulkItem { chosen, change }: BulkItem,
-    role: Option<RoleId>,
-) -> Result<BulkResult, Failure> {
-    Ok(match change {
-        BulkChange::Suspend => BulkResult::Member(members::suspend(app, caller, chosen).await?),
-        BulkChange::Restore => BulkResult::Member(members::restore(app, caller, chosen).await?),
-        BulkChange::Remove => BulkResult::Removed(members::remove(app, caller, chosen).await?),
-        BulkChange::EndSessions => {
-            BulkResult::Ended(sessions::end_of_member(app, caller, chosen).await?)
-        }
-        BulkChange::Role => {
-            let edit = MemberEdit { role, ..MemberEdit::default() };
-            BulkResult::Member(members::edit(app, caller, chosen, edit).await?)
-        }
-    })
+    Some((ChosenMember { id, expected }, change))
 }
 
 fn changed(member: Committed<Member>) -> Reply {
@@ -315,13 +278,11 @@ mod tests {
         let read = |body: &str| {
             let mut form = JsonBody::parse(body.as_bytes()).unwrap();
             let read = one_of_several(&mut form);
-            form.done(read).map(|(one, role)| (one.change, role.is_some()))
+            form.done(read).map(|(_, change)| change)
         };
-        assert_eq!(read(r#"{"id":"a","do":"role","role":"w"}"#), Ok((BulkChange::Role, true)));
-        assert_eq!(
-            read(r#"{"id":"a","do":"suspend","version":3}"#),
-            Ok((BulkChange::Suspend, false))
-        );
+        let role = RoleId::parse("w").unwrap();
+        assert_eq!(read(r#"{"id":"a","do":"role","role":"w"}"#), Ok(MemberChange::Role(role)));
+        assert_eq!(read(r#"{"id":"a","do":"suspend","version":3}"#), Ok(MemberChange::Suspend));
         for body in [
             r#"{"id":"a","do":"role"}"#,
             r#"{"id":"a","do":"suspend","role":"w"}"#,

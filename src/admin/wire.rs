@@ -41,10 +41,11 @@ pub(super) use two_step::{
 pub(super) use warnings::Warning;
 
 use crate::app::App;
-use crate::domain::{self, Failure, MemberId, Revision};
+use crate::domain::{Failure, MemberId, Revision};
 use crate::http;
 use crate::services::invites::InviteWithLink;
-use crate::store::{Committed, Page, Removal};
+use crate::services::member_changes::ChangeResult;
+use crate::store::{Committed, Page};
 
 /// A list, or one page of it.
 #[derive(Debug, Serialize)]
@@ -84,13 +85,6 @@ impl<D, T: From<D>> From<Committed<D>> for Changed<T> {
     fn from(Committed { revision, value }: Committed<D>) -> Self {
         Self::new(T::from(value), revision)
     }
-}
-
-/// What was done to one of several members.
-pub(super) enum BulkResult {
-    Member(Committed<domain::Member>),
-    Removed(Committed<Removal>),
-    Ended(Committed<u64>),
 }
 
 /// The result for one of several.
@@ -144,11 +138,13 @@ impl BulkItemOutcome {
         }
     }
 
-    pub(super) fn of_member(id: &MemberId, done: Result<BulkResult, Failure>) -> Self {
+    pub(super) fn of_member(id: &MemberId, done: Result<ChangeResult, Failure>) -> Self {
         let what = match done {
-            Ok(BulkResult::Member(done)) => BulkItemBody::Member(Changed::from(done)),
-            Ok(BulkResult::Removed(done)) => BulkItemBody::Receipt(Changed::from(done)),
-            Ok(BulkResult::Ended(done)) => BulkItemBody::Ended(EndedSessions::of_member(id, &done)),
+            Ok(ChangeResult::Member(done)) => BulkItemBody::Member(Changed::from(done)),
+            Ok(ChangeResult::Removed(done)) => BulkItemBody::Receipt(Changed::from(done)),
+            Ok(ChangeResult::Ended(done)) => {
+                BulkItemBody::Ended(EndedSessions::of_member(id, &done))
+            }
             Err(failure) => return Self::refused(Some(id.to_string()), failure),
         };
         Self { id: Some(id.to_string()), status: super::OK, what }

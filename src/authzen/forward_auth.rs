@@ -55,7 +55,7 @@ pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
 /// query. A misspelt name is the proxy's fault, and is logged.
 fn denied(policies: &Snapshot, action: &str, kind: &str) -> Failure {
     let sentence = "you do not have access to this: ask an administrator of your team for it";
-    let denied = Failure::new(Kind::Denied, "not_allowed", sentence);
+    let denied = Failure::not_allowed(sentence);
     let wrong = |what: &str, name: &str, parameter: &str| {
         let name: String = name.chars().take(NAME_CHARS_LOGGED).collect();
         let name = name.escape_debug();

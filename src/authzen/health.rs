@@ -11,6 +11,7 @@ use crate::domain::{Failure, Kind};
 use crate::http::{Reply, status};
 use crate::services::integrity_check;
 use crate::services::permissions::StorePermit;
+use crate::store;
 use crate::store::types::backup::ErasedLeft;
 
 #[derive(Serialize)]
@@ -88,7 +89,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
     }
     let in_place = app.store.is_in_place().await;
     if let Err(replaced) = &in_place
-        && replaced.code == "store_replaced"
+        && replaced.code == store::REPLACED
     {
         return not_ready(replaced);
     }

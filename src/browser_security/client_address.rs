@@ -25,7 +25,7 @@ pub fn client(app: &App, request: &Request) -> ClientInfo {
     let hops = hops(request);
     let trusted = &app.config.console.trusted_proxies;
     let (address, claimed) = behind(trusted, peer, &hops, PublicUrl::of(app).ciphered);
-    tell(trusted, peer, (address, claimed));
+    tell(trusted, peer, address, claimed);
     ClientInfo { address, claimed, agent }
 }
 
@@ -96,7 +96,7 @@ fn address_of(hop: &str) -> Option<IpAddr> {
 }
 
 /// Logs, once each, a proxy that is not configured and one that reports nothing.
-fn tell(trusted: &[IpNetwork], peer: IpAddr, (address, claimed): (Option<IpAddr>, Option<IpAddr>)) {
+fn tell(trusted: &[IpNetwork], peer: IpAddr, address: Option<IpAddr>, claimed: Option<IpAddr>) {
     static UNNAMED: Once = Once::new();
     static MUTE: Once = Once::new();
     let near = match peer {

@@ -9,6 +9,7 @@ use super::output::{self, List, text};
 use super::sidecar_client::{ApiCall, SidecarClient, encoded, with_query};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global, member};
+use crate::domain::member::UNKNOWN;
 use crate::domain::{AuditEvent, Digest, input_cleanup};
 
 #[derive(Debug, Subcommand)]
@@ -93,7 +94,7 @@ fn about_nobody(
 ) -> CommandResult {
     let path = with_query(&format!("/api/v1/members/{}", encoded(id)), &[account]);
     match remote.json(&ApiCall::new("GET", path)) {
-        Err(stop) if stop.code == "unknown_member" => {}
+        Err(stop) if stop.is(UNKNOWN) => {}
         _ => return Ok(Exit::Ok),
     }
     let such = if of_event { "such " } else { "" };

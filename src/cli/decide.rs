@@ -106,7 +106,7 @@ pub(super) fn run(global: &Global, args: &DecideArgs) -> CommandResult {
     let subject = pair("--subject", &args.subject)?;
     let resource = pair("--resource", &args.resource)?;
     let answer = match &args.policies {
-        Some(_) => on_folder((global, args), subject, resource, &said)?,
+        Some(_) => on_folder(global, args, subject, resource, &said)?,
         None => {
             let body = json!({
                 "subject": {"type": subject.0, "id": subject.1, "properties": said.subject},
@@ -167,7 +167,8 @@ impl Members for HypotheticalMember<'_> {
 }
 
 fn on_folder(
-    (global, args): (&Global, &DecideArgs),
+    global: &Global,
+    args: &DecideArgs,
     subject: (&str, &str),
     resource: (&str, &str),
     said: &GivenAttributes,

@@ -17,6 +17,7 @@ use crate::backup::{abandoned_files, staged_restore};
 use crate::config::resolve_symlinks;
 use crate::domain::plural;
 use crate::keys::Keys;
+use crate::serve::offline_backup;
 use crate::services::access_review::FindingKind;
 use crate::services::integrity_check;
 use crate::socket_file;
@@ -61,7 +62,7 @@ impl CheckLine {
 
     /// A call that failed. Only the sidecar's own answer says what it is about.
     fn failed(about: &'static str, stop: CommandError) -> Self {
-        let answered = !stop.code.is_empty();
+        let answered = stop.code.is_some();
         Self::fail(
             about,
             if answered { stop.message } else { format!("{about}: {}", stop.message) },
@@ -88,7 +89,7 @@ pub(super) fn run(global: &Global) -> CommandResult {
             lines.extend(running(&remote));
         }
         // What it works with is no leftover, and nothing else can be asked.
-        Err(stop) if stop.code == "restore_runs" => {
+        Err(stop) if stop.is(offline_backup::RESTORING) => {
             lines.push(CheckLine::fail("restore", stop.message));
             lines
                 .iter()
@@ -97,7 +98,7 @@ pub(super) fn run(global: &Global) -> CommandResult {
             return Ok(Exit::Failure);
         }
         // It answers, and says why it is not ready.
-        Err(stop) if !stop.code.is_empty() => {
+        Err(stop) if stop.code.is_some() => {
             lines.push(CheckLine::fail(
                 "sidecar",
                 format!("the sidecar is not ready: {}", stop.message),

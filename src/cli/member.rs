@@ -17,7 +17,7 @@ use super::people_file_format::Format;
 use super::sidecar_client::{ApiCall, SidecarClient, encoded, with_query};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global, edit_args, mail, role};
-use crate::domain::{AuditEvent, Email, Status};
+use crate::domain::{AuditEvent, Email, Status, member};
 use crate::store::member_table::MemberOrder;
 
 const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "status"];
@@ -187,7 +187,7 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> CommandResult {
                 ))
             })
         }
-        MemberCommand::Erase { id, account, yes } => erase(global, &remote, (&id, &account), &yes),
+        MemberCommand::Erase { id, account, yes } => erase(global, &remote, &id, &account, &yes),
         MemberCommand::Review(account) => review(global, &remote, &account),
         MemberCommand::Export { member: Some(member), account, output, .. } => {
             let who = MemberSelector { member, account };
@@ -239,8 +239,8 @@ fn find(remote: &SidecarClient, who: &MemberSelector) -> Result<Json, CommandErr
     let path = who.account.path(&format!("/api/v1/members/{}", encoded(name)));
     let by_id = remote.json(&ApiCall::new("GET", path));
     let unknown = match by_id {
-        Err(stop) if stop.code == "unknown_member" && name.contains('@') => stop,
-        Err(stop) if stop.code == "unknown_member" => {
+        Err(stop) if stop.is(member::UNKNOWN) && name.contains('@') => stop,
+        Err(stop) if stop.is(member::UNKNOWN) => {
             return Err(removed(remote, account, name).unwrap_or(stop));
         }
         answered => return answered,
@@ -271,7 +271,7 @@ fn removed(
     };
     let name = output::shown(name);
     let stop = CommandError::failure(format!("`{name}` was removed at {at}: {again}"));
-    Some(CommandError { code: "unknown_member".to_owned(), ..stop })
+    Some(CommandError { code: Some(member::UNKNOWN.to_owned()), ..stop })
 }
 
 /// A member who was removed, and when.
@@ -440,7 +440,8 @@ fn remove(
 fn erase(
     global: &Global,
     remote: &SidecarClient,
-    (id, account): (&str, &AccountArg),
+    id: &str,
+    account: &AccountArg,
     yes: &ConfirmArg,
 ) -> CommandResult {
     if id.contains('@') {
@@ -449,7 +450,7 @@ fn erase(
     yes.or_ask(&format!("erase the personal data of the removed member `{id}` for good?"))?;
     let path = account.path(&format!("/api/v1/members/{}/erase", encoded(id)));
     let erased = remote.json(&ApiCall::new("POST", path)).map_err(|mut stop| {
-        if stop.code == "unknown_member" {
+        if stop.is(member::UNKNOWN) {
             stop.message = format!(
                 "no member `{id}` was ever removed from this account: `kwic-team audit list --event user_deleted` shows the ids"
             );

@@ -2,6 +2,7 @@
 //!
 //! Talks to the running sidecar, which accepts this call only on `admin.sock`.
 
+use crate::domain::member::UNKNOWN;
 use clap::Args;
 use serde_json::Value as Json;
 
@@ -25,9 +26,11 @@ pub(super) fn run(global: &Global, args: &RecoverArgs) -> CommandResult {
     let body = edit_args::object([(account, slug.map(Json::from)), ("email", Some(email.into()))]);
     let remote = SidecarClient::of(global)?;
     let reset = remote.json(&ApiCall::new("POST", "/api/v1/recover").body(&body));
-    let reset = reset.map_err(|stop| match stop.code.as_str() {
-        "unknown_member" => member::known_of(&remote, &args.account, email).unwrap_or(stop),
-        _ => stop,
+    let reset = reset.map_err(|stop| {
+        if !stop.is(UNKNOWN) {
+            return stop;
+        }
+        member::known_of(&remote, &args.account, email).unwrap_or(stop)
     })?;
     output::answer(global, &reset, |reset| member::print_reset(email, reset))
 }

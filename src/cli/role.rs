@@ -11,7 +11,7 @@ use super::sidecar_client::{ApiCall, SidecarClient, encoded};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global};
 use crate::domain::RoleId;
-use crate::services::roles::RoleTitles;
+use crate::services::roles::{self, RoleTitles};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RoleCommand {
@@ -104,10 +104,7 @@ pub(super) fn titles(remote: &SidecarClient) -> Result<RoleTitles, CommandError>
 
 /// A role that there is not stands on the command line, whatever the call says.
 fn as_mistyped(stop: CommandError) -> CommandError {
-    match stop.code.as_str() {
-        "unknown_role" => CommandError { exit: Exit::Usage, ..stop },
-        _ => stop,
-    }
+    if stop.is(roles::UNKNOWN) { CommandError { exit: Exit::Usage, ..stop } } else { stop }
 }
 
 fn suggest(global: &Global, suggestion: &Json) -> CommandResult {

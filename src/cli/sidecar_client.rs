@@ -478,17 +478,17 @@ fn refused(status: StatusCode, problem: &Json) -> CommandError {
         reasons if reasons.is_empty() => status.to_string(),
         reasons => reasons.join("\n  "),
     };
-    let code = text_of(problem, "code");
-    if code == "internal" {
+    let code = problem.get("code").and_then(Json::as_str);
+    if code == Some(Failure::INTERNAL) {
         message.push_str(&format!("\n  request id: {}", text_of(problem, "request_id")));
     }
     let exit = match code {
-        "policies_refused" => Exit::PoliciesRefused,
+        Some(Failure::POLICIES_REFUSED) => Exit::PoliciesRefused,
         // A request that is invalid comes from the command line.
         _ if status == hyper::StatusCode::BAD_REQUEST => Exit::Usage,
         _ => Exit::Failure,
     };
-    CommandError { exit, message, code: code.to_owned() }
+    CommandError { exit, message, code: code.map(str::to_owned) }
 }
 
 /// The message of a problem: its detail, and each field that the detail does not mention.

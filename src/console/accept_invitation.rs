@@ -12,6 +12,7 @@ use super::sign_in::{end_brought, enter_by};
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::browser_security;
+use crate::domain::invite::LinkState;
 use crate::domain::{Actor, Failure, Kind, Member, input_cleanup};
 use crate::http::{Reply, status};
 use crate::password::chars_min;
@@ -151,26 +152,25 @@ async fn closed(call: &PageRequest<'_>, token: &str, failure: Failure) -> PageRe
     if failure.kind != Kind::Gone {
         return Err(failure);
     }
-    let reply = match failure.code {
-        "link_dead" => return Ok(paste(call, token).refused(&failure)),
-        "invite_expired" => {
-            let found = invites::expired(call.app, token).await?;
-            let line = found.map_or_else(|| w::refusal(&failure), |found| when(&found));
-            ask_new(call, token, w::JOIN_EXPIRED, line)
+    let Some((state, found)) = invites::link_state(call.app, token).await? else {
+        return Ok(paste(call, token).refused(&failure));
+    };
+    let line = w::refusal(&failure);
+    let reply = match state {
+        LinkState::Expired => ask_new(call, token, w::JOIN_EXPIRED, when(&found)),
+        LinkState::Replaced => {
+            ask_new(call, token, w::JOIN_REPLACED, w::JOIN_REPLACED_WHY.to_owned())
         }
-        "invite_replaced" => ask_new(call, token, w::JOIN_REPLACED, w::refusal(&failure)),
-        code => {
-            let title = match code {
-                "invite_accepted" => w::JOIN_ACCEPTED,
-                "invite_revoked" => w::JOIN_REVOKED,
-                _ => w::JOIN_CLOSED,
-            };
-            let lines = vec![w::refusal(&failure)];
-            let next = ("/sign-in".to_owned(), w::SIGN_IN);
-            page(&MessagePage { shell: shell(call, title), lines, next })
-        }
+        LinkState::Accepted => over(call, w::JOIN_ACCEPTED, line),
+        LinkState::Revoked => over(call, w::JOIN_REVOKED, line),
+        LinkState::Open => over(call, w::JOIN_CLOSED, line),
     };
     Ok(reply.status(status(failure.kind)))
+}
+
+fn over(call: &PageRequest<'_>, title: &str, line: String) -> Reply {
+    let next = ("/sign-in".to_owned(), w::SIGN_IN);
+    page(&MessagePage { shell: shell(call, title), lines: vec![line], next })
 }
 
 fn when(found: &InvitePreview) -> String {
@@ -180,8 +180,7 @@ fn when(found: &InvitePreview) -> String {
 
 fn ask_new(call: &PageRequest<'_>, token: &str, title: &str, line: String) -> Reply {
     if !call.sends_mail() {
-        let next = ("/sign-in".to_owned(), w::SIGN_IN);
-        return page(&MessagePage { shell: shell(call, title), lines: vec![line], next });
+        return over(call, title, line);
     }
     FormPage::new(shell(call, title), "/join/request-new", w::JOIN_ASK_NEW)
         .line(line)

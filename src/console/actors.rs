@@ -152,7 +152,7 @@ pub(super) async fn somebody(
     let most = REMOVED_LOOKED_AT;
     let found = audit::latest(app, viewer.caller(), &removals, None, most).await?;
     let gone = found.items.iter().filter(|entry| {
-        let email = value(entry, "email").unwrap_or_default();
+        let email = entry.text("email").unwrap_or_default();
         is_it(&written(entry).unwrap_or_default(), email)
     });
     let gone: BTreeSet<String> = gone.map(|entry| entry.target.clone()).collect();
@@ -175,13 +175,7 @@ fn bearer(label: &str) -> Option<&str> {
 
 /// The name in an entry, if it has both parts.
 fn written(entry: &AuditEntry) -> Option<String> {
-    Some(full_name(value(entry, "first_name")?, value(entry, "last_name")?))
-}
-
-fn value<'e>(entry: &'e AuditEntry, wanted: &str) -> Option<&'e str> {
-    let fields = &entry.detail.as_ref()?.fields;
-    let (_, before, after) = fields.iter().find(|(name, ..)| name == wanted)?;
-    after.as_deref().or(before.as_deref())
+    Some(full_name(entry.text("first_name")?, entry.text("last_name")?))
 }
 
 async fn name(app: &App, viewer: &CurrentUser, id: &str) -> Result<Option<String>, Failure> {

@@ -14,7 +14,7 @@ use super::texts as w;
 use super::timestamps::TimeLabel;
 use super::user_agent::device;
 use crate::domain::audit::ChainReport;
-use crate::domain::{AuditEntry, AuditEvent, Failure, MemberId, RoleId};
+use crate::domain::{AuditEntry, AuditEvent, Failure, FieldChange, MemberId, RoleId};
 use crate::engine::Snapshot;
 use crate::services::audit;
 use crate::store::{AuditFilter, Page};
@@ -26,8 +26,8 @@ const PAGE: usize = 50;
 struct TimelineEntry {
     sentence: Vec<SentencePart>,
     when: TimeLabel,
-    /// The changed fields, with their old and new values.
-    fields: Vec<(String, Option<String>, Option<String>)>,
+    /// The changed fields, in words.
+    fields: Vec<FieldChange>,
     erased: bool,
 }
 
@@ -133,12 +133,8 @@ fn events() -> Vec<(&'static str, &'static str)> {
 /// An entry in words.
 fn told(people: &ActorNames, live: &Snapshot, entry: &AuditEntry) -> TimelineEntry {
     let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == entry.event);
-    let fields = entry.detail.as_ref().map(|detail| detail.fields.as_slice());
-    let fields = fields.unwrap_or_default();
-    let purpose = fields.iter().find(|(name, ..)| name == "purpose");
-    let purpose = purpose.and_then(|(_, before, after)| after.as_deref().or(before.as_deref()));
     let pattern = match known {
-        Some(AuditEvent::AuthnTokenCreated) => purpose.and_then(w::created),
+        Some(AuditEvent::AuthnTokenCreated) => entry.text("purpose").and_then(w::created),
         _ => None,
     };
     let pattern = pattern.or_else(|| known.map(|event| w::event(event).1));
@@ -153,13 +149,14 @@ fn told(people: &ActorNames, live: &Snapshot, entry: &AuditEntry) -> TimelineEnt
             _ => w::log_value(name, text),
         })
     };
-    let field = |(name, before, after): &(String, Option<String>, Option<String>)| {
-        Some((w::log_field(name)?, value(name, before), value(name, after)))
+    let in_words = |FieldChange { field, before, after }: &FieldChange| {
+        let (before, after) = (value(field, before), value(field, after));
+        Some(FieldChange { field: w::log_field(field)?, before, after })
     };
     TimelineEntry {
         sentence: sentence(people, pattern, entry),
         when: TimeLabel::exactly(entry.at),
-        fields: fields.iter().filter_map(field).collect(),
+        fields: entry.fields().iter().filter_map(in_words).collect(),
         erased: entry.detail.is_none(),
     }
 }

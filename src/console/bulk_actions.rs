@@ -9,8 +9,8 @@ use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::texts as w;
 use crate::domain::{Failure, Kind, Member, MemberId, RoleId, limits};
+use crate::services::member_changes::MemberChange;
 use crate::services::members::{self, ChosenMember};
-use crate::store::MemberEdit;
 
 /// The default list to return to.
 const TEAM: &str = "/team";
@@ -29,14 +29,6 @@ impl BulkAction {
             "suspend" => Ok(Self::Suspend),
             "remove" => Ok(Self::Remove),
             _ => Err(Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY)),
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Role => "role",
-            Self::Suspend => "suspend",
-            Self::Remove => "remove",
         }
     }
 }
@@ -80,15 +72,15 @@ pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let change = BulkAction::parse(&call.parameter("do"))?;
     let may = match change {
-        BulkAction::Role => viewer.rights.edit && !viewer.rights.gives.is_empty(),
+        BulkAction::Role => viewer.rights.may_change_roles(),
         BulkAction::Suspend => viewer.rights.edit,
         BulkAction::Remove => viewer.rights.remove,
     };
     if !may {
-        return Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS));
+        return Err(Failure::not_allowed(w::CANNOT_CHANGE_MEMBERS));
     }
     let chosen = chosen(call, &viewer, call.parameters("id").into_iter()).await?;
-    let form = FormBody::filled(&[(BACK, &call.back(TEAM))]);
+    let form = FormBody::filled(&[("do", &call.parameter("do")), (BACK, &call.back(TEAM))]);
     Ok(sheet(call, &viewer, change, &chosen, &form).page())
 }
 
@@ -108,7 +100,7 @@ fn sheet<'p>(
     let names = all.iter().map(Member::full_name).collect();
     let sheet = FormPage::new(shell, "/team/bulk", title)
         .line(line)
-        .hidden("do", change.as_str())
+        .hidden("do", form.text("do"))
         .part(FormPart::List { title: w::MEMBERS.to_owned(), items: names })
         .leads_back(form.back(TEAM));
     let sheet = all.iter().fold(sheet, |sheet, member| sheet.hidden("id", member.id.as_str()));
@@ -172,13 +164,10 @@ async fn act(
     form: &FormBody,
 ) -> Result<(), Failure> {
     let chosen = ChosenMember { id: member.id, expected: Some(member.version) };
-    match change {
-        BulkAction::Role => {
-            let role = Some(RoleId::parse(form.text("role"))?);
-            let edit = MemberEdit { role, ..MemberEdit::default() };
-            members::edit(call.app, viewer.caller(), chosen, edit).await.map(drop)
-        }
-        BulkAction::Suspend => members::suspend(call.app, viewer.caller(), chosen).await.map(drop),
-        BulkAction::Remove => members::remove(call.app, viewer.caller(), chosen).await.map(drop),
-    }
+    let change = match change {
+        BulkAction::Role => MemberChange::Role(RoleId::parse(form.text("role"))?),
+        BulkAction::Suspend => MemberChange::Suspend,
+        BulkAction::Remove => MemberChange::Remove,
+    };
+    change.apply(call.app, viewer.caller(), chosen).await.map(drop)
 }

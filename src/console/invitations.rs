@@ -32,19 +32,13 @@ enum InvitationAction {
 }
 
 impl InvitationAction {
-    const ALL: [Self; 3] = [Self::Resend, Self::Link, Self::Revoke];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Resend => "resend",
-            Self::Link => "link",
-            Self::Revoke => "revoke",
-        }
-    }
-
     fn of(call: &PageRequest<'_>) -> Result<Self, Failure> {
-        let found = Self::ALL.into_iter().find(|verb| verb.as_str() == call.verb);
-        found.ok_or_else(|| Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY))
+        match call.verb.as_str() {
+            "resend" => Ok(Self::Resend),
+            "link" => Ok(Self::Link),
+            "revoke" => Ok(Self::Revoke),
+            _ => Err(Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY)),
+        }
     }
 }
 
@@ -212,10 +206,10 @@ fn deeds(viewer: &CurrentUser, state: InviteState) -> Vec<AvailableAction> {
 
 /// All actions on an open invitation.
 static KINDS: [RowAction; 4] = [
-    RowAction::asked("resend", w::RESEND, "/resend"),
-    RowAction::asked("link", w::COPY_LINK, "/link"),
-    RowAction::asked("edit", w::CORRECT, "/edit"),
-    RowAction { danger: true, ..RowAction::asked("revoke", w::REVOKE, "/revoke") },
+    RowAction::asked("resend", w::RESEND),
+    RowAction::asked("link", w::COPY_LINK),
+    RowAction::asked("edit", w::CORRECT),
+    RowAction { danger: true, ..RowAction::asked("revoke", w::REVOKE) },
 ];
 
 async fn found(call: &PageRequest<'_>) -> Result<(CurrentUser, InviteWithLink), Failure> {
@@ -233,7 +227,7 @@ async fn found_by_inviter(
     if viewer.rights.invite {
         Ok((viewer, shown))
     } else {
-        Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE))
+        Err(Failure::not_allowed(w::CANNOT_INVITE))
     }
 }
 
@@ -403,7 +397,7 @@ fn verb_sheet<'p>(
         InvitationAction::Revoke => w::ask_revoke(&invite.full_name()),
     };
     let shell = PageLayout::inside(call, viewer, title, "/team");
-    let sheet = FormPage::new(shell, path(shown, verb.as_str()), submit)
+    let sheet = FormPage::new(shell, path(shown, &call.verb), submit)
         .line(line)
         .hidden("version", invite.version.0.to_string())
         .leads_back(back);

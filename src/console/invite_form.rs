@@ -16,14 +16,14 @@ use super::role_picker::RolePicker;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::domain::{
-    Email, Failure, IdempotencyKey, InviteState, Kind, Member, Name, RoleId, Timestamp, Token,
-    limits,
+    Email, Failure, IdempotencyKey, InviteState, Member, Name, RoleId, Timestamp, Token, limits,
 };
 use crate::entropy;
 use crate::services::import::pasted_list;
 use crate::services::invites::{self, Invitation, InviteWithLink};
 use crate::services::members;
 use crate::services::roles::RoleTitles;
+use crate::store::preconditions::{ALREADY_MEMBER, SUSPENDED_MEMBER};
 use crate::store::types::invites::InviteFilter;
 
 /// The page to which a new invitation leads.
@@ -38,11 +38,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
 /// The viewer, who may invite.
 async fn able(call: &PageRequest<'_>) -> Result<CurrentUser, Failure> {
     let viewer = call.viewer().await?;
-    if viewer.rights.invite {
-        Ok(viewer)
-    } else {
-        Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_INVITE))
-    }
+    if viewer.rights.invite { Ok(viewer) } else { Err(Failure::not_allowed(w::CANNOT_INVITE)) }
 }
 
 /// The idempotency key of the form: a second click, or a resubmission, makes no second invite.
@@ -156,7 +152,7 @@ pub(super) async fn with_holder_named(
     form: &FormBody,
     failure: Failure,
 ) -> Failure {
-    if !matches!(failure.code, "already_member" | "suspended_member") {
+    if !matches!(failure.code, ALREADY_MEMBER | SUSPENDED_MEMBER) {
         return failure;
     }
     let Some(member) = holder(call, viewer, form).await else { return failure };
@@ -204,7 +200,7 @@ struct PastedLinesPage<'p> {
 
 pub(super) async fn several(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = able(call).await?;
-    Ok(several_sheet(call, &viewer, ("", NO_ROLE)).page())
+    Ok(several_sheet(call, &viewer, "", NO_ROLE).page())
 }
 
 /// The choice of no default role.
@@ -213,7 +209,8 @@ const NO_ROLE: &str = "-";
 fn several_sheet<'p>(
     call: &PageRequest<'_>,
     viewer: &'p CurrentUser,
-    (lines, role): (&str, &str),
+    lines: &str,
+    role: &str,
 ) -> FormPage<'p> {
     let live = call.app.policies.load();
     let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
@@ -247,8 +244,8 @@ pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
     if lines.is_empty() || lines.len() > limits::BULK_ITEMS_MAX {
         let failure =
             Failure::invalid("lines", w::so_many_lines(limits::BULK_ITEMS_MAX, lines.len()));
-        let typed = (form.text("lines"), form.text("role"));
-        return Ok(several_sheet(call, &viewer, typed).refused(&failure));
+        let sheet = several_sheet(call, &viewer, form.text("lines"), form.text("role"));
+        return Ok(sheet.refused(&failure));
     }
     let sending = !form.text("send").is_empty();
     let mut verdicts = Vec::with_capacity(lines.len());

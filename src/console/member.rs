@@ -43,29 +43,11 @@ enum MemberAction {
 }
 
 impl MemberAction {
-    const ALL: [Self; 6] = [
-        Self::ResetPassword,
-        Self::ResetTwoStep,
-        Self::EndSessions,
-        Self::Suspend,
-        Self::Restore,
-        Self::Remove,
-    ];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::ResetPassword => "reset-password",
-            Self::ResetTwoStep => "reset-two-step",
-            Self::EndSessions => "end-sessions",
-            Self::Suspend => "suspend",
-            Self::Restore => "restore",
-            Self::Remove => "remove",
-        }
-    }
-
     fn of(call: &PageRequest<'_>) -> Result<Self, Failure> {
-        let found = Self::ALL.into_iter().find(|verb| verb.as_str() == call.verb);
-        found.ok_or_else(|| Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY))
+        let found = CONFIRMED.iter().find(|(row, _)| row.key == call.verb);
+        found
+            .map(|(_, action)| *action)
+            .ok_or_else(|| Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY))
     }
 
     const fn takes_away(self) -> bool {
@@ -85,30 +67,38 @@ pub(super) fn is_last_administrator(administrators: &[Member], member: &Member) 
     matches!(administrators, [only] if only.id == member.id)
 }
 
-const EDIT: RowAction = RowAction::asked("edit", w::EDIT_DETAILS, "/edit");
-const ROLE: RowAction = RowAction::asked("role", w::CHANGE_ROLE, "/role");
+const EDIT: RowAction = RowAction::asked("edit", w::EDIT_DETAILS);
+const ROLE: RowAction = RowAction::asked("role", w::CHANGE_ROLE);
 const PERMISSIONS: RowAction = RowAction {
+    place: ActionTarget::Part("#permissions"),
     dialog: false,
-    ..RowAction::asked("permissions", w::VIEW_PERMISSIONS, "#permissions")
+    ..RowAction::asked("permissions", w::VIEW_PERMISSIONS)
 };
-const RESET_PASSWORD: RowAction =
-    RowAction::asked("reset-password", w::SEND_PASSWORD_RESET, "/reset-password");
-const RESET_TWO_STEP: RowAction =
-    RowAction::asked("reset-two-step", w::RESET_TWO_STEP, "/reset-two-step");
-const END_SESSIONS: RowAction = RowAction::asked("end-sessions", w::END_SESSIONS, "/end-sessions");
-const SUSPEND: RowAction = RowAction::asked("suspend", w::SUSPEND, "/suspend");
-const RESTORE: RowAction = RowAction::asked("restore", w::RESTORE, "/restore");
-const REMOVE: RowAction =
-    RowAction { danger: true, ..RowAction::asked("remove", w::REMOVE, "/remove") };
+const RESET_PASSWORD: RowAction = RowAction::asked("reset-password", w::SEND_PASSWORD_RESET);
+const RESET_TWO_STEP: RowAction = RowAction::asked("reset-two-step", w::RESET_TWO_STEP);
+const END_SESSIONS: RowAction = RowAction::asked("end-sessions", w::END_SESSIONS);
+const SUSPEND: RowAction = RowAction::asked("suspend", w::SUSPEND);
+const RESTORE: RowAction = RowAction::asked("restore", w::RESTORE);
+const REMOVE: RowAction = RowAction { danger: true, ..RowAction::asked("remove", w::REMOVE) };
 const OWN_NAMES: RowAction = RowAction {
     place: ActionTarget::At("/me/names"),
-    ..RowAction::asked("names", w::EDIT_DETAILS, "")
+    ..RowAction::asked("names", w::EDIT_DETAILS)
 };
 const OWN_SECURITY: RowAction = RowAction {
     place: ActionTarget::At("/me"),
     dialog: false,
-    ..RowAction::asked("me", w::MY_SECURITY, "")
+    ..RowAction::asked("me", w::MY_SECURITY)
 };
+
+/// The actions that are confirmed first: the key in the menu is the end of the path.
+const CONFIRMED: [(&RowAction, MemberAction); 6] = [
+    (&RESET_PASSWORD, MemberAction::ResetPassword),
+    (&RESET_TWO_STEP, MemberAction::ResetTwoStep),
+    (&END_SESSIONS, MemberAction::EndSessions),
+    (&SUSPEND, MemberAction::Suspend),
+    (&RESTORE, MemberAction::Restore),
+    (&REMOVE, MemberAction::Remove),
+];
 
 /// All actions on a member.
 pub(super) static MEMBER_ACTIONS: [&RowAction; 11] = [
@@ -145,7 +135,7 @@ pub(super) fn available_actions(
     let mut add = |kind, why| all.push(AvailableAction { kind, why });
     if viewer.rights.edit {
         add(&EDIT, None);
-        if !viewer.rights.gives.is_empty() {
+        if viewer.rights.may_change_roles() {
             add(&ROLE, last);
         }
         add(&PERMISSIONS, None);
@@ -269,7 +259,7 @@ async fn found_by(
     if may(&viewer.rights) {
         Ok((viewer, member))
     } else {
-        Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_CHANGE_MEMBERS))
+        Err(Failure::not_allowed(w::CANNOT_CHANGE_MEMBERS))
     }
 }
 
@@ -348,8 +338,7 @@ async fn save(
 }
 
 pub(super) async fn role(call: &mut PageRequest<'_>) -> PageResult {
-    let may = |rights: &RightsSummary| rights.edit && !rights.gives.is_empty();
-    let (viewer, member) = found_by(call, may).await?;
+    let (viewer, member) = found_by(call, RightsSummary::may_change_roles).await?;
     let version = member.version.0.to_string();
     let back = call.back(TEAM);
     let form =
@@ -479,10 +468,9 @@ async fn verb_sheet<'p>(
         MemberAction::Remove => w::ask_remove(&name, devices),
     };
     let shell = PageLayout::inside(call, viewer, title, "/team");
-    let sheet =
-        FormPage::new(shell, member_path(&member.id, &format!("/{}", verb.as_str())), submit)
-            .hidden("version", member.version.0.to_string())
-            .leads_back(&back);
+    let sheet = FormPage::new(shell, member_path(&member.id, &format!("/{}", call.verb)), submit)
+        .hidden("version", member.version.0.to_string())
+        .leads_back(&back);
     let sheet = lines.into_iter().fold(sheet, FormPage::line);
     let sheet = if verb.takes_away() { sheet.danger() } else { sheet };
     match verb {

@@ -116,20 +116,15 @@ fn address(known: Option<&str>) -> String {
 }
 
 fn sign_in(entry: &AuditEntry, now: Timestamp) -> SignInRow {
-    let fields = entry.detail.as_ref().map(|detail| detail.fields.as_slice()).unwrap_or_default();
-    let after = |wanted: &str| {
-        let field = fields.iter().find(|(name, _, _)| name == wanted);
-        field.and_then(|(_, _, after)| after.as_deref())
-    };
-    let outcome = match after("failures_before") {
+    let outcome = match entry.text("failures_before") {
         _ if entry.event == AuditEvent::AuthnLoginLock.as_str() => w::SIGN_IN_LOCKED.to_owned(),
         Some(failures) => w::sign_in_after(failures),
         None => w::SIGN_IN_TOOK.to_owned(),
     };
     SignInRow {
         at: TimeLabel::from(entry.at, now),
-        name: after("agent").map(device).unwrap_or_default(),
-        address: address(after("address")),
+        name: entry.text("agent").map(device).unwrap_or_default(),
+        address: address(entry.text("address")),
         outcome,
         clean: entry.event == AuditEvent::AuthnLoginSuccess.as_str(),
     }

@@ -12,10 +12,11 @@ use super::local_path::escaped;
 use super::page_request::{CurrentUser, PageRequest};
 use super::texts as w;
 use crate::app::App;
-use crate::browser_security::{self, PublicUrl, TOLD};
+use crate::browser_security::{self, CROSS_SITE, FOREIGN_HOST, PublicUrl, TOLD};
 use crate::domain::{Failure, Kind, Member};
 use crate::http::query_string::decoded;
 use crate::http::{Reply, Request};
+use crate::services::caller::OPERATOR_ONLY;
 use crate::services::members;
 
 /// A link of the navigation.
@@ -93,7 +94,7 @@ impl<'p> PageLayout<'p> {
         let all = [
             ("/team", w::TEAM, rights.view_team),
             ("/roles", w::ROLES, true),
-            ("/tokens", w::TOKENS, rights.edit && !rights.gives.is_empty()),
+            ("/tokens", w::TOKENS, rights.may_change_roles()),
             ("/audit", w::AUDIT, rights.view_team),
             ("/policies", w::POLICIES, rights.view_settings),
             ("/account", w::ACCOUNT_SETTINGS, rights.view_settings),
@@ -147,15 +148,15 @@ pub(super) struct MessagePage<'p> {
 pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     let viewer = CurrentUser::of(app, request).await.ok();
     let title = match (failure.code, failure.kind) {
-        ("foreign_host", _) => w::WRONG_ADDRESS,
-        ("cross_site", _) => w::SENT_FROM_ELSEWHERE,
-        ("operator_only", _) => w::OPERATOR_ONLY,
+        (FOREIGN_HOST, _) => w::WRONG_ADDRESS,
+        (CROSS_SITE, _) => w::SENT_FROM_ELSEWHERE,
+        (OPERATOR_ONLY, _) => w::OPERATOR_ONLY,
         (_, Kind::NotFound) => w::NOT_FOUND,
         (_, Kind::Denied) => w::NOT_ALLOWED,
         _ => w::WENT_WRONG,
     };
     let mut lines = vec![w::refusal(failure)];
-    if let (Kind::Denied, "not_allowed", Some(viewer)) = (failure.kind, failure.code, &viewer) {
+    if let (Failure::NOT_ALLOWED, Some(viewer)) = (failure.code, &viewer) {
         let administrators = members::administrators(app, &viewer.account.slug).await;
         let others = administrators.iter().filter(|member| !viewer.is(member));
         lines.push(w::ask(&others.map(Member::full_name).collect::<Vec<_>>()));

@@ -13,7 +13,7 @@ use super::roles::change;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::app::{FolderProblem, PolicyStatus};
-use crate::domain::{AuditDetail, AuditEntry, Failure, Kind};
+use crate::domain::{AuditEntry, Failure, Kind};
 use crate::engine::Snapshot;
 use crate::http::status;
 use crate::services::permissions::StorePermit;
@@ -127,10 +127,8 @@ async fn named(
 }
 
 fn installed(people: &ActorNames, live: &Snapshot, entry: AuditEntry) -> PolicyHistoryEntry {
-    let lines = entry.detail.into_iter().flat_map(|AuditDetail { fields }| fields);
-    let lines = lines
-        .filter(|(name, ..)| name == "change")
-        .filter_map(|(_, _, line)| Some(change(live, &line?)));
+    let lines = entry.fields().iter().filter(|line| line.field == "change");
+    let lines = lines.filter_map(|line| Some(change(live, line.after.as_deref()?)));
     let mut changes: Vec<String> = lines.collect();
     let more = changes.len().saturating_sub(CHANGES_SHOWN);
     changes.truncate(CHANGES_SHOWN);

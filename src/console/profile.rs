@@ -113,11 +113,9 @@ async fn change_names(
     let mut read = form.reader();
     let first_name = read.read("first_name", |text| Name::parse("first_name", text));
     let last_name = read.read("last_name", Name::last);
-    let (first_name, last_name) = read.done(first_name.zip(last_name))?;
-    let names = (Some(first_name), Some(last_name));
-    own_membership::edit(call.app, viewer.signed_in.clone(), form.version(), names)
-        .await
-        .map(|_| ())
+    let (first, last) = read.done(first_name.zip(last_name))?;
+    let (signed_in, expected) = (viewer.signed_in.clone(), form.version());
+    own_membership::edit(call.app, signed_in, expected, Some(first), Some(last)).await.map(drop)
 }
 
 /// Where no mail is sent a new address cannot be confirmed, and nobody is asked for one.

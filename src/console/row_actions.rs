@@ -8,7 +8,7 @@ pub(super) struct RowAction {
     /// Its key on the page.
     pub(super) key: &'static str,
     pub(super) name: &'static str,
-    /// Its confirmation page: below that of the row, or anywhere below the base path.
+    /// The page that it opens.
     pub(super) place: ActionTarget,
     /// Removes something for good.
     pub(super) danger: bool,
@@ -18,23 +18,26 @@ pub(super) struct RowAction {
 
 #[derive(Clone, Copy)]
 pub(super) enum ActionTarget {
-    /// Below the row's own page.
-    Below(&'static str),
+    /// Its confirmation page, which its key names below the row's own page.
+    Below,
+    /// A part of the row's own page.
+    Part(&'static str),
     /// One page for all rows.
     At(&'static str),
 }
 
 impl RowAction {
     /// In a dialog, below the row's own page.
-    pub(super) const fn asked(key: &'static str, name: &'static str, rest: &'static str) -> Self {
-        Self { key, name, place: ActionTarget::Below(rest), danger: false, dialog: true }
+    pub(super) const fn asked(key: &'static str, name: &'static str) -> Self {
+        Self { key, name, place: ActionTarget::Below, danger: false, dialog: true }
     }
 
     /// The end of its path, and whether that is the whole path.
-    pub(super) const fn rest(&self) -> (&'static str, bool) {
+    pub(super) fn rest(&self) -> (String, bool) {
         match self.place {
-            ActionTarget::Below(rest) => (rest, false),
-            ActionTarget::At(path) => (path, true),
+            ActionTarget::Below => (format!("/{}", self.key), false),
+            ActionTarget::Part(part) => (part.to_owned(), false),
+            ActionTarget::At(path) => (path.to_owned(), true),
         }
     }
 }
@@ -49,10 +52,8 @@ pub(super) struct AvailableAction {
 impl AvailableAction {
     /// The path of its page, for a row whose page is at `path`.
     pub(super) fn path(&self, path: &str) -> String {
-        match self.kind.place {
-            ActionTarget::Below(rest) => format!("{path}{rest}"),
-            ActionTarget::At(whole) => whole.to_owned(),
-        }
+        let (rest, is_whole) = self.kind.rest();
+        if is_whole { rest } else { format!("{path}{rest}") }
     }
 }
 

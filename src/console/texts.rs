@@ -137,6 +137,7 @@ pub(super) const JOIN_LEAVE: &str = "Sign out and continue";
 pub(super) const JOIN_STAY: &str = "Stay signed in";
 pub(super) const JOIN_EXPIRED: &str = "This invitation has expired";
 pub(super) const JOIN_REPLACED: &str = "There is a newer link";
+pub(super) const JOIN_REPLACED_WHY: &str = "This link was replaced by a newer one: open the newest link that you got, or ask for a new one.";
 pub(super) const JOIN_ACCEPTED: &str = "This invitation was accepted already";
 pub(super) const JOIN_REVOKED: &str = "This invitation was revoked";
 pub(super) const JOIN_CLOSED: &str = "This invitation can't be opened";

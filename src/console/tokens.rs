@@ -12,7 +12,7 @@ use super::roles::title as role_title;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use super::two_step::{proof_asked, proof_shown};
-use crate::domain::{ApiToken, ApiTokenId, Failure, Kind, Name, RoleId, Timestamp, limits};
+use crate::domain::{ApiToken, ApiTokenId, Failure, Name, RoleId, Timestamp, limits};
 use crate::engine::Snapshot;
 use crate::services::api_tokens::{self, IssuedToken, TokenRequest, TokenWithOwner};
 
@@ -90,13 +90,13 @@ fn row(
 
 /// Whether there is a role that the viewer may make a token with.
 fn may_make(viewer: &CurrentUser) -> bool {
-    viewer.rights.edit && !viewer.rights.gives.is_empty()
+    viewer.rights.may_change_roles()
 }
 
 pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     if !may_make(&viewer) {
-        return Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_MAKE_TOKENS));
+        return Err(Failure::not_allowed(w::CANNOT_MAKE_TOKENS));
     }
     Ok(sheet(call, &viewer, &FormBody::filled(&[("days", DAYS)])).page())
 }
@@ -205,7 +205,7 @@ pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let listed = found(call, &viewer).await?;
     if !may_revoke(&viewer, &listed.token) {
-        return Err(Failure::new(Kind::Denied, "not_allowed", w::CANNOT_REVOKE_TOKEN));
+        return Err(Failure::not_allowed(w::CANNOT_REVOKE_TOKEN));
     }
     Ok(revoke_sheet(call, &viewer, listed, call.back(SECTION)).page())
 }

@@ -195,7 +195,8 @@ impl MemberIndex {
         &self,
         filled: &mut SlotCounts,
         id: &str,
-        (account, role): (usize, usize),
+        account: usize,
+        role: usize,
         active: bool,
     ) {
         let fits = |number: usize, bits: u32| u64::try_from(number).ok().filter(|n| n >> bits == 0);

@@ -76,12 +76,15 @@ pub fn ended() -> Failure {
     )
 }
 
+/// The code of [`unknown`].
+pub const UNKNOWN: &str = "unknown_token";
+
 /// The failure for the id of an unknown token.
 #[must_use]
 pub fn unknown() -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_token",
+        UNKNOWN,
         "there is no such API token on this account: `kwic-team token list` shows the tokens",
     )
 }

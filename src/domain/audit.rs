@@ -267,11 +267,35 @@ impl AuditEvent {
     }
 }
 
-/// The personal part of an entry: field, before, after. Can be erased.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct AuditDetail {
-    /// One row for each changed field.
-    pub fields: Vec<(String, Option<String>, Option<String>)>,
+/// A field with its text before and after the change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// Its name.
+    pub field: String,
+    /// The text before; `None` where there was none.
+    pub before: Option<String>,
+    /// The text after; `None` where there is none.
+    pub after: Option<String>,
+}
+
+impl FieldChange {
+    /// A field that was not there before.
+    #[must_use]
+    pub fn added(field: &str, after: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), before: None, after: Some(after.into()) }
+    }
+
+    /// A field that is not there any more.
+    #[must_use]
+    pub fn removed(field: &str, before: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), before: Some(before.into()), after: None }
+    }
+
+    /// A field whose text changed.
+    #[must_use]
+    pub fn changed(field: &str, before: impl Into<String>, after: impl Into<String>) -> Self {
+        Self { before: Some(before.into()), ..Self::added(field, after) }
+    }
 }
 
 /// One entry, as read.
@@ -293,8 +317,23 @@ pub struct AuditEntry {
     pub target: String,
     /// The chain's hash up to and with this entry.
     pub hash: Digest,
-    /// Names, addresses, before and after; `None` once erased.
-    pub detail: Option<AuditDetail>,
+    /// The personal part: names and addresses, before and after; `None` once erased.
+    pub detail: Option<Vec<FieldChange>>,
+}
+
+impl AuditEntry {
+    /// The changed fields; none once erased.
+    #[must_use]
+    pub fn fields(&self) -> &[FieldChange] {
+        self.detail.as_deref().unwrap_or_default()
+    }
+
+    /// The text of a field after the change, or before it where the field was removed.
+    #[must_use]
+    pub fn text(&self, field: &str) -> Option<&str> {
+        let change = self.fields().iter().find(|change| change.field == field)?;
+        change.after.as_deref().or(change.before.as_deref())
+    }
 }
 
 /// The result of `audit verify` for one chain.

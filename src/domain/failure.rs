@@ -58,6 +58,13 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The code of [`Self::internal`].
+    pub const INTERNAL: &'static str = "internal";
+    /// The code of [`Self::not_allowed`].
+    pub const NOT_ALLOWED: &'static str = "not_allowed";
+    /// The code of [`Self::policies_refused`].
+    pub const POLICIES_REFUSED: &'static str = "policies_refused";
+
     /// A failure of this kind.
     #[must_use]
     pub fn new(kind: Kind, code: &'static str, public: impl Into<String>) -> Self {
@@ -87,12 +94,24 @@ impl Failure {
         Self { retry_after: Some(wait_seconds), ..Self::new(Kind::TooMany, code, public) }
     }
 
+    /// The role of the caller does not permit it.
+    #[must_use]
+    pub fn not_allowed(public: impl Into<String>) -> Self {
+        Self::new(Kind::Denied, Self::NOT_ALLOWED, public)
+    }
+
+    /// A policy set with a fault; the message says where.
+    #[must_use]
+    pub fn policies_refused(public: impl Into<String>) -> Self {
+        Self::new(Kind::PoliciesRefused, Self::POLICIES_REFUSED, public)
+    }
+
     /// A bug or a broken disk: the caller gets a generic message.
     #[must_use]
     pub fn internal(private: impl Into<String>) -> Self {
         Self::new(
             Kind::Internal,
-            "internal",
+            Self::INTERNAL,
             "an internal error occurred: try again; if it happens again, contact your system administrator and quote the request id",
         )
         .logged(private)

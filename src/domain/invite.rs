@@ -12,6 +12,9 @@ use super::member::{MemberId, Name, full_name};
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
 
+/// The code of a failure about an invite that there is not.
+pub const UNKNOWN: &str = "unknown_invite";
+
 /// The number of an invite's link: increases with each new one, so that only the last one works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
@@ -75,6 +78,21 @@ impl InviteState {
     }
 }
 
+/// What the link of an invite leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// It can be accepted.
+    Open,
+    /// The invite was accepted.
+    Accepted,
+    /// The invite was revoked.
+    Revoked,
+    /// There is a newer link.
+    Replaced,
+    /// The invite has expired.
+    Expired,
+}
+
 /// A pending member, and the outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invite {
@@ -136,6 +154,18 @@ impl Invite {
         self.state(now) == InviteState::Pending
     }
 
+    /// The state of the link of this generation at a given time.
+    #[must_use]
+    pub fn link_state(&self, generation: Generation, now: Timestamp) -> LinkState {
+        match self.state(now) {
+            InviteState::Accepted => LinkState::Accepted,
+            InviteState::Revoked => LinkState::Revoked,
+            _ if generation != self.generation => LinkState::Replaced,
+            InviteState::Expired => LinkState::Expired,
+            InviteState::Pending => LinkState::Open,
+        }
+    }
+
     /// Whether the link of this generation can be accepted at a given time.
     ///
     /// # Errors
@@ -143,28 +173,28 @@ impl Invite {
     /// `invite_expired`.
     pub fn may_be_accepted(&self, generation: Generation, now: Timestamp) -> Result<(), Failure> {
         let gone = |code, sentence: &str| Err(Failure::new(Kind::Gone, code, sentence));
-        match self.state(now) {
-            InviteState::Accepted => gone(
+        match self.link_state(generation, now) {
+            LinkState::Accepted => gone(
                 "invite_accepted",
                 "this invitation was accepted already: sign in with your address and password, or reset the password",
             ),
-            InviteState::Revoked => gone(
+            LinkState::Revoked => gone(
                 "invite_revoked",
                 "this invitation was revoked: ask the person who invited you for a new one",
             ),
-            _ if generation != self.generation => gone(
+            LinkState::Replaced => gone(
                 "invite_replaced",
                 "this link was replaced by a newer one: open the link in the newest mail, or ask for a new one",
             ),
-            InviteState::Expired if self.sent.is_ahead_of(now) => gone(
+            LinkState::Expired if self.sent.is_ahead_of(now) => gone(
                 "invite_expired",
                 "this invitation was made while the server's clock was wrong: ask the person who invited you for a new one",
             ),
-            InviteState::Expired => gone(
+            LinkState::Expired => gone(
                 "invite_expired",
                 "this invitation has expired: ask the person who invited you for a new one",
             ),
-            InviteState::Pending => Ok(()),
+            LinkState::Open => Ok(()),
         }
     }
 

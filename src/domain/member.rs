@@ -13,6 +13,9 @@ use super::revision::{Timestamp, Version};
 use super::role::RoleId;
 use super::{limits, random_id};
 
+/// The code of a failure about a member that there is not.
+pub const UNKNOWN: &str = "unknown_member";
+
 /// Identifies a member: 1 to 128 printable ASCII characters without space and `/?#%`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(Box<str>);

@@ -43,7 +43,7 @@ impl Factors {
         }
         Err(Failure::new(
             Kind::Denied,
-            "codes_locked",
+            CODES_LOCKED,
             "too many wrong codes in a row, by somebody who knows the password: set a new password by mail, then sign in with it",
         ))
     }
@@ -188,12 +188,19 @@ pub enum TwoStepEvent {
     PasskeyCopied,
 }
 
+/// The code of every refusal of a wrong code.
+pub const WRONG_CODE: &str = "wrong_code";
+/// The code of the refusal after too many wrong codes.
+pub const CODES_LOCKED: &str = "codes_locked";
+/// The code of a refusal that asks for a second factor of one's own first.
+pub const OWN_FACTOR_FIRST: &str = "own_factor_first";
+
 /// The refusal of a code that is wrong, already used, or too old.
 #[must_use]
 pub fn wrong_code() -> Failure {
     Failure {
         kind: Kind::Denied,
-        code: "wrong_code",
+        code: WRONG_CODE,
         ..Failure::invalid(
             "code",
             "this code is not right, or was used already: wait for the next one of your authenticator app, check the clock of its device, or use a recovery code",
@@ -242,7 +249,7 @@ pub fn clock_went_back(minutes: i64) -> Failure {
 }
 
 fn wrong_code_because(sentence: String) -> Failure {
-    Failure { kind: Kind::Denied, code: "wrong_code", ..Failure::invalid("code", sentence) }
+    Failure { kind: Kind::Denied, code: WRONG_CODE, ..Failure::invalid("code", sentence) }
 }
 
 /// The refusal of a missing code.
@@ -263,7 +270,7 @@ pub fn code_missing() -> Failure {
 pub fn own_factor_first() -> Failure {
     Failure::new(
         Kind::Conflict,
-        "own_factor_first",
+        OWN_FACTOR_FIRST,
         "set up two-step verification for yourself first: only then can you reset somebody else's",
     )
 }

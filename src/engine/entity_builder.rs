@@ -86,7 +86,7 @@ impl<M: Members> EntityBuilder<'_, M> {
         let mut faults = AttributeFaults::default();
         let principal = faults.keep(self.principal(case, &mut named));
         let resource = principal.as_ref().and_then(|(principal, role_lineage)| {
-            faults.keep(self.resource(case, (principal, role_lineage), &mut named))
+            faults.keep(self.resource(case, principal, role_lineage, &mut named))
         });
         let context = faults.keep(context(case, &mut named));
         let parts = faults.unless_any((principal, resource, context))?;
@@ -210,7 +210,8 @@ impl<M: Members> EntityBuilder<'_, M> {
     fn resource(
         &self,
         case: &ResolvedQuery<'_>,
-        (principal, role_lineage): (&EntityDraft, &[EntityUid]),
+        principal: &EntityDraft,
+        role_lineage: &[EntityUid],
         named: &mut ReferencedEntities,
     ) -> Result<EntityDraft, BadAttributes> {
         let asked = &case.query.resource;

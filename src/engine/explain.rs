@@ -256,7 +256,7 @@ impl<M: Members> DeniedQuery<'_, M> {
         let (Some((_, now)), Some(here)) = (own.first(), here) else {
             return said(Vec::new(), deciding, Vec::new());
         };
-        let causes = self.causes(&way, (now, here), permitted);
+        let causes = self.causes(&way, now, here, permitted);
         let alone = way.change == AttributeChange::default() && way.blocks.is_empty();
         said(causes, deciding, if alone { way.roles } else { self.roles_alone() })
     }
@@ -425,7 +425,8 @@ impl<M: Members> DeniedQuery<'_, M> {
     fn causes(
         &self,
         way: &AllowPath,
-        (now, here): (&Findings, &Findings),
+        now: &Findings,
+        here: &Findings,
         permitted: bool,
     ) -> Vec<Cause> {
         let mut causes = Vec::new();
@@ -440,7 +441,7 @@ impl<M: Members> DeniedQuery<'_, M> {
             }
         }
         if !way.roles.is_empty() {
-            causes.extend(self.role_causes(way, (now, here)));
+            causes.extend(self.role_causes(way, now, here));
         }
         causes.extend(forbids(&way.blocks, now));
         if !permitted {
@@ -482,7 +483,7 @@ impl<M: Members> DeniedQuery<'_, M> {
     }
 
     /// What the member's role lacks: a `permit`, or an exception from a `forbid`.
-    fn role_causes(&self, way: &AllowPath, (now, here): (&Findings, &Findings)) -> Vec<Cause> {
+    fn role_causes(&self, way: &AllowPath, now: &Findings, here: &Findings) -> Vec<Cause> {
         let (action, kind) = (self.case.query.action, self.case.query.resource.kind);
         let Principal::Member(MemberView { role, .. }) = self.case.principal else {
             return Vec::new();

@@ -263,7 +263,7 @@ pub(super) fn compare(
     let (mut cells, mut work) = (CellResults::default(), WorkBudget(work));
     let whole = questions
         .iter()
-        .all(|(action, resource)| both.question((action, resource), &roles, &mut work, &mut cells));
+        .all(|(action, resource)| both.question(action, resource, &roles, &mut work, &mut cells));
     cells.tell(draft);
     whole
 }
@@ -283,7 +283,7 @@ pub(super) fn compare_all(now: &Snapshot, then: &Snapshot, draft: &mut ReportDra
             let (these, those) = (both.now.of_role(role, &these), both.then.of_role(role, &those));
             let depending =
                 (now.depending_of(these.into_iter()), then.depending_of(those.into_iter()));
-            both.cell((role, action, resource), &depending, &mut cells);
+            both.cell(role, action, resource, &depending, &mut cells);
         }
     }
     cells.tell(draft);
@@ -302,7 +302,8 @@ impl<'s> ComparedSets<'s> {
     /// Evaluates the cells of one kind of query; false if the remaining work is not enough.
     fn question(
         &self,
-        (action, resource): (&'s str, &'s str),
+        action: &'s str,
+        resource: &'s str,
         roles: &BTreeSet<&'s RoleId>,
         work: &mut WorkBudget,
         cells: &mut CellResults<'s>,
@@ -330,7 +331,7 @@ impl<'s> ComparedSets<'s> {
                     now.set.depending_of(these.into_iter()),
                     then.set.depending_of(those.into_iter()),
                 );
-                self.cell((role, action, resource), &depending, cells);
+                self.cell(role, action, resource, &depending, cells);
             }
             enough
         })
@@ -338,7 +339,9 @@ impl<'s> ComparedSets<'s> {
 
     fn cell(
         &self,
-        (role, action, resource): (&'s RoleId, &'s str, &'s str),
+        role: &'s RoleId,
+        action: &'s str,
+        resource: &'s str,
         (now, then): &(UndeterminedPolicies<'s>, UndeterminedPolicies<'s>),
         cells: &mut CellResults<'s>,
     ) {
@@ -352,7 +355,7 @@ impl<'s> ComparedSets<'s> {
                 (Cell::Denied, Cell::Allowed) => cells.gains.add(key, resource, []),
                 (Cell::Allowed, Cell::Denied) => cells.loses.add(key, resource, []),
                 (cell_then, cell_now) => {
-                    let (more, less) = self.moved((then, certain_then), (now, certain_now));
+                    let (more, less) = self.moved(then, certain_then, now, certain_now);
                     // A cell that is always denied cannot lose, and one that stays so does not
                     // gain.
                     if more && cell_now != Cell::Denied {
@@ -370,8 +373,10 @@ impl<'s> ComparedSets<'s> {
     /// unchanged ones: the others are reported separately.
     fn moved(
         &self,
-        (then, certain_then): (&UndeterminedPolicies<'_>, CertainVerdict),
-        (now, certain_now): (&UndeterminedPolicies<'_>, CertainVerdict),
+        then: &UndeterminedPolicies<'_>,
+        certain_then: CertainVerdict,
+        now: &UndeterminedPolicies<'_>,
+        certain_now: CertainVerdict,
     ) -> (bool, bool) {
         let same = |id: &str| match (self.now.set.meta.get(id), self.then.set.meta.get(id)) {
             (Some(now), Some(then)) => now.meaning == then.meaning,

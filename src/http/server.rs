@@ -130,11 +130,14 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
         .map_err(|fault| taken(&path.display().to_string(), &fault))
 }
 
+/// The code of a socket that another process may hold.
+pub const SOCKET_TAKEN: &str = "socket_taken";
+
 /// Only a refused connection means that nobody listens: a live process that is too busy to accept
 /// responds in another way.
 async fn make_sure_it_is_dead(path: &Path) -> Result<(), Failure> {
     let name = path.display();
-    let refuse = |sentence: String| Err(Failure::new(Kind::Conflict, "socket_taken", sentence));
+    let refuse = |sentence: String| Err(Failure::new(Kind::Conflict, SOCKET_TAKEN, sentence));
     match UnixStream::connect(path).await {
         Err(fault) if fault.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -151,7 +154,7 @@ fn no_socket(path: &Path) -> Failure {
     let name = path.display();
     let sentence =
         format!("`{name}` exists and is not a socket: move it away, or configure another path");
-    Failure::new(Kind::Conflict, "socket_taken", sentence)
+    Failure::new(Kind::Conflict, SOCKET_TAKEN, sentence)
 }
 
 fn taken(place: &str, fault: &io::Error) -> Failure {
@@ -262,14 +265,13 @@ impl Server {
         loop {
             // A slot is taken before accepting: further clients wait in the system's queue.
             let Some(place) = places.admit().await else { return };
-            let answering = (handler.clone(), at_once.clone());
-            let place = (places.clone(), place);
+            let (handler, at_once, places) = (handler.clone(), at_once.clone(), places.clone());
             match accept(listener).await {
                 Ok(Accepted::Tcp(stream, address)) => {
-                    self.spawn(stream, Peer::Tcp { address }, answering, place);
+                    self.spawn(stream, Peer::Tcp { address }, handler, at_once, places, place);
                 }
                 Ok(Accepted::Unix(stream, uid)) => {
-                    self.spawn(stream, Peer::Unix { uid }, answering, place);
+                    self.spawn(stream, Peer::Unix { uid }, handler, at_once, places, place);
                 }
                 Ok(Accepted::Gone) => {}
                 Err(fault) => {
@@ -289,8 +291,10 @@ impl Server {
         &self,
         stream: S,
         peer: Peer,
-        (handler, at_once): (H, Option<Q>),
-        (places, place): (ConnectionLimit, ConnectionPermit),
+        handler: H,
+        at_once: Option<Q>,
+        places: ConnectionLimit,
+        place: ConnectionPermit,
     ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         Q: Fn(&SmallRequest<'_>) -> Option<Reply> + Send + Sync + 'static,

@@ -6,9 +6,8 @@ use std::path::Path;
 use crate::domain::printable::printable;
 use crate::domain::{Failure, Kind};
 
-pub(super) fn refused(message: String) -> Failure {
-    Failure::new(Kind::PoliciesRefused, "policies_refused", message)
-}
+/// The code of a transient failure.
+pub const UNREAD: &str = "policies_unread";
 
 pub(super) fn folder_unreadable(dir: &Path, fault: &io::Error) -> Failure {
     unreadable(fault, format!("the policy folder `{}` cannot be read: {fault}", dir.display()))
@@ -19,12 +18,12 @@ pub(super) fn file_unreadable(name: &str, fault: &io::Error) -> Failure {
 }
 
 fn unreadable(fault: &io::Error, message: String) -> Failure {
-    if is_of_the_folder(fault) { refused(message) } else { unread(message) }
+    if is_of_the_folder(fault) { Failure::policies_refused(message) } else { unread(message) }
 }
 
 /// A transient failure.
 pub(super) fn unread(message: String) -> Failure {
-    Failure::new(Kind::Busy, "policies_unread", message)
+    Failure::new(Kind::Busy, UNREAD, message)
 }
 
 /// Whether the error is caused by the folder's contents, and not by the disk or a limit of this
@@ -47,7 +46,7 @@ const LINKS_IN_A_CIRCLE: i32 = 62;
 
 /// A fault of one file, in the format of other faults: its path inside the folder first.
 pub(super) fn of_file(name: &str, message: &str) -> Failure {
-    refused(format!("{}: {message}", printable(name)))
+    Failure::policies_refused(format!("{}: {message}", printable(name)))
 }
 
 #[cfg(test)]
@@ -73,7 +72,7 @@ mod tests {
                 file_unreadable("rules/a.cedar", &fault),
                 folder_unreadable(Path::new("policies"), &fault),
             ] {
-                assert_eq!((failure.kind, failure.code), (Kind::Busy, "policies_unread"));
+                assert_eq!((failure.kind, failure.code), (Kind::Busy, UNREAD));
                 assert!(failure.public.contains(&fault.to_string()), "{failure}");
             }
         }

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder_fault::{file_unreadable, folder_unreadable, of_file, refused};
+use super::folder_fault::{file_unreadable, folder_unreadable, of_file};
 use crate::domain::policy_file_kind::{hidden, is_hidden, is_kept_by_a_program};
 use crate::domain::printable::printable;
 use crate::domain::{Failure, limits};
@@ -75,7 +75,7 @@ impl FolderWalk<'_> {
                 Some(_) => {
                     let name = printable(&entry.name);
                     let parent = name.split('/').next().unwrap_or_default();
-                    return Err(refused(format!(
+                    return Err(Failure::policies_refused(format!(
                         "`{name}` is a folder in a folder: move its files up into `{parent}`"
                     )));
                 }
@@ -164,7 +164,7 @@ impl FolderWalk<'_> {
                 format!("the policy folder `{}`, with its folder `{name}`,", self.dir.display())
             }
         };
-        refused(format!(
+        Failure::policies_refused(format!(
             "{place} holds more than {} files and folders, including hidden ones and those behind links: move out of it what is not a policy",
             limits::POLICY_ENTRIES_MAX
         ))

@@ -22,7 +22,7 @@ use crate::backup::{self, Backup, BackupReport, abandoned_files, above, sync_fol
 use crate::clock::{self, Clock};
 use crate::config::{Config, resolve_symlinks};
 use crate::domain::{Actor, Failure, Kind, Revision, Timestamp};
-use crate::http::{Listen, Listener};
+use crate::http::{Listen, Listener, SOCKET_TAKEN};
 use crate::keys::Keys;
 use crate::services::two_step;
 use crate::socket_file::SocketFile;
@@ -30,7 +30,7 @@ use crate::store::Store;
 use crate::store::types::backup::RevokedAccess;
 
 /// The code of a failure that tells of a restore under way.
-const RESTORING: &str = "restore_runs";
+pub const RESTORING: &str = "restore_runs";
 /// A restore answers at once, and its callers are on this machine.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// More than its answer has.
@@ -138,7 +138,7 @@ impl FolderLock {
         make_private(&config.data)?;
         let path = config.data.join("admin.sock");
         let socket = match (Listen::Unix { path: path.clone(), mode: 0o600 }).bind().await {
-            Err(taken) if taken.code == "socket_taken" => {
+            Err(taken) if taken.code == SOCKET_TAKEN => {
                 return Err(if restores(&path).await {
                     restoring(&config.data)
                 } else {
@@ -358,7 +358,7 @@ mod tests {
             assert!(restores(&socket).await);
         }
         let second = FolderLock::with(&config).await.map(drop).unwrap_err();
-        assert_eq!(second.code, "restore_runs");
+        assert_eq!(second.code, RESTORING);
         assert!(second.public.contains("wait until it has ended"), "{second}");
         drop(alone);
         assert!(!restores(&socket).await);

@@ -14,7 +14,9 @@ use super::rights::Right;
 use super::session_auth::SignedIn;
 use super::{directory_sync, links, roles};
 use crate::app::App;
-use crate::domain::{Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Version, limits};
+use crate::domain::{
+    Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Version, limits, two_step,
+};
 use crate::store::types::invites::InviteView;
 use crate::store::{AccountEdit, Committed};
 
@@ -29,7 +31,8 @@ const ACCOUNTS_NAMED_MAX: usize = 20;
 pub async fn create(
     app: &Arc<App>,
     permit: StorePermit,
-    (slug, name): (AccountSlug, &str),
+    slug: AccountSlug,
+    name: &str,
     first: Option<FirstMember>,
 ) -> Result<Committed<CreatedAccount>, Failure> {
     let name = checked_name(name)?;
@@ -174,8 +177,7 @@ pub async fn edit(
         let (store, slug, edit) = (&app.store, &permit.account().clone(), &edit);
         let change =
             move |by| async move { store.account_edit(&by, slug, expected, edit.clone()).await };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }
@@ -192,7 +194,7 @@ async fn has_factor(app: &App, caller: &Caller) -> Result<bool, Failure> {
 fn own_factor_first() -> Failure {
     Failure::new(
         Kind::Conflict,
-        "own_factor_first",
+        two_step::OWN_FACTOR_FIRST,
         "set up two-step verification for yourself first: only then can you require it of everybody",
     )
 }

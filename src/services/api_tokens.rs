@@ -70,7 +70,7 @@ pub async fn create_own(
         let permit = giver(&app, Caller::Member(signed_in), &wanted.role).await?;
         let shown = shown.ok_or_else(own_password_missing)?;
         let shown = check_own(&app, &maker, &shown, &from).await?;
-        make(&app, permit, (maker, wanted), |_| TokenOwner::Own(StepUp::clone(&shown))).await
+        make(&app, permit, maker, wanted, |_| TokenOwner::Own(StepUp::clone(&shown))).await
     })
     .await
 }
@@ -95,7 +95,7 @@ pub async fn create_for(
             return Err(maker_may_not(&maker, &wanted.role));
         }
         let permit = giver(&app, caller, &wanted.role).await?;
-        make(&app, permit, (maker, wanted), |maker| TokenOwner::Named(maker.version)).await
+        make(&app, permit, maker, wanted, |maker| TokenOwner::Named(maker.version)).await
     })
     .await
 }
@@ -107,7 +107,8 @@ async fn giver(app: &App, caller: Caller, role: &RoleId) -> Result<Permit, Failu
 async fn make(
     app: &App,
     permit: Permit,
-    (maker, wanted): (Member, TokenRequest),
+    maker: Member,
+    wanted: TokenRequest,
     as_maker: impl Fn(&Member) -> TokenOwner,
 ) -> Result<Committed<IssuedToken>, Failure> {
     let (secret, now) = (Token::from_bytes(entropy::random()?), app.clock.now());
@@ -127,7 +128,7 @@ async fn make(
         let new = NewApiToken { token: token.clone(), maker: by_whom.clone() };
         store.api_token_create(&by, new).await
     };
-    let done = directory_sync::wait_until_applied(app, permit.run(app, change).await).await?;
+    let done = permit.run(app, change).await?;
     let made = IssuedToken { token: done.value, secret: api_token::secret(&secret) };
     Ok(Committed { value: made, revision: done.revision })
 }
@@ -216,7 +217,7 @@ pub async fn revoke(
         let permit = revoker(&app, caller, &found).await?;
         let (store, account, id) = (&app.store, &permit.account().clone(), &id);
         let change = move |by| async move { store.api_token_revoke(&by, account, id).await };
-        directory_sync::wait_until_applied(&app, permit.run(&app, change).await).await
+        permit.run(&app, change).await
     })
     .await
 }

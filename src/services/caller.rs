@@ -59,12 +59,15 @@ impl Caller {
     }
 }
 
+/// The code of what only the operator of the sidecar may do.
+pub const OPERATOR_ONLY: &str = "operator_only";
+
 /// The refusal of everybody except the operator of the sidecar.
 #[must_use]
 pub fn operator_only() -> Failure {
     Failure::new(
         Kind::Denied,
-        "operator_only",
+        OPERATOR_ONLY,
         "only the operator of the sidecar may do this, through `admin.sock`: contact your system administrator",
     )
 }

@@ -14,10 +14,11 @@ use super::permissions::Permit;
 use super::rights::{Right, first_denied};
 use super::{directory_sync, links, passwords, roles};
 use crate::app::App;
+use crate::domain::invite::LinkState;
 use crate::domain::{
     Account, AccountSlug, DeliveryState, Digest, Email, Failure, Generation, IdempotencyKey,
-    Invite, InviteId, InviteState, Kind, Member, MemberId, Name, RoleId, Token, Version, limits,
-    one_time_link,
+    Invite, InviteId, InviteState, Kind, Member, MemberId, Name, RoleId, Token, Version, invite,
+    limits, one_time_link,
 };
 use crate::entropy;
 use crate::password::Password;
@@ -135,8 +136,7 @@ pub async fn send(
         let new = draft(&app, &account, invitation, idempotency)?;
         let (store, new) = (&app.store, &new);
         let change = move |by| async move { store.invite_create(&by, new.clone()).await };
-        let done = permit.run(&app, change).await;
-        let done = directory_sync::wait_until_applied(&app, done).await?;
+        let done = permit.run(&app, change).await?;
         let repeated = done.value.invite.id != new.id;
         let Committed { revision, value } = shown(&app, &seen_by, done).await?;
         Ok(Committed { revision, value: InviteWithLink { repeated, ..value } })
@@ -227,8 +227,7 @@ pub async fn resend(
         let change = move |by| async move {
             store.invite_renew(&by, chosen.target(slug), link.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        let done = directory_sync::wait_until_applied(&app, done).await?;
+        let done = permit.run(&app, change).await?;
         let mut done = shown(&app, &seen_by, done).await?;
         done.value.warning = warning;
         Ok(done)
@@ -264,8 +263,7 @@ pub async fn correct(
         let change = move |by| async move {
             store.invite_edit(&by, chosen.target(slug), edit.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        let done = directory_sync::wait_until_applied(&app, done).await?;
+        let done = permit.run(&app, change).await?;
         shown(&app, &seen_by, done).await
     })
     .await
@@ -298,9 +296,7 @@ pub async fn link(
         let change = move |by| async move {
             store.invite_link_shown(&by, chosen.target(slug), renewed.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        let Committed { revision, value: view } =
-            directory_sync::wait_until_applied(&app, done).await?;
+        let Committed { revision, value: view } = permit.run(&app, change).await?;
         let link = Some(links::valid_invite_link(&app, &view.invite).await?);
         let inviter = inviter(&app, &view.invite).await?;
         Ok(Committed {
@@ -329,9 +325,7 @@ pub async fn revoke(
         let (store, slug) = (&app.store, &permit.account().clone());
         let chosen = &chosen;
         let change = move |by| async move { store.invite_revoke(&by, chosen.target(slug)).await };
-        let done = permit.run(&app, change).await;
-        let Committed { revision, value: view } =
-            directory_sync::wait_until_applied(&app, done).await?;
+        let Committed { revision, value: view } = permit.run(&app, change).await?;
         let inviter = inviter(&app, &view.invite).await?;
         Ok(Committed {
             revision,
@@ -359,13 +353,16 @@ pub async fn inspect(app: &App, token: &str) -> Result<InvitePreview, Failure> {
     Ok(found)
 }
 
+/// The code of a refusal because the policies no longer have the role of an invite.
+pub const ROLE_GONE: &str = "invite_role_gone";
+
 /// The refusal of an invite whose role the policies no longer have.
 fn role_gone(found: &InvitePreview) -> Failure {
     let inviter = found.inviter.as_ref().map(Member::full_name);
     let whom = inviter.map_or_else(String::new, |name| format!("{name}, who invited you, or "));
     Failure::new(
         Kind::Gone,
-        "invite_role_gone",
+        ROLE_GONE,
         format!(
             "the role that this invitation gives was removed: ask {whom}an administrator of {} to give the invitation another role, and to send it again",
             found.account.name
@@ -378,7 +375,7 @@ fn role_removed(invite: &Invite) -> Failure {
     let Invite { id, role, .. } = invite;
     Failure::new(
         Kind::Conflict,
-        "invite_role_gone",
+        ROLE_GONE,
         format!(
             "this invite is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or revoke it with `kwic-team invite revoke {id}`"
         ),
@@ -391,19 +388,20 @@ async fn inspected(app: &App, invite: Invite) -> Result<InvitePreview, Failure> 
     Ok(InvitePreview { invite, account, inviter })
 }
 
-/// The invitation behind an expired link, with the person to ask for a new one. `None` for every
-/// other link. Changes nothing.
+/// The state of a link, and its invitation with the person to ask for a new one; `None` where no
+/// invitation has the link. Changes nothing.
 ///
 /// # Errors
 /// `Busy`.
-pub async fn expired(app: &App, token: &str) -> Result<Option<InvitePreview>, Failure> {
+pub async fn link_state(
+    app: &App,
+    token: &str,
+) -> Result<Option<(LinkState, InvitePreview)>, Failure> {
     let Some(token) = Token::parse(token) else { return Ok(None) };
-    match app.store.invite_by_token(token.hash()).await? {
-        Some((invite, _)) if invite.state(app.clock.now()) == InviteState::Expired => {
-            inspected(app, invite).await.map(Some)
-        }
-        _ => Ok(None),
-    }
+    let found = app.store.invite_by_token(token.hash()).await?;
+    let Some((invite, generation)) = found else { return Ok(None) };
+    let state = invite.link_state(generation, app.clock.now());
+    Ok(Some((state, inspected(app, invite).await?)))
 }
 
 /// Joins: creates the member of an invite. The token is consumed only after the password has passed
@@ -554,7 +552,7 @@ async fn found(app: &App, account: &AccountSlug, id: &InviteId) -> Result<Invite
 pub fn unknown() -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_invite",
+        invite::UNKNOWN,
         "there is no such invite on this account: `kwic-team invite list` shows the invites",
     )
 }

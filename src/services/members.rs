@@ -7,14 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::caller::Caller;
+use super::caller::{Caller, OPERATOR_ONLY};
 use super::detached::run_detached;
 use super::permissions::Permit;
 use super::rights::{Right, could_give};
 use super::{directory_sync, roles};
 use crate::app::App;
 use crate::domain::{
-    AccountSlug, Email, Failure, Kind, Member, MemberId, Name, RoleId, Status, Version,
+    AccountSlug, Email, Failure, Kind, Member, MemberId, Name, RoleId, Status, Version, member,
 };
 use crate::entropy;
 use crate::store::member_table::{MemberTablePage, MemberTableQuery};
@@ -212,7 +212,7 @@ pub async fn edit(
     if edit.email.is_some() && !caller.is_sidecar() {
         return Err(Failure {
             kind: Kind::Denied,
-            code: "operator_only",
+            code: OPERATOR_ONLY,
             ..Failure::invalid(
                 "email",
                 "an address is changed by its owner, who confirms it at both ends: ask the member to, or remove the member and invite the new address",
@@ -242,8 +242,7 @@ pub async fn edit(
         let change = move |by| async move {
             store.member_edit(&by, chosen.target(account), edit.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }
@@ -266,8 +265,7 @@ pub async fn suspend(
         let chosen = &chosen;
         let change =
             move |by| async move { store.member_suspend(&by, chosen.target(account)).await };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }
@@ -289,8 +287,7 @@ pub async fn restore(
         let chosen = &chosen;
         let change =
             move |by| async move { store.member_restore(&by, chosen.target(account)).await };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }
@@ -312,8 +309,7 @@ pub async fn remove(
         let chosen = &chosen;
         let change =
             move |by| async move { store.member_remove(&by, chosen.target(account)).await };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }
@@ -337,7 +333,7 @@ async fn may_end<'a>(
 pub fn unknown() -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_member",
+        member::UNKNOWN,
         "there is no such member on this account: `kwic-team member list` shows the members",
     )
 }

@@ -28,7 +28,8 @@ pub async fn edit(
     app: &Arc<App>,
     signed_in: SignedIn,
     expected: Option<Version>,
-    (first_name, last_name): (Option<Name>, Option<Name>),
+    first_name: Option<Name>,
+    last_name: Option<Name>,
 ) -> Result<Committed<Member>, Failure> {
     let edit = MemberEdit { first_name, last_name, ..MemberEdit::default() };
     let app = Arc::clone(app);

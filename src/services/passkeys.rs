@@ -94,7 +94,7 @@ pub async fn begin(
     })
     .await?;
     let question = party.ask_new(&member, &known)?;
-    asked(app, &member, (ADD, begun.value), question)
+    asked(app, &member, ADD, begun.value, question)
 }
 
 /// Adds the passkey, with a name. Every other session ends.
@@ -150,9 +150,10 @@ pub async fn remove(
     }
     let shown: StepUp = check_own(app, &member, shown, from).await?;
     let letter = new_notice(app, "two-step")?;
-    let (app, own) = (Arc::clone(app), (signed_in.token(), id));
+    let (app, session) = (Arc::clone(app), signed_in.token());
     run_detached(async move {
-        let done = app.store.passkey_remove(MemberTarget::of(&member), own, shown, letter).await;
+        let target = MemberTarget::of(&member);
+        let done = app.store.passkey_remove(target, session, id, shown, letter).await;
         directory_sync::wait_until_applied(&app, done).await
     })
     .await
@@ -174,7 +175,7 @@ pub async fn ask(app: &App, ticket: &str) -> Result<PasskeyPrompt, Failure> {
         return Err(none_there());
     }
     let question = here(app)?.ask(&factors.passkeys)?;
-    asked(app, &member, (SIGN_IN, factors.round), question)
+    asked(app, &member, SIGN_IN, factors.round, question)
 }
 
 /// Checks a response for a sign-in. A wrong one counts like a wrong code. Returns also the number
@@ -235,7 +236,8 @@ struct SealedChallenge {
 fn asked(
     app: &App,
     member: &Member,
-    (what, round): (&[u8], u64),
+    what: &[u8],
+    round: u64,
     PasskeyChallenge { options, state }: PasskeyChallenge,
 ) -> Result<PasskeyPrompt, Failure> {
     let expires = app.clock.later(limits::PASSKEY_LIFETIME);

@@ -146,8 +146,7 @@ pub async fn reset(
         let change = move |by| async move {
             store.reset_begin(&by, chosen.target(account), new.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        let done = directory_sync::wait_until_applied(&app, done).await?;
+        let done = permit.run(&app, change).await?;
         let link = shows.then(|| app.links.to("reset", &token));
         Ok(Committed { revision: done.revision, value: made(&app, member, &done.value, link) })
     })

@@ -7,10 +7,11 @@
 //! that finds another version refuses, and the check is repeated.
 
 use super::caller::{Caller, operator_only};
+use super::directory_sync::wait_until_applied;
 use super::rights::{self, Right};
 use super::session_auth::SignedIn;
 use crate::app::App;
-use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, Version};
+use crate::domain::{AccountSlug, Actor, Failure, Member, Version};
 use crate::store::{Committed, Preconditions, preconditions};
 
 /// The right to manage the people of one account.
@@ -74,11 +75,11 @@ impl Permit {
         Preconditions { actor: self.actor(), version: self.version, administering }
     }
 
-    /// Runs a change; if a precondition has changed, checks again, once. The caller prevents a swap
-    /// of the policies meanwhile, which the store cannot detect.
+    /// Runs a change, and waits until decisions see it; if a precondition has changed, checks again,
+    /// once. The caller prevents a swap of the policies meanwhile, which the store cannot detect.
     ///
     /// # Errors
-    /// Those of the change and of the check.
+    /// Those of the change, of the check, and of [`wait_until_applied`].
     pub(super) async fn run<T, F>(
         self,
         app: &App,
@@ -87,12 +88,16 @@ impl Permit {
     where
         F: Future<Output = Result<Committed<T>, Failure>>,
     {
-        match change(self.by(app)).await {
+        let done = match change(self.by(app)).await {
             Err(failure) if failure.code == preconditions::MOVED_ON => {
-                change(self.again(app).await?.by(app)).await
+                match self.again(app).await {
+                    Ok(permit) => change(permit.by(app)).await,
+                    Err(failure) => Err(failure),
+                }
             }
             done => done,
-        }
+        };
+        wait_until_applied(app, done).await
     }
 }
 
@@ -123,7 +128,7 @@ fn lacking(member: &Member, right: &Right) -> Failure {
             "your role `{role}` may not do this (`{action}`): ask an administrator of the account to do it, or to update your role"
         ),
     };
-    Failure::new(Kind::Denied, "not_allowed", sentence)
+    Failure::not_allowed(sentence)
 }
 
 /// For a member who changes the own record, which needs no right.

@@ -10,7 +10,7 @@ use super::permissions::Permit;
 use super::rights::Right;
 use super::session_auth::{self, SignedIn};
 use super::two_step::{self, TwoStepStatus};
-use super::{api_tokens, directory_sync, members, roles, sessions};
+use super::{api_tokens, members, roles, sessions};
 use crate::app::App;
 use crate::domain::{
     AccountSlug, ApiToken, AuditEntry, AuditEvent, Failure, MemberId, Session, limits,
@@ -35,8 +35,7 @@ pub async fn erase(
         let permit = Permit::authorize(&app, caller, [Right::remove(id.clone())]).await?;
         let (store, account, id) = (&app.store, &permit.account().clone(), &id);
         let change = move |by| async move { store.member_erase(&by, account, id).await };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }

@@ -15,7 +15,7 @@ pub use crate::app::ReloadReport;
 use crate::app::{App, FolderProblem, PolicyStatus, UnsavedPolicies};
 use crate::background;
 use crate::domain::{
-    Actor, AuditDetail, Digest, Failure, Kind, PolicyFiles, Revision, RoleId, Timestamp, limits,
+    Actor, Digest, Failure, FieldChange, Kind, PolicyFiles, Revision, RoleId, Timestamp, limits,
 };
 use crate::engine::{AccessChanges, Snapshot};
 use crate::gate;
@@ -211,11 +211,10 @@ fn told(
 
 /// The status text for a folder that was not loaded.
 pub(super) fn status_text(fault: &Failure) -> String {
-    match fault.kind {
-        Kind::PoliciesRefused => fault.public.clone(),
-        _ if fault.code == NOT_KEPT => fault.public.clone(),
+    match FolderProblem::of(fault) {
         // The name of an unreadable file comes first, as with a refusal.
-        _ if fault.code == "policies_unread" => fault.public.clone(),
+        FolderProblem::Refused | FolderProblem::Unread => fault.public.clone(),
+        _ if fault.code == NOT_KEPT => fault.public.clone(),
         _ => format!("the policies were not reloaded: {}", fault.public),
     }
 }
@@ -301,7 +300,7 @@ pub(super) async fn keep(
     };
     let (live, lines) = (app.policies.load_full(), changes.lines());
     let again = UnsavedPolicies { files: files.clone(), changes };
-    let kept = install(&app.store, actor, (&live, files), at, &lines).await;
+    let kept = install(&app.store, actor, &live, files, at, &lines).await;
     settle(app, kept, again, unkept).await
 }
 
@@ -340,13 +339,9 @@ fn report(snapshot: &Snapshot, changed: bool, changes: AccessChanges) -> ReloadR
 /// A role that a member was given while the set was checked.
 fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failure> {
     match held.iter().find(|(role, members)| *members > 0 && !snapshot.has_role(role)) {
-        Some((role, _)) => Err(Failure::new(
-            Kind::PoliciesRefused,
-            "policies_refused",
-            format!(
-                "the role `{role}` was given to a member during the reload that would remove it: reload again"
-            ),
-        )),
+        Some((role, _)) => Err(Failure::policies_refused(format!(
+            "the role `{role}` was given to a member during the reload that would remove it: reload again"
+        ))),
         None => Ok(()),
     }
 }
@@ -355,17 +350,15 @@ fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failu
 pub(super) async fn install(
     store: &Store,
     actor: Actor,
-    (snapshot, files): (&Snapshot, PolicyFiles),
+    snapshot: &Snapshot,
+    files: PolicyFiles,
     at: Timestamp,
     changes: &[String],
 ) -> Result<Revision, Failure> {
-    let mut detail = AuditDetail::default();
-    detail.fields.push(("policies".into(), None, Some(snapshot.policy_count().to_string())));
-    for line in changes {
-        detail.fields.push(("change".into(), None, Some(line.clone())));
-    }
+    let mut fields = vec![FieldChange::added("policies", snapshot.policy_count().to_string())];
+    fields.extend(changes.iter().map(|line| FieldChange::added("change", line)));
     let stored = StoredPolicies { digest: snapshot.digest(), at, files: files.into_files() };
-    store.policies_installed(&actor, stored, detail).await.map(|committed| committed.revision)
+    store.policies_installed(&actor, stored, fields).await.map(|committed| committed.revision)
 }
 
 pub(super) fn log_live(snapshot: &Snapshot) {
@@ -411,7 +404,7 @@ mod tests {
         let live = report(&begun, false, AccessChanges::default());
         let app = App::new(config, clock, begun, Arc::new(Directory::new()), store).unwrap();
         let due = || *app.reload_due.borrow();
-        let refused = Failure::new(Kind::PoliciesRefused, "policies_refused", "nosuchword");
+        let refused = Failure::policies_refused("nosuchword");
         let mut failed = 0;
         for (fault, outcome, again) in [
             (

@@ -111,7 +111,7 @@ pub(super) fn may_give_now(
     role: &RoleId,
 ) -> bool {
     let live = app.policies.load();
-    let may = |right: &Right| allows(&live, &*app.directory, (app, maker, account), right);
+    let may = |right: &Right| allows(&live, &*app.directory, app, maker, account, right);
     live.has_role(role) && giving(role).iter().all(may)
 }
 
@@ -137,6 +137,14 @@ pub struct RightsSummary {
     pub edit_settings: bool,
     /// The roles that may be given.
     pub gives: BTreeSet<RoleId>,
+}
+
+impl RightsSummary {
+    /// Whether some role may be given to members.
+    #[must_use]
+    pub fn may_change_roles(&self) -> bool {
+        self.edit && !self.gives.is_empty()
+    }
 }
 
 /// The rights of a member by the live policies.
@@ -178,14 +186,16 @@ fn holds(app: &App, member: &Member, right: &Right) -> bool {
         return false;
     }
     let members = StoreBackedMember { app, member };
-    allows(&app.policies.load(), &members, (app, &member.id, &member.account), right)
+    allows(&app.policies.load(), &members, app, &member.id, &member.account, right)
 }
 
 /// Asks the policies about a member of an account, which `members` has.
 fn allows(
     live: &Snapshot,
     members: &impl Members,
-    (app, member, of): (&App, &MemberId, &AccountSlug),
+    app: &App,
+    member: &MemberId,
+    of: &AccountSlug,
     right: &Right,
 ) -> bool {
     let text = |text: &str| Value::String(Cow::Owned(text.to_owned()));

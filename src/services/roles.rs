@@ -92,12 +92,15 @@ impl RoleTitles {
     }
 }
 
+/// The code of a role that there is not.
+pub const UNKNOWN: &str = "unknown_role";
+
 /// The failure that lists the roles.
 pub(super) fn unknown(role: &dyn fmt::Display, roles: &[&str]) -> Failure {
     let text = format!("there is no role `{role}`: use one of `{}`", roles.join("`, `"));
     Failure {
         fields: vec![("role".to_owned(), text.clone())],
-        ..Failure::new(Kind::Invalid, "unknown_role", text)
+        ..Failure::new(Kind::Invalid, UNKNOWN, text)
     }
 }
 
@@ -113,7 +116,7 @@ pub fn card<'s>(live: &'s Snapshot, id: &str) -> Result<&'s RoleCard, Failure> {
             id.escape_debug(),
             roles.join("`, `")
         );
-        Failure::new(Kind::NotFound, "unknown_role", text)
+        Failure::new(Kind::NotFound, UNKNOWN, text)
     })
 }
 

@@ -81,8 +81,7 @@ pub async fn end_of_member(
         let change = move |by| async move {
             store.sessions_end(&by, chosen.target(account), SessionSelector::All).await
         };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }

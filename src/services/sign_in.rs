@@ -79,7 +79,7 @@ async fn try_once(app: &Arc<App>, attempt: SignInAttempt) -> Result<SignInOutcom
     let admitted = app.throttle.admit(login, attempt.from.spot(), app.clock.now())?;
     let Some(checked) = checked(app, &attempt).await? else {
         let failures = admitted.failed(app.clock.now());
-        log_failed_sign_in(app, (&attempt.account, &attempt.email), &attempt.from, failures);
+        log_failed_sign_in(app, &attempt.account, &attempt.email, &attempt.from, failures);
         return Err(sign_in_refused());
     };
     let VerifiedPassword { member, password, rehashed } = checked;

@@ -22,7 +22,8 @@ pub(super) fn log_sign_in(session: &Session) {
 /// member exists.
 pub(super) fn log_failed_sign_in(
     app: &Arc<App>,
-    (account, email): (&AccountSlug, &Email),
+    account: &AccountSlug,
+    email: &Email,
     from: &ClientInfo,
     failures: u32,
 ) {

@@ -115,7 +115,7 @@ async fn begin(
     let LoadedPolicies { files, snapshot } = loaded;
     let untold = match kept {
         None => {
-            reload::install(store, Actor::System, (&snapshot, files), now, &[]).await?;
+            reload::install(store, Actor::System, &snapshot, files, now, &[]).await?;
             None
         }
         Some(kept) if kept.digest == snapshot.digest() => None,

@@ -10,7 +10,9 @@ use super::client_info::ClientInfo;
 use super::outbox::new_notice;
 use super::sign_in_log_lines::log_failed_sign_in;
 use crate::app::App;
-use crate::domain::two_step::{Code, clock_off, clock_went_back, code_missing, wrong_code};
+use crate::domain::two_step::{
+    Code, WRONG_CODE, clock_off, clock_went_back, code_missing, wrong_code,
+};
 use crate::domain::{Factors, Failure, Kind, Member, Sealed, session};
 use crate::password::Password;
 use crate::store::types::two_step::{CheckedPassword, SecondFactorProof, StepUp};
@@ -54,7 +56,7 @@ pub(super) async fn check_own(
     };
     if !matches {
         let failures = admitted.failed(app.clock.now());
-        log_failed_sign_in(app, (&member.account, &member.email), from, failures);
+        log_failed_sign_in(app, &member.account, &member.email, from, failures);
         return Err(wrong_password());
     }
     let checked = CheckedPassword::of(&credential.password);
@@ -84,7 +86,7 @@ pub(super) async fn check_code(
     factors.may_try()?;
     match proof_of(app, member, factors, code) {
         Ok(proof) => Ok((proof, admitted.succeeded(app.clock.now()))),
-        Err(failure) if failure.code == wrong_code().code => {
+        Err(failure) if failure.code == WRONG_CODE => {
             count_failure(app, member, admitted).await?;
             Err(failure)
         }

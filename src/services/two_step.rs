@@ -292,8 +292,7 @@ pub async fn reset(
             let target = chosen.target(account);
             store.two_step_reset(&by, target, shown.clone(), letter.clone()).await
         };
-        let done = permit.run(&app, change).await;
-        directory_sync::wait_until_applied(&app, done).await
+        permit.run(&app, change).await
     })
     .await
 }

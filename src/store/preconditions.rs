@@ -9,6 +9,14 @@ use crate::domain::{Actor, Failure, Kind, RoleId, Version};
 
 /// The code of a refusal that can be resolved by checking the right again.
 pub const MOVED_ON: &str = "moved_on";
+/// The code of a refusal because `If-Match` names an older version.
+pub const STALE: &str = "stale";
+/// The code of a refusal because the address is a member's.
+pub const ALREADY_MEMBER: &str = "already_member";
+/// The code of a refusal because the member is suspended.
+pub const SUSPENDED_MEMBER: &str = "suspended_member";
+/// The code of a refusal because too many invitations were sent.
+pub const TOO_MANY_INVITES: &str = "too_many_invites";
 
 /// The actor of a change, and what must still hold of the actor and of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ pub mod two_step;
 use std::time::Duration;
 
 use crate::domain::{
-    Account, AccountSlug, Actor, AuditDetail, Digest, Email, Failure, Member, MemberId, Name,
+    Account, AccountSlug, Actor, Digest, Email, Failure, FieldChange, Member, MemberId, Name,
     Revision, RoleId, Status, Timestamp, Version,
 };
 use crate::store::StoredPolicies;
@@ -85,7 +85,7 @@ pub struct PersonalPart {
     /// Prevents guessing names from the digest.
     pub salt: [u8; 16],
     /// Names, addresses, before and after.
-    pub detail: AuditDetail,
+    pub detail: Vec<FieldChange>,
 }
 
 impl PersonalPart {
@@ -424,12 +424,11 @@ impl AuditHead {
     }
 }
 
-fn detail_bytes(detail: &AuditDetail) -> Vec<u8> {
-    let count = u64::try_from(detail.fields.len()).unwrap_or(u64::MAX);
+fn detail_bytes(detail: &[FieldChange]) -> Vec<u8> {
+    let count = u64::try_from(detail.len()).unwrap_or(u64::MAX);
     detail
-        .fields
         .iter()
-        .fold(RecordWriter::new().long(count), |writer, (field, before, after)| {
+        .fold(RecordWriter::new().long(count), |writer, FieldChange { field, before, after }| {
             writer.text(field).option(before.as_deref()).option(after.as_deref())
         })
         .0
@@ -451,14 +450,15 @@ impl PersonalPart {
         let mut reader = RecordReader::new(KIND, bytes)?;
         let salt = reader.array()?;
         let mut inner = RecordReader::new(KIND, reader.bytes()?)?;
-        let mut detail = AuditDetail::default();
+        let mut detail = Vec::new();
         for _ in 0..inner.long()? {
             let owned = |text: Option<&str>| text.map(str::to_owned);
-            detail.fields.push((
-                inner.text()?.to_owned(),
-                owned(inner.option()?),
-                owned(inner.option()?),
-            ));
+            // The fields are read in the order in which they were written.
+            detail.push(FieldChange {
+                field: inner.text()?.to_owned(),
+                before: owned(inner.option()?),
+                after: owned(inner.option()?),
+            });
         }
         inner.end(())?;
         reader.end(Self { salt, detail })

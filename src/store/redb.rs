@@ -490,10 +490,15 @@ fn check_known(database: &Database, reached: u64) -> Result<(), Failure> {
     }
 }
 
+/// The code of a failure because another file took the place of the store's.
+pub const REPLACED: &str = "store_replaced";
+/// The code of a failure of the disk.
+pub const UNAVAILABLE: &str = "store_unavailable";
+
 fn replaced() -> Failure {
     Failure::new(
         Kind::Busy,
-        "store_replaced",
+        REPLACED,
         "the store's file was replaced by an older one while the sidecar ran, and nothing was changed: put the right file in its place, then restart the sidecar",
     )
 }
@@ -518,7 +523,7 @@ fn not_lasting(fault: &Failure) -> Failure {
 
 /// Whether the disk failed, and not a rule.
 fn is_of_disk(fault: &Failure) -> bool {
-    matches!(fault.code, "store_unavailable" | "store")
+    matches!(fault.code, UNAVAILABLE | database_file::REFUSED)
 }
 
 /// The state of the file is unknown.
@@ -536,7 +541,7 @@ fn revision(tx: &ReadTransaction) -> Result<Revision, StoreError> {
 fn busy(cause: &str) -> Failure {
     Failure::new(
         Kind::Busy,
-        "store_unavailable",
+        UNAVAILABLE,
         "the store could not be read or written, and nothing was changed: `kwic-team doctor` and the log say why; free space on its disk where it is full, then try again",
     )
     .logged(cause)
@@ -546,7 +551,7 @@ fn busy(cause: &str) -> Failure {
 fn unclear(fault: &Failure) -> Failure {
     Failure::new(
         Kind::Busy,
-        "store_unavailable",
+        UNAVAILABLE,
         "the store failed while it saved this change, which was saved completely or not at all: `kwic-team doctor` and the log say why; if its disk is full, free space there, then check before you try again",
     )
     .logged(fault.private.as_deref().unwrap_or_default())

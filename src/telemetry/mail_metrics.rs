@@ -73,7 +73,7 @@ impl MailGauges {
         let age = figures.oldest.map_or(0, |oldest| now.0.saturating_sub(oldest.0).max(0) / 1_000);
         let mut out = String::new();
         let mut gauge = |name: &str, help: &str, value: &dyn std::fmt::Display| {
-            single(&mut out, (name, "gauge"), help, value);
+            single(&mut out, name, "gauge", help, value);
         };
         gauge("kwic_mail_queued", "Mails that wait for their turn.", &figures.queued);
         gauge("kwic_mail_deferred", "Mails to be tried again.", &figures.deferred);

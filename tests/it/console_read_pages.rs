@@ -329,7 +329,7 @@ async fn nobody_of_another_account_is_known_to_a_tried_decision() {
     let ann = console.person("ann", "administrator").await;
     let other = AccountSlug::parse("other").unwrap();
     let permit = StorePermit::sidecar(7);
-    accounts::create(&console.stage.app, permit, (other, "Other"), None).await.unwrap();
+    accounts::create(&console.stage.app, permit, other, "Other", None).await.unwrap();
     let eve = json!({"id": "eve-1", "email": "eve@example.org", "first_name": "Eve",
         "last_name": "Far", "role": "administrator"});
     console.operator("POST /members?account=other", &eve).await.is(201);

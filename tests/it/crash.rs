@@ -13,7 +13,7 @@ use std::thread;
 use kwic_team::clock::Clock;
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
-    Account, AuditDetail, Kind, Member, Name, Revision, Session, Status, Timestamp,
+    Account, FieldChange, Kind, Member, Name, Revision, Session, Status, Timestamp,
 };
 use kwic_team::services::directory_sync;
 use kwic_team::store::change_feed::LoadedRecord;
@@ -58,7 +58,7 @@ async fn open_for(disk: &FailingStorage, transition: Transition) -> StoreFixture
 }
 
 /// One audit entry without what is random in it: sequence, revision, event, target, detail.
-type AuditLine = (u64, Revision, String, String, Option<AuditDetail>);
+type AuditLine = (u64, Revision, String, String, Option<Vec<FieldChange>>);
 
 /// Everything that a store answers, read by every way in.
 #[derive(Debug, PartialEq)]

@@ -72,7 +72,7 @@ impl Fixture {
     pub async fn with(hasher: PasswordHasher, configure: impl FnOnce(&mut Config)) -> Self {
         let stage = Self::empty(hasher, configure).await;
         let permit = StorePermit::sidecar(7);
-        accounts::create(&stage.app, permit, (stage.acme.clone(), "Acme"), None).await.unwrap();
+        accounts::create(&stage.app, permit, stage.acme.clone(), "Acme", None).await.unwrap();
         stage
     }
 

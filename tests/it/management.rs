@@ -479,7 +479,7 @@ async fn another_accounts_ids_are_nobodys() {
     let ann = console.person("ann", "administrator").await;
     let globex = AccountSlug::parse("globex").unwrap();
     let permit = StorePermit::sidecar(7);
-    accounts::create(&console.stage.app, permit, (globex, "Globex"), None).await.unwrap();
+    accounts::create(&console.stage.app, permit, globex, "Globex", None).await.unwrap();
     let person = json!({"id": "their-1", "first_name": "Cy", "last_name": "Lee",
         "email": "cy@example.org", "role": "administrator"});
     console.operator("POST /members?account=globex", &person).await.is(201);
@@ -988,7 +988,7 @@ async fn no_account_uses_up_the_mail_of_another() {
     let bo = console.stage.member("bo", "operator").await;
     let globex = AccountSlug::parse("globex").unwrap();
     let permit = StorePermit::sidecar(7);
-    accounts::create(&console.stage.app, permit, (globex, "Globex"), None).await.unwrap();
+    accounts::create(&console.stage.app, permit, globex, "Globex", None).await.unwrap();
     let to = json!({"to": "bo@example.org"});
     // As much as one account may have sent there in a day.
     for _ in 0..5 {

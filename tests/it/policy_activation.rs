@@ -52,8 +52,8 @@ fn a_clock() -> Clock {
 /// The lines about what reloads changed, in the audit log.
 async fn told(store: &Store) -> Vec<String> {
     let log = store.audit(None, &AuditFilter::default(), None, 10).await.unwrap();
-    let fields = log.items.into_iter().flat_map(|entry| entry.detail).flat_map(|it| it.fields);
-    fields.filter(|(name, ..)| name == "change").filter_map(|(_, _, line)| line).collect()
+    let fields = log.items.into_iter().flat_map(|entry| entry.detail).flatten();
+    fields.filter(|line| line.field == "change").filter_map(|line| line.after).collect()
 }
 
 /// Lets others go on until something holds.

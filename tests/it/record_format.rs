@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use kwic_team::domain::two_step::{Authenticator, PendingAuthenticator, RecoveryHash};
 use kwic_team::domain::{
-    Account, AccountSlug, Actor, AddressSide, ApiToken, ApiTokenId, AuditDetail, Delivery,
-    DeliveryState, Digest, Email, Factors, Failure, Generation, Invite, InviteId, InviteOutcome,
+    Account, AccountSlug, Actor, AddressSide, ApiToken, ApiTokenId, Delivery, DeliveryState,
+    Digest, Email, Factors, Failure, FieldChange, Generation, Invite, InviteId, InviteOutcome,
     KeyId, LinkId, LinkPurpose, MailId, MailKind, MailStop, Member, MemberId, Name, OneTimeLink,
     Passkey, PasskeyId, QueuedMail, Revision, RoleId, Sealed, Session, SessionId, Status,
     Timestamp, TokenHash, TwoStepEvent, Version,
@@ -62,11 +62,11 @@ fn member() -> MemberRecord {
 
 fn personal() -> PersonalPart {
     let fields = vec![
-        ("role".to_owned(), Some("operator".to_owned()), Some("viewer".to_owned())),
-        ("email".to_owned(), None, Some("a@example.org".to_owned())),
-        ("first_name".to_owned(), Some("Anna".to_owned()), None),
+        FieldChange::changed("role", "operator", "viewer"),
+        FieldChange::added("email", "a@example.org"),
+        FieldChange::removed("first_name", "Anna"),
     ];
-    PersonalPart { salt: *b"0123456789abcdef", detail: AuditDetail { fields } }
+    PersonalPart { salt: *b"0123456789abcdef", detail: fields }
 }
 
 fn header() -> AuditHeader {

@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
-    Actor, AuditDetail, AuditEvent, ChangedRecord, Digest, Email, Kind, Member, Revision, Status,
+    Actor, AuditEvent, ChangedRecord, Digest, Email, FieldChange, Kind, Member, Revision, Status,
     Version, limits,
 };
 use kwic_team::store::{
@@ -236,10 +236,7 @@ async fn the_audit_log_is_paged_filtered_and_verified(stage: StoreFixture) {
     let rest = read(AuditFilter::default(), Some(5), 5).await;
     assert_eq!((rest.items.len(), rest.next), (3, None));
     let detail = first.items[1].detail.clone().unwrap();
-    assert_eq!(
-        detail.fields,
-        [("first_name".to_owned(), Some("Ann".to_owned()), Some("A0".to_owned()))]
-    );
+    assert_eq!(detail, [FieldChange::changed("first_name", "Ann", "A0")]);
     assert_eq!((first.items[0].actor.as_str(), first.items[0].at), ("sidecar:7", NOW));
     let of_bert = AuditFilter { member: Some("bert".into()), ..AuditFilter::default() };
     assert_eq!(read(of_bert, None, 5).await.items.len(), 1);
@@ -266,11 +263,7 @@ async fn the_last_good_policies_are_kept_as_they_were(stage: StoreFixture) {
         let files = vec![("roles/a.cedar".to_owned(), content.as_bytes().to_vec())];
         let digest = Digest::of(&[content.as_bytes()]);
         let policies = StoredPolicies { digest, at: NOW, files };
-        stage
-            .store
-            .policies_installed(&Actor::System, policies.clone(), AuditDetail::default())
-            .await
-            .unwrap();
+        stage.store.policies_installed(&Actor::System, policies.clone(), Vec::new()).await.unwrap();
         assert_eq!(stage.store.policies_last_good().await.unwrap(), Some(policies));
     }
     let own = stage.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap();
@@ -280,17 +273,16 @@ async fn the_last_good_policies_are_kept_as_they_were(stage: StoreFixture) {
 
 async fn an_entry_holds_so_much_and_says_what_it_leaves_out(stage: StoreFixture) {
     let policies = StoredPolicies { digest: Digest::of(&[b"x"]), at: NOW, files: Vec::new() };
-    let line = |number: usize| ("change".to_owned(), None, Some(format!("line {number}")));
+    let line = |number: usize| FieldChange::added("change", format!("line {number}"));
     let mut fields: Vec<_> = (0..100_000).map(line).collect();
-    fields[0].2 = Some("é".repeat(100_000));
-    let detail = AuditDetail { fields };
-    stage.store.policies_installed(&Actor::System, policies, detail).await.unwrap();
+    fields[0].after = Some("é".repeat(100_000));
+    stage.store.policies_installed(&Actor::System, policies, fields).await.unwrap();
     let page = stage.store.audit(None, &Default::default(), None, 100).await.unwrap();
-    let kept = &page.items.last().unwrap().detail.as_ref().unwrap().fields;
+    let kept = page.items.last().unwrap().fields();
     assert_eq!(kept.len(), limits::AUDIT_FIELDS_MAX + 1);
-    let last = ("change".to_owned(), None, Some("99000 more, which the log leaves out".to_owned()));
+    let last = FieldChange::added("change", "99000 more, which the log leaves out");
     assert_eq!((&kept[999], &kept[1_000]), (&line(999), &last));
-    let long = kept[0].2.as_ref().unwrap();
+    let long = kept[0].after.as_ref().unwrap();
     assert_eq!(long.chars().count(), limits::AUDIT_TEXT_CHARS_MAX + 1);
     assert_eq!(stage.store.audit_verify(None).await.unwrap().fault, None);
 }

@@ -132,26 +132,23 @@ fn state(words: &[&str]) -> SchemaObject {
 }
 
 fn fields() -> Value {
-    list(SchemaObject::new().with("field", text()).with("message", text()).schema())
+    list(SchemaObject::new().all(&["field", "message"], text).schema())
 }
 
 fn problem() -> Value {
     let status = json!({"type": "integer", "minimum": 400, "maximum": 599});
     SchemaObject::new()
-        .with("type", text())
-        .with("title", text())
+        .all(&["type", "title"], text)
         .with("status", status)
         .with("code", json!({"type": "string", "pattern": "^[a-z0-9_]+$"}))
-        .with("detail", text())
-        .with("request_id", text())
+        .all(&["detail", "request_id"], text)
         .may("fields", fields())
         .schema()
 }
 
 fn account() -> SchemaObject {
     SchemaObject::new()
-        .with("slug", text())
-        .with("name", text())
+        .all(&["slug", "name"], text)
         .with("created", moment())
         .with("invite_lifetime_hours", json!({"type": "number", "minimum": 0}))
         .with("two_step_enforced", flag())
@@ -168,12 +165,7 @@ fn first_account() -> Value {
 
 fn member() -> SchemaObject {
     SchemaObject::new()
-        .with("id", text())
-        .with("account", text())
-        .with("email", text())
-        .with("first_name", text())
-        .with("last_name", text())
-        .with("role", text())
+        .all(&["id", "account", "email", "first_name", "last_name", "role"], text)
         .with("status", word(&[Status::Active.as_str(), Status::Suspended.as_str()]))
         .with("two_step", flag())
         .with("joined", moment())
@@ -188,26 +180,17 @@ fn seen() -> SchemaObject {
 fn erased() -> Value {
     SchemaObject::new()
         .with("id", text())
-        .with("entries_erased", count())
-        .with("invites_erased", count())
-        .with("letters_erased", count())
+        .all(&["entries_erased", "invites_erased", "letters_erased"], count)
         .changed()
         .schema()
 }
 
 fn member_data() -> Value {
     let came_by = SchemaObject::new()
-        .with("id", text())
-        .with("email", text())
-        .with("first_name", text())
-        .with("last_name", text())
-        .with("role", text())
-        .with("inviter", text())
-        .with("created", moment())
-        .with("sent", moment());
+        .all(&["id", "email", "first_name", "last_name", "role", "inviter"], text)
+        .all(&["created", "sent"], moment);
     let sent = SchemaObject::new()
-        .with("id", text())
-        .with("role", text())
+        .all(&["id", "role"], text)
         .with("state", word(&InviteState::ALL.map(InviteState::as_str)))
         .with("created", moment());
     SchemaObject::new()
@@ -226,21 +209,15 @@ fn member_data() -> Value {
 fn api_token() -> SchemaObject {
     let maker = SchemaObject::new().with("id", text()).may("name", text());
     SchemaObject::new()
-        .with("id", text())
-        .with("name", text())
-        .with("role", text())
+        .all(&["id", "name", "role"], text)
         .with("member", maker.schema())
-        .with("created", moment())
-        .with("expires", moment())
+        .all(&["created", "expires"], moment)
         .with("used", or_null(moment()))
 }
 
 fn finding() -> Value {
     let named = SchemaObject::new()
-        .with("id", text())
-        .with("name", text())
-        .with("email", text())
-        .with("role", text())
+        .all(&["id", "name", "email", "role"], text)
         .with("joined", moment())
         .with("signed_in", or_null(moment()));
     SchemaObject::new()
@@ -255,9 +232,7 @@ fn finding() -> Value {
 fn receipt() -> Value {
     SchemaObject::new()
         .with("id", text())
-        .with("sessions_ended", count())
-        .with("tokens_revoked", count())
-        .with("invites_cancelled", count())
+        .all(&["sessions_ended", "tokens_revoked", "invites_cancelled"], count)
         .changed()
         .schema()
 }
@@ -269,11 +244,8 @@ fn imported() -> Value {
 fn session() -> Value {
     SchemaObject::new()
         .with("id", text())
-        .with("created", moment())
-        .with("used", moment())
-        .with("expires", moment())
-        .with("address", text())
-        .with("agent", text())
+        .all(&["created", "used", "expires"], moment)
+        .all(&["address", "agent"], text)
         .with("current", flag())
         .schema()
 }
@@ -302,8 +274,7 @@ fn two_step() -> Value {
 
 fn passkey() -> SchemaObject {
     SchemaObject::new()
-        .with("id", text())
-        .with("name", text())
+        .all(&["id", "name"], text)
         .with("created", moment())
         .with("used", or_null(moment()))
 }
@@ -340,15 +311,13 @@ fn backup() -> Value {
         .with("path", text())
         .with("revision", count())
         .with("taken", moment())
-        .with("bytes", count())
-        .with("keys", count())
+        .all(&["bytes", "keys"], count)
         .schema()
 }
 
 fn recovery() -> Value {
     SchemaObject::new()
-        .with("id", text())
-        .with("email", text())
+        .all(&["id", "email"], text)
         .may("link", link())
         .with("expires", moment())
         .changed()
@@ -361,17 +330,10 @@ fn invite() -> SchemaObject {
         .may("id", text())
         .may("name", text());
     SchemaObject::new()
-        .with("id", text())
-        .with("account", text())
-        .with("email", text())
-        .with("first_name", text())
-        .with("last_name", text())
-        .with("role", text())
+        .all(&["id", "account", "email", "first_name", "last_name", "role"], text)
         .with("state", word(&InviteState::ALL.map(InviteState::as_str)))
         .with("inviter", inviter.schema())
-        .with("created", moment())
-        .with("sent", moment())
-        .with("expires", moment())
+        .all(&["created", "sent", "expires"], moment)
         .with("version", count())
         .with("delivery", reference("Delivery"))
         .may("member", text())
@@ -391,14 +353,10 @@ fn delivery() -> Value {
 }
 
 fn inspected() -> Value {
-    let role = SchemaObject::new().with("id", text()).with("title", text()).with("summary", text());
-    let password = SchemaObject::new().with("min", count()).with("max", count());
+    let role = SchemaObject::new().all(&["id", "title", "summary"], text);
+    let password = SchemaObject::new().all(&["min", "max"], count);
     state(&[InviteState::Pending.as_str()])
-        .with("account", text())
-        .with("account_name", text())
-        .with("email", text())
-        .with("first_name", text())
-        .with("last_name", text())
+        .all(&["account", "account_name", "email", "first_name", "last_name"], text)
         .with("role", role.schema())
         .may("inviter_name", text())
         .with("expires", moment())
@@ -408,7 +366,7 @@ fn inspected() -> Value {
 }
 
 fn refused() -> Value {
-    SchemaObject::new().with("code", text()).with("detail", text()).may("fields", fields()).schema()
+    SchemaObject::new().all(&["code", "detail"], text).may("fields", fields()).schema()
 }
 
 fn invite_outcome() -> Value {
@@ -432,9 +390,7 @@ fn member_outcome() -> Value {
 fn role(inputs: &Inputs) -> Value {
     SchemaObject::new()
         .with("id", inputs.role())
-        .with("title", text())
-        .with("summary", text())
-        .with("best_for", text())
+        .all(&["title", "summary", "best_for"], text)
         .with("actions", list(text()))
         .schema()
 }
@@ -445,8 +401,7 @@ fn cell() -> Value {
 
 fn comparison() -> Value {
     let row = SchemaObject::new()
-        .with("action", text())
-        .with("resource", text())
+        .all(&["action", "resource"], text)
         .with("cells", list(cell()))
         .with("depends_on", list(text()))
         .schema();
@@ -454,11 +409,8 @@ fn comparison() -> Value {
 }
 
 fn permissions() -> Value {
-    let item = SchemaObject::new()
-        .with("action", text())
-        .with("resource", text())
-        .with("allowed", cell())
-        .schema();
+    let item =
+        SchemaObject::new().all(&["action", "resource"], text).with("allowed", cell()).schema();
     SchemaObject::new().with("role", text()).with("items", list(item)).schema()
 }
 
@@ -478,13 +430,11 @@ fn entry() -> Value {
         .with("after", or_null(text()))
         .schema();
     SchemaObject::new()
-        .with("sequence", count())
-        .with("revision", count())
+        .all(&["sequence", "revision"], count)
         .with("at", moment())
         .with("actor", text())
         .with("event", word(&AuditEvent::ALL.map(AuditEvent::as_str)))
-        .with("target", text())
-        .with("hash", text())
+        .all(&["target", "hash"], text)
         .with("detail", or_null(list(field)))
         .schema()
 }
@@ -509,11 +459,7 @@ fn mail() -> Value {
         .with("stopped", or_null(stopped))
         .with("oldest", or_null(oldest.schema()))
         .with("last_success", or_null(moment()))
-        .with("queued", count())
-        .with("deferred", count())
-        .with("handed_over", count())
-        .with("bounced", count())
-        .with("failed", count())
+        .all(&["queued", "deferred", "handed_over", "bounced", "failed"], count)
         .with("banner", or_null(text()))
         .schema()
 }

@@ -20,6 +20,11 @@ impl SchemaObject {
         self.may(name, schema)
     }
 
+    /// Adds several required properties of one kind.
+    pub(super) fn all(self, names: &[&'static str], schema: fn() -> Value) -> Self {
+        names.iter().fold(self, |object, name| object.with(name, schema()))
+    }
+
     /// Adds an optional property.
     pub(super) fn may(mut self, name: &'static str, schema: Value) -> Self {
         self.properties.insert(name.to_owned(), schema);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::domain::audit::ChainReport;
-use crate::domain::{AuditDetail, AuditEntry};
+use crate::domain::{AuditEntry, FieldChange};
 
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct AuditLogEntry {
@@ -27,9 +27,9 @@ struct AuditField {
 
 impl From<AuditEntry> for AuditLogEntry {
     fn from(entry: AuditEntry) -> Self {
-        let fields = |detail: AuditDetail| {
-            let field = |(field, before, after)| AuditField { field, before, after };
-            detail.fields.into_iter().map(field).collect()
+        let fields = |detail: Vec<FieldChange>| {
+            let field = |FieldChange { field, before, after }| AuditField { field, before, after };
+            detail.into_iter().map(field).collect()
         };
         Self {
             sequence: entry.sequence,

@@ -4,8 +4,12 @@
 //! None of that reaches a page.
 
 use super::{action, capital, plain};
-use crate::clock;
-use crate::domain::{Failure, Kind, plural};
+use crate::browser_security::{CROSS_SITE, FOREIGN_HOST};
+use crate::domain::{Failure, Kind, api_token, invite, member, plural, two_step};
+use crate::services::caller::OPERATOR_ONLY;
+use crate::services::invites;
+use crate::store::preconditions::{STALE, TOO_MANY_INVITES};
+use crate::{clock, webauthn};
 
 /// Whom to ask about what only the operator of the sidecar can do.
 const ASK: &str = "ask your system administrator";
@@ -46,32 +50,31 @@ const FIELDS: [&str; 12] = [
 /// A failure as a sentence of a page.
 pub(in crate::console) fn refusal(failure: &Failure) -> String {
     let own = match failure.code {
-        "not_allowed" => return not_allowed(&failure.public),
-        "stale" => "this was changed in the meantime: look at it again, then repeat your change",
-        "unknown_member" => "there is no such member: somebody may have removed them",
-        "unknown_invite" => "there is no such invitation: it may have been revoked or accepted",
-        "unknown_token" => "there is no such API token: somebody may have revoked it",
-        "foreign_host" => "this is not the address of KWIC Team: open the one that you were given",
-        "cross_site" => "this was not sent from a page of KWIC Team: open KWIC Team and try again",
-        "operator_only" => "only your system administrator can do this",
+        Failure::NOT_ALLOWED => return not_allowed(&failure.public),
+        STALE => "this was changed in the meantime: look at it again, then repeat your change",
+        member::UNKNOWN => "there is no such member: somebody may have removed them",
+        invite::UNKNOWN => "there is no such invitation: it may have been revoked or accepted",
+        api_token::UNKNOWN => "there is no such API token: somebody may have revoked it",
+        FOREIGN_HOST => "this is not the address of KWIC Team: open the one that you were given",
+        CROSS_SITE => "this was not sent from a page of KWIC Team: open KWIC Team and try again",
+        OPERATOR_ONLY => "only your system administrator can do this",
         // Who joins by such an invitation hears something else.
-        "invite_role_gone" if failure.kind == Kind::Conflict => {
+        invites::ROLE_GONE if failure.kind == Kind::Conflict => {
             "this invitation is for a role that was removed: edit it and choose another role, or revoke it"
         }
-        "internal" => {
+        Failure::INTERNAL => {
             "something went wrong on our side: try again. If it happens again, contact your system administrator"
         }
-        "invite_replaced" => {
-            "this link was replaced by a newer one: open the newest link that you got, or ask for a new one"
-        }
-        "codes_locked" => {
+        two_step::CODES_LOCKED => {
             "too many wrong codes were entered in a row: choose a new password through Forgot password, then sign in with it"
         }
-        "own_factor_first" => "turn on your own two-step verification first, under My security",
-        "passkeys_not_offered" => {
+        two_step::OWN_FACTOR_FIRST => {
+            "turn on your own two-step verification first, under My security"
+        }
+        webauthn::NOT_OFFERED => {
             "passkeys cannot be used at this web address: use codes, or ask your system administrator"
         }
-        "too_many_invites" => return resend_in(failure.retry_after.unwrap_or(60)),
+        TOO_MANY_INVITES => return resend_in(failure.retry_after.unwrap_or(60)),
         _ => &failure.public,
     };
     sentence(own)
@@ -79,7 +82,7 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
 
 /// When a refused try is worth repeating, where its own words do not say so.
 pub(in crate::console) fn when_again(failure: &Failure) -> Option<String> {
-    let says = failure.code == "too_many_invites" || failure.public.ends_with(", then try again");
+    let says = failure.code == TOO_MANY_INVITES || failure.public.ends_with(", then try again");
     let seconds = failure.retry_after.filter(|_| !says)?;
     Some(format!("Try again in {}.", wait(seconds)))
 }
@@ -203,7 +206,7 @@ mod tests {
             "this member was changed by `member:abc` at 2026-11-24T12:00:00Z and is at version 3";
         assert!(!said("stale", stale).contains("abc"));
         let many =
-            Failure::too_many("too_many_invites", "nothing was sent: try again after 2026-", 1);
+            Failure::too_many(TOO_MANY_INVITES, "nothing was sent: try again after 2026-", 1);
         assert!(refusal(&many).ends_with("You can resend in 1 second."), "{}", refusal(&many));
     }
 

@@ -5,7 +5,7 @@
 
 use crate::domain::{Email, Failure, Kind, Name, RoleId, input_cleanup};
 use crate::services::invites::Invitation;
-use crate::services::roles::RoleTitles;
+use crate::services::roles::{self, RoleTitles};
 
 /// The separators of cells, the most reliable first.
 const SEPARATORS: [char; 3] = ['\t', ';', ','];
@@ -111,7 +111,7 @@ pub fn read(entry: &str, role: Option<&RoleId>, roles: &RoleTitles) -> Result<In
 /// The role that a cell names. Where it names none, it is told by their titles which there are.
 fn known(role: &str, roles: &RoleTitles) -> Result<RoleId, Failure> {
     roles.find(role).map_err(|failure| match failure.code {
-        "unknown_role" => {
+        roles::UNKNOWN => {
             let titles = roles.titles().collect::<Vec<_>>().join("`, `");
             let role = input_cleanup::pasted(role).escape_debug().to_string();
             Failure::invalid("role", format!("there is no role `{role}`: use one of `{titles}`"))

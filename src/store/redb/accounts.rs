@@ -4,7 +4,7 @@
 
 use redb::ReadableTable;
 
-use super::audit_diff::{self, added};
+use super::audit_diff;
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, MemberTables};
 use super::tables::ACCOUNTS;
@@ -13,7 +13,7 @@ use super::{
     version_check,
 };
 use crate::domain::{
-    Account, AccountSlug, Actor, AuditDetail, AuditEvent, ChangedRecord, Failure, Kind, Member,
+    Account, AccountSlug, Actor, AuditEvent, ChangedRecord, Failure, FieldChange, Kind, Member,
     Version,
 };
 use crate::store::records::AccountRecord;
@@ -93,7 +93,7 @@ impl Store {
             after.version = before.version.next();
             account_rows::put(change, &after)?;
             let target = after.slug.as_str();
-            let detail = AuditDetail { fields: audit_diff::account_edited(&before, &after) };
+            let detail = audit_diff::account_edited(&before, &after);
             change.audit(target, AuditEvent::AccountUpdated, target, detail)?;
             change.tell(ChangedRecord::Account(after.clone()));
             Ok(TransactionEnd::Changed(after))
@@ -142,7 +142,7 @@ fn create(
         return Err(exists(&account.slug).into());
     }
     account_rows::put(change, &account)?;
-    let detail = AuditDetail { fields: vec![added("name", account.name.as_str())] };
+    let detail = vec![FieldChange::added("name", account.name.as_str())];
     change.audit("", AuditEvent::AccountCreated, account.slug.as_str(), detail)?;
     change.tell(ChangedRecord::Account(account.clone()));
     Ok(account)

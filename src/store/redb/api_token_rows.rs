@@ -7,14 +7,13 @@ use std::collections::BTreeSet;
 
 use redb::{ReadTransaction, ReadableTable};
 
-use super::audit_diff::{added, removed};
 use super::change_transaction::ChangeTransaction;
 use super::table_reads::Rows;
 use super::tables::{API_TOKENS, API_TOKENS_BY_MEMBER};
 use super::{StoreError, expiry};
 use crate::clock;
 use crate::domain::{
-    AccountSlug, ApiToken, ApiTokenId, AuditDetail, AuditEvent, ChangedRecord, Member, MemberId,
+    AccountSlug, ApiToken, ApiTokenId, AuditEvent, ChangedRecord, FieldChange, Member, MemberId,
     RoleId, Timestamp,
 };
 use crate::store::records::api_tokens::{decode_api_token, encode_api_token};
@@ -156,7 +155,9 @@ fn audit(
     token: &ApiToken,
 ) -> Result<(), StoreError> {
     let made = event == AuditEvent::AuthnTokenCreated;
-    let field = |name, value: &str| if made { added(name, value) } else { removed(name, value) };
+    let field = |name, value: &str| {
+        if made { FieldChange::added(name, value) } else { FieldChange::removed(name, value) }
+    };
     let fields = vec![
         field("purpose", "api_token"),
         field("token", token.id.as_str()),
@@ -164,5 +165,5 @@ fn audit(
         field("role", token.role.as_str()),
         field("expires", &clock::rfc3339(token.expires)),
     ];
-    change.audit(token.account.as_str(), event, token.member.as_str(), AuditDetail { fields })
+    change.audit(token.account.as_str(), event, token.member.as_str(), fields)
 }

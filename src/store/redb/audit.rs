@@ -9,7 +9,7 @@ use super::tables::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED};
 use super::{Store, StoreError};
 use crate::domain::audit::ChainReport;
 use crate::domain::{
-    AccountSlug, AuditDetail, AuditEntry, AuditEvent, Digest, Failure, Revision, Timestamp, limits,
+    AccountSlug, AuditEntry, AuditEvent, Digest, Failure, FieldChange, Revision, Timestamp, limits,
 };
 use crate::entropy;
 use crate::store::records::{AuditHead, AuditHeader, PersonalPart};
@@ -23,7 +23,7 @@ pub(super) struct NewAuditEntry<'n> {
     pub(super) chain: &'n str,
     pub(super) event: AuditEvent,
     pub(super) target: &'n str,
-    pub(super) detail: AuditDetail,
+    pub(super) detail: Vec<FieldChange>,
 }
 
 /// Appends an entry to its chain.
@@ -36,7 +36,7 @@ pub(super) fn append(tx: &WriteTransaction, new: NewAuditEntry<'_>) -> Result<()
     // Later personal data of an erased member is left out, whatever its source.
     let is_erased = new.event != AuditEvent::UserErased
         && tx.open_table(ERASED)?.get((new.chain, new.target))?.is_some();
-    let detail = if is_erased { AuditDetail::default() } else { bounded(new.detail) };
+    let detail = if is_erased { Vec::new() } else { bounded(new.detail) };
     let personal = PersonalPart { salt: entropy::random()?, detail };
     let header = AuditHeader {
         sequence: head.sequence.saturating_add(1),
@@ -59,14 +59,15 @@ pub(super) fn append(tx: &WriteTransaction, new: NewAuditEntry<'_>) -> Result<()
 }
 
 /// A detail, truncated to the limits of an entry.
-fn bounded(mut detail: AuditDetail) -> AuditDetail {
-    let more = detail.fields.len().saturating_sub(limits::AUDIT_FIELDS_MAX);
-    detail.fields.truncate(limits::AUDIT_FIELDS_MAX);
-    if let (1.., Some((last, ..))) = (more, detail.fields.last()) {
-        let told = (last.clone(), None, Some(format!("{more} more, which the log leaves out")));
-        detail.fields.push(told);
+fn bounded(mut detail: Vec<FieldChange>) -> Vec<FieldChange> {
+    let more = detail.len().saturating_sub(limits::AUDIT_FIELDS_MAX);
+    detail.truncate(limits::AUDIT_FIELDS_MAX);
+    if let (1.., Some(last)) = (more, detail.last()) {
+        let told = format!("{more} more, which the log leaves out");
+        detail.push(FieldChange::added(&last.field, told));
     }
-    let texts = detail.fields.iter_mut().flat_map(|(_, before, after)| [before, after]).flatten();
+    let fields = detail.iter_mut();
+    let texts = fields.flat_map(|change| [&mut change.before, &mut change.after]).flatten();
     for text in texts {
         if let Some((end, _)) = text.char_indices().nth(limits::AUDIT_TEXT_CHARS_MAX) {
             text.truncate(end);
@@ -128,7 +129,7 @@ pub(super) fn entry(
     account: Option<&AccountSlug>,
     header: AuditHeader,
     hash: Digest,
-    detail: Option<AuditDetail>,
+    detail: Option<Vec<FieldChange>>,
 ) -> AuditEntry {
     AuditEntry {
         account: account.cloned(),

@@ -2,38 +2,20 @@
 //!
 //! Pure functions of records; writes nothing.
 
-use crate::domain::{Account, Invite, Member};
-
-/// The name of a field, and its text before and after.
-pub(super) type Field = (String, Option<String>, Option<String>);
-
-/// A field that was not there before.
-pub(super) fn added(name: &str, text: impl Into<String>) -> Field {
-    (name.to_owned(), None, Some(text.into()))
-}
-
-/// A field that is not there any more.
-pub(super) fn removed(name: &str, text: impl Into<String>) -> Field {
-    (name.to_owned(), Some(text.into()), None)
-}
-
-/// A field whose text changed.
-pub(super) fn changed(name: &str, before: impl Into<String>, after: impl Into<String>) -> Field {
-    (name.to_owned(), Some(before.into()), Some(after.into()))
-}
+use crate::domain::{Account, FieldChange, Invite, Member};
 
 /// All of what people can change of a member who was made.
-pub(super) fn member_created(member: &Member) -> Vec<Field> {
-    member_texts(member).map(|(name, text)| added(name, text)).into()
+pub(super) fn member_created(member: &Member) -> Vec<FieldChange> {
+    member_texts(member).map(|(name, text)| FieldChange::added(name, text)).into()
 }
 
 /// All of what people could change of a member who goes.
-pub(super) fn member_removed(member: &Member) -> Vec<Field> {
-    member_texts(member).map(|(name, text)| removed(name, text)).into()
+pub(super) fn member_removed(member: &Member) -> Vec<FieldChange> {
+    member_texts(member).map(|(name, text)| FieldChange::removed(name, text)).into()
 }
 
 /// The fields of a member that an edit touched.
-pub(super) fn member_edited(before: &Member, after: &Member) -> Vec<Field> {
+pub(super) fn member_edited(before: &Member, after: &Member) -> Vec<FieldChange> {
     differing(member_texts(before), member_texts(after))
 }
 
@@ -48,12 +30,12 @@ fn member_texts(member: &Member) -> [(&'static str, &str); 4] {
 }
 
 /// All of what people can change of an invite that was made.
-pub(super) fn invite_created(invite: &Invite) -> Vec<Field> {
-    invite_texts(invite).map(|(name, text)| added(name, text)).into()
+pub(super) fn invite_created(invite: &Invite) -> Vec<FieldChange> {
+    invite_texts(invite).map(|(name, text)| FieldChange::added(name, text)).into()
 }
 
 /// The fields of an invite that an edit touched.
-pub(super) fn invite_edited(before: &Invite, after: &Invite) -> Vec<Field> {
+pub(super) fn invite_edited(before: &Invite, after: &Invite) -> Vec<FieldChange> {
     differing(invite_texts(before), invite_texts(after))
 }
 
@@ -68,7 +50,7 @@ fn invite_texts(invite: &Invite) -> [(&'static str, &str); 4] {
 }
 
 /// The fields of an account that an edit touched.
-pub(super) fn account_edited(before: &Account, after: &Account) -> Vec<Field> {
+pub(super) fn account_edited(before: &Account, after: &Account) -> Vec<FieldChange> {
     let texts = |account: &Account| {
         let lifetime = account.invite_lifetime.map(|time| format!("{} s", time.as_secs()));
         let enforced = account.two_step_enforced.to_string();
@@ -80,14 +62,21 @@ pub(super) fn account_edited(before: &Account, after: &Account) -> Vec<Field> {
     };
     let pairs = texts(before).into_iter().zip(texts(after));
     let edited = pairs.filter(|((_, before), (_, after))| before != after);
-    edited.map(|((name, before), (_, after))| (name.to_owned(), before, after)).collect()
+    let field = |((name, before), (_, after)): ((&str, _), (_, _))| FieldChange {
+        field: name.to_owned(),
+        before,
+        after,
+    };
+    edited.map(field).collect()
 }
 
 fn differing<const N: usize>(
     before: [(&'static str, &str); N],
     after: [(&'static str, &str); N],
-) -> Vec<Field> {
+) -> Vec<FieldChange> {
     let pairs = before.into_iter().zip(after);
     let differing = pairs.filter(|((_, before), (_, after))| before != after);
-    differing.map(|((name, before), (_, after))| changed(name, before, after)).collect()
+    differing
+        .map(|((name, before), (_, after))| FieldChange::changed(name, before, after))
+        .collect()
 }

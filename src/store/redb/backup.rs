@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
-use super::audit_diff::added;
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::compaction::{copy, is_due};
 use super::database_file::open_failure;
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::clock;
 use crate::domain::{
-    Actor, AuditDetail, AuditEvent, Digest, Failure, Invite, InviteState, Kind, Revision,
+    Actor, AuditEvent, Digest, Failure, FieldChange, Invite, InviteState, Kind, Revision,
     Timestamp, TokenHash,
 };
 use crate::store::Committed;
@@ -191,11 +190,11 @@ fn audit(
     undone: RevokedAccess,
 ) -> Result<(), StoreError> {
     let fields = vec![
-        added("revision", before.0.to_string()),
-        added("taken", clock::rfc3339(taken)),
-        added("sessions_ended", undone.sessions.to_string()),
-        added("tokens_revoked", undone.tokens.to_string()),
-        added("links_ended", undone.links.to_string()),
+        FieldChange::added("revision", before.0.to_string()),
+        FieldChange::added("taken", clock::rfc3339(taken)),
+        FieldChange::added("sessions_ended", undone.sessions.to_string()),
+        FieldChange::added("tokens_revoked", undone.tokens.to_string()),
+        FieldChange::added("links_ended", undone.links.to_string()),
     ];
-    change.audit("", AuditEvent::StoreRestored, "", AuditDetail { fields })
+    change.audit("", AuditEvent::StoreRestored, "", fields)
 }

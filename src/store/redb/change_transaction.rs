@@ -13,7 +13,7 @@ use super::{
     Store, StoreError, Writer, audit, blocking, is_of_disk, not_lasting, revision, unclear,
 };
 use crate::domain::{
-    Actor, AuditDetail, AuditEvent, Change, ChangedRecord, Failure, Revision, Timestamp,
+    Actor, AuditEvent, Change, ChangedRecord, Failure, FieldChange, Revision, Timestamp,
 };
 use crate::store::Committed;
 use crate::store::records::LastChange;
@@ -79,7 +79,7 @@ impl<'t> ChangeTransaction<'t> {
         chain: &str,
         event: AuditEvent,
         target: &str,
-        detail: AuditDetail,
+        detail: Vec<FieldChange>,
     ) -> Result<(), StoreError> {
         let (revision, at, actor) = (self.revision, self.now, self.actor.as_str());
         let new = audit::NewAuditEntry { revision, at, actor, chain, event, target, detail };

@@ -3,12 +3,11 @@
 //! Contains no password in clear, only PHC strings.
 
 use super::StoreError;
-use super::audit_diff::added;
 use super::change_transaction::ChangeTransaction;
 use super::letter_rows::{self, MailToQueue};
 use super::table_reads::Rows;
 use super::tables::CREDENTIALS;
-use crate::domain::{AuditDetail, AuditEvent, MailKind, Member, MemberId};
+use crate::domain::{AuditEvent, FieldChange, MailKind, Member, MemberId};
 use crate::store::preconditions::rights_changed;
 use crate::store::records::sessions::{decode_credential, encode_credential};
 use crate::store::types::mail_queue::NewMail;
@@ -54,9 +53,9 @@ pub(super) fn audit_changed(
     member: &Member,
     sessions_ended: u64,
 ) -> Result<(), StoreError> {
-    let fields = vec![added("sessions_ended", sessions_ended.to_string())];
+    let fields = vec![FieldChange::added("sessions_ended", sessions_ended.to_string())];
     let (chain, target) = (member.account.as_str(), member.id.as_str());
-    change.audit(chain, AuditEvent::AuthnPasswordChange, target, AuditDetail { fields })
+    change.audit(chain, AuditEvent::AuthnPasswordChange, target, fields)
 }
 
 /// Refuses whose password is another one than what was checked.

@@ -63,7 +63,7 @@ impl FileFault {
         let sentence = format!(
             "the store's file {what} while the sidecar runs, and nothing was changed: {next}"
         );
-        Failure::new(Kind::Busy, "store_replaced", sentence)
+        Failure::new(Kind::Busy, super::REPLACED, sentence)
             .logged(format!("`{}` {what}", path.display()))
     }
 }
@@ -456,6 +456,9 @@ pub(super) fn damaged(path: &Path, why: &str) -> Failure {
     ))
 }
 
+/// The code of a file that cannot be opened.
+pub(super) const REFUSED: &str = "store";
+
 fn refuse(sentence: String) -> Failure {
-    Failure::new(Kind::Internal, "store", sentence)
+    Failure::new(Kind::Internal, REFUSED, sentence)
 }

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, Value};
 
 use super::audit::{ChainReader, joined_by};
-use super::audit_diff::added;
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::table_reads::Rows;
 use super::tables::{
@@ -20,7 +19,7 @@ use super::{
     letter_rows, member_rows, rate_limits,
 };
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, Email, Failure, InviteState, Kind, MailId,
+    AccountSlug, Actor, AuditEvent, Email, Failure, FieldChange, InviteState, Kind, MailId,
     MailKind, MailStop, MemberId, Timestamp,
 };
 use crate::store::records::invites::IdempotentCallRecord;
@@ -265,12 +264,11 @@ impl ErasurePlan {
 
     /// Whether an entry is about a letter that asked the person, as inviter, for a new link: in the
     /// log its target is the other one.
-    fn is_to_inviter(&self, detail: &AuditDetail) -> bool {
+    fn is_to_inviter(&self, detail: &[FieldChange]) -> bool {
         let is = |wanted: &str, fits: &dyn Fn(&str) -> bool| {
             detail
-                .fields
                 .iter()
-                .any(|(field, _, after)| field == wanted && after.as_deref().is_some_and(fits))
+                .any(|change| change.field == wanted && change.after.as_deref().is_some_and(fits))
         };
         is("kind", &|kind| kind == "invite_wanted") && is("to", &|to| self.is_address(to))
     }
@@ -322,8 +320,9 @@ impl ErasurePlan {
     }
 }
 
-fn values(detail: &AuditDetail) -> impl Iterator<Item = &str> {
-    detail.fields.iter().flat_map(|(_, before, after)| [before, after]).filter_map(Option::as_deref)
+fn values(detail: &[FieldChange]) -> impl Iterator<Item = &str> {
+    let texts = detail.iter().flat_map(|change| [&change.before, &change.after]);
+    texts.filter_map(Option::as_deref)
 }
 
 /// Text as a canonical address.
@@ -369,12 +368,12 @@ fn erase(
     }
     compaction::request_compaction(change.tx)?;
     let fields = vec![
-        added("entries", erased.entries.to_string()),
-        added("invites", erased.invites.to_string()),
-        added("letters", erased.letters.to_string()),
+        FieldChange::added("entries", erased.entries.to_string()),
+        FieldChange::added("invites", erased.invites.to_string()),
+        FieldChange::added("letters", erased.letters.to_string()),
     ];
     let id = found.whom.id.as_str();
-    change.audit(account, AuditEvent::UserErased, id, AuditDetail { fields })?;
+    change.audit(account, AuditEvent::UserErased, id, fields)?;
     Ok(TransactionEnd::Changed(erased))
 }
 

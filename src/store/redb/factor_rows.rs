@@ -5,14 +5,13 @@
 use redb::{ReadableTable, WriteTransaction};
 
 use super::StoreError;
-use super::audit_diff::added;
 use super::change_transaction::ChangeTransaction;
 use super::letter_rows::{self, MailToQueue};
 use super::table_reads::Rows;
 use super::tables::{FACTORS, PASSKEYS};
 use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
-    AuditDetail, AuditEvent, Factors, Failure, Kind, MailKind, Member, MemberId, PasskeyId,
+    AuditEvent, Factors, Failure, FieldChange, Kind, MailKind, Member, MemberId, PasskeyId,
 };
 use crate::store::records::two_step::{decode_factors, encode_factors};
 use crate::store::types::mail_queue::NewMail;
@@ -69,15 +68,15 @@ pub(super) fn tell(
     letter_rows::queue(change, MailToQueue::to_member(member, kind, new)).map(|_| ())
 }
 
-/// An entry about a factor, with one field where there is a value.
+/// An entry about a factor, with one field at most.
 pub(super) fn audit(
     change: &ChangeTransaction<'_>,
     member: &Member,
     event: AuditEvent,
-    (name, value): (&str, Option<String>),
+    field: Option<FieldChange>,
 ) -> Result<(), StoreError> {
-    let fields = value.map(|value| added(name, value)).into_iter().collect();
-    change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
+    let fields = field.into_iter().collect();
+    change.audit(member.account.as_str(), event, member.id.as_str(), fields)
 }
 
 pub(super) fn not_set_up() -> Failure {

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use redb::ReadableTable;
 
 use super::addresses::{self, Addresses};
-use super::audit_diff::{Field, changed};
 use super::change_transaction::ChangeTransaction;
 use super::expiry::{OVER_MS, time_after};
 use super::table_reads::Rows;
@@ -16,7 +15,7 @@ use super::tables::{
 };
 use super::{StoreError, letter_rows};
 use crate::domain::{
-    AuditDetail, AuditEvent, Generation, Invite, InviteOutcome, InviteState, MemberId, RoleId,
+    AuditEvent, FieldChange, Generation, Invite, InviteOutcome, InviteState, MemberId, RoleId,
     Timestamp, TokenHash,
 };
 use crate::store::records::invites::{InviteRecord, InviteTokenRecord};
@@ -62,7 +61,8 @@ pub(super) fn revoke(
 ) -> Result<Invite, StoreError> {
     let before = record.invite.state(change.now);
     let revoked = end(change, record, InviteOutcome::Revoked { at: change.now })?;
-    let fields = vec![changed("state", before.as_str(), InviteState::Revoked.as_str())];
+    let fields =
+        vec![FieldChange::changed("state", before.as_str(), InviteState::Revoked.as_str())];
     audit(change, AuditEvent::InviteRevoked, &revoked, fields)?;
     Ok(revoked)
 }
@@ -175,7 +175,7 @@ pub(super) fn audit(
     change: &ChangeTransaction<'_>,
     event: AuditEvent,
     invite: &Invite,
-    fields: Vec<Field>,
+    fields: Vec<FieldChange>,
 ) -> Result<(), StoreError> {
-    change.audit(invite.account.as_str(), event, invite.id.as_str(), AuditDetail { fields })
+    change.audit(invite.account.as_str(), event, invite.id.as_str(), fields)
 }

@@ -4,7 +4,7 @@
 //! address.
 
 use super::addresses::Addresses;
-use super::audit_diff::{self, Field, added, changed};
+use super::audit_diff;
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::letter_rows::{self, MailToQueue};
 use super::member_rows::{self, AddressHolder, MemberTables};
@@ -15,8 +15,9 @@ use super::{
 };
 use crate::clock;
 use crate::domain::{
-    AccountSlug, Actor, AuditEvent, Email, Failure, Generation, Invite, InviteId, InviteOutcome,
-    KeyId, Kind, MailKind, Member, MemberId, Status, Timestamp, TokenHash, Version, one_time_link,
+    AccountSlug, Actor, AuditEvent, Email, Failure, FieldChange, Generation, Invite, InviteId,
+    InviteOutcome, KeyId, Kind, MailKind, Member, MemberId, Status, Timestamp, TokenHash, Version,
+    invite, one_time_link,
 };
 use crate::store::preconditions::rights_changed;
 use crate::store::records::invites::{InviteRecord, InviteTokenRecord};
@@ -274,7 +275,7 @@ impl Store {
             credential_rows::set(change, &member.id, acceptance.password)?;
             let fate = InviteOutcome::Accepted { member: member.id.clone(), at: change.now };
             let accepted = invite_rows::end(change, record, fate)?;
-            let made = vec![added("member", member.id.as_str())];
+            let made = vec![FieldChange::added("member", member.id.as_str())];
             invite_rows::audit(change, AuditEvent::InviteAccepted, &accepted, made)?;
             member_rows::tell_created(change, &member)?;
             Ok(TransactionEnd::Changed(member))
@@ -489,18 +490,22 @@ fn still_reads(
 }
 
 /// What a new link changed, for the audit log; may be nothing.
-fn new_expiry(before: Timestamp, invite: &Invite) -> Vec<Field> {
+fn new_expiry(before: Timestamp, invite: &Invite) -> Vec<FieldChange> {
     if before == invite.expires {
         Vec::new()
     } else {
-        vec![changed("expires", clock::rfc3339(before), clock::rfc3339(invite.expires))]
+        vec![FieldChange::changed(
+            "expires",
+            clock::rfc3339(before),
+            clock::rfc3339(invite.expires),
+        )]
     }
 }
 
 fn unknown(id: &InviteId) -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_invite",
+        invite::UNKNOWN,
         format!(
             "there is no invite `{id}` in this account: `kwic-team invite list` shows the invites"
         ),

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use redb::ReadableTable;
 
-use super::audit_diff::added;
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::expiry::time_after;
 use super::tables::{LETTERS_DUE, LETTERS_WAITING, MAIL};
 use super::{Store, StoreError, letter_rows};
 use crate::domain::{
-    Actor, AuditDetail, AuditEvent, DeliveryState, Failure, MailId, MailStop, QueuedMail,
+    Actor, AuditEvent, DeliveryState, Failure, FieldChange, MailId, MailStop, QueuedMail,
     SendOutcome, Timestamp,
 };
 use crate::store::Committed;
@@ -239,12 +238,12 @@ fn stop_all(
     }
     let stop = MailStop { cause, since: change.now };
     letter_rows::put_stop(change, &stop)?;
-    let mut fields = vec![added("cause", stop.cause.as_str())];
+    let mut fields = vec![FieldChange::added("cause", stop.cause.as_str())];
     if !others.is_empty() {
         let others: Vec<String> = others.iter().map(ToString::to_string).collect();
-        fields.push(added("queued_again", others.join(", ")));
+        fields.push(FieldChange::added("queued_again", others.join(", ")));
     }
-    change.audit("", AuditEvent::MailStopped, ALL_MAIL, AuditDetail { fields })?;
+    change.audit("", AuditEvent::MailStopped, ALL_MAIL, fields)?;
     Ok(TransactionEnd::Changed(()))
 }
 
@@ -308,10 +307,10 @@ pub(super) fn audit(
 ) -> Result<(), StoreError> {
     let letter = &record.letter;
     let fields = vec![
-        added("letter", letter.id.to_string()),
-        added("kind", letter.kind.as_str()),
-        added("to", letter.to.as_str()),
-        added("detail", letter.delivery.detail.as_str()),
+        FieldChange::added("letter", letter.id.to_string()),
+        FieldChange::added("kind", letter.kind.as_str()),
+        FieldChange::added("to", letter.to.as_str()),
+        FieldChange::added("detail", letter.delivery.detail.as_str()),
     ];
-    change.audit(letter.account.as_str(), event, &record.subject, AuditDetail { fields })
+    change.audit(letter.account.as_str(), event, &record.subject, fields)
 }

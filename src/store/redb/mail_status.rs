@@ -11,8 +11,8 @@ use super::tables::{
 };
 use super::{Store, StoreError, letter_rows, mail_claims};
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, DeliveryNotice, DeliveryState, Failure, MailId,
-    QueuedMail, Timestamp, limits,
+    AccountSlug, Actor, AuditEvent, DeliveryNotice, DeliveryState, Failure, MailId, QueuedMail,
+    Timestamp, limits,
 };
 use crate::store::records::queued_mail::{QueuedMailRecord, decode_moment};
 use crate::store::types::mail_queue::{MailStatus, WaitingMail};
@@ -164,12 +164,7 @@ impl Store {
             if !letter_rows::remove_stop(change)? {
                 return Ok(TransactionEnd::AsItWas(false));
             }
-            change.audit(
-                "",
-                AuditEvent::MailResumed,
-                mail_claims::ALL_MAIL,
-                AuditDetail::default(),
-            )?;
+            change.audit("", AuditEvent::MailResumed, mail_claims::ALL_MAIL, Vec::new())?;
             Ok(TransactionEnd::Changed(true))
         })
         .await

@@ -13,17 +13,18 @@ use redb::{
 };
 
 use super::addresses::{AddressOwner, Addresses};
-use super::audit_diff::{self, Field};
+use super::audit_diff;
 use super::change_transaction::ChangeTransaction;
 use super::table_reads::Rows;
 use super::tables::{ERASED, MEMBERS, ROLE_COUNTS};
 use super::{StoreError, invite_rows, link_rows, row_counts, version_check};
 use crate::clock;
 use crate::domain::{
-    AccountSlug, AuditDetail, AuditEvent, ChangedRecord, Email, Failure, Invite, Kind, Member,
-    MemberId, RoleId, Status, Version,
+    AccountSlug, AuditEvent, ChangedRecord, Email, Failure, FieldChange, Invite, Kind, Member,
+    MemberId, RoleId, Status, Version, member,
 };
 use crate::store::MemberTarget;
+use crate::store::preconditions::{ALREADY_MEMBER, SUSPENDED_MEMBER};
 use crate::store::records::MemberRecord;
 use crate::store::records::invites::InviteRecord;
 
@@ -84,7 +85,7 @@ impl AddressHolder {
     pub(super) fn refuse_member(&self, email: &Email) -> Failure {
         let (code, sentence) = match self {
             Self::Member(_) => (
-                "already_member",
+                ALREADY_MEMBER,
                 format!(
                     "`{email}` is a member's address in this account already: edit that member instead"
                 ),
@@ -103,14 +104,14 @@ impl AddressHolder {
     pub(super) fn refuse_invite(&self, email: &Email) -> Failure {
         let (code, sentence) = match self {
             Self::Member(member) if member.status == Status::Suspended => (
-                "suspended_member",
+                SUSPENDED_MEMBER,
                 format!(
                     "`{email}` is the address of {}, a suspended member: restore the member instead",
                     member.full_name()
                 ),
             ),
             Self::Member(member) => (
-                "already_member",
+                ALREADY_MEMBER,
                 format!(
                     "`{email}` is the address of {}, a member with the role `{}`: change that role instead",
                     member.full_name(),
@@ -300,7 +301,7 @@ pub(super) fn move_address(
 pub(super) fn unknown(id: &MemberId) -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_member",
+        member::UNKNOWN,
         format!(
             "there is no member `{id}` in this account: `kwic-team member list` shows the members"
         ),
@@ -322,9 +323,9 @@ pub(super) fn audit(
     change: &ChangeTransaction<'_>,
     member: &Member,
     event: AuditEvent,
-    fields: Vec<Field>,
+    fields: Vec<FieldChange>,
 ) -> Result<(), StoreError> {
-    change.audit(member.account.as_str(), event, member.id.as_str(), AuditDetail { fields })
+    change.audit(member.account.as_str(), event, member.id.as_str(), fields)
 }
 
 /// Entries about an edit: a change of the role is an event of its own.
@@ -335,7 +336,7 @@ pub(super) fn audit_edit(
 ) -> Result<(), StoreError> {
     let fields = audit_diff::member_edited(before, after);
     let (role, others): (Vec<_>, Vec<_>) =
-        fields.into_iter().partition(|(name, ..)| name == "role");
+        fields.into_iter().partition(|change| change.field == "role");
     if !role.is_empty() {
         audit(change, after, AuditEvent::PrivilegePermissionsChanged, role)?;
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tokio::sync::mpsc;
 
 use super::addresses::{self, AddressOwner};
-use super::audit_diff::{self, added, changed};
+use super::audit_diff;
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, MemberTables, OwnedTarget, RoleCounts};
 use super::tables::{ADDRESSES, CREDENTIALS, REMOVED, SIGNED_IN};
@@ -16,7 +16,7 @@ use super::{
     link_rows, session_rows,
 };
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, ChangedRecord, Digest, Failure, Kind, Member,
+    AccountSlug, Actor, AuditEvent, ChangedRecord, Digest, Failure, FieldChange, Kind, Member,
     MemberId, Status, limits,
 };
 use crate::store::{
@@ -170,7 +170,8 @@ impl Store {
                 link_rows::end_all(change, &after.id)?;
                 api_token_rows::revoke_made_by(change, &after, &BTreeSet::new())?;
             }
-            let fields = vec![changed("status", before.status.as_str(), after.status.as_str())];
+            let fields =
+                vec![FieldChange::changed("status", before.status.as_str(), after.status.as_str())];
             member_rows::audit(change, &after, event, fields)?;
             change.tell(ChangedRecord::Member(after.clone()));
             Ok(TransactionEnd::Changed(after))
@@ -235,10 +236,12 @@ impl Store {
         self.write(actor, move |change| {
             account_rows::need(change.tx, &account)?;
             let (count, digest) = import(change, parts)?;
-            let fields =
-                vec![added("members", count.to_string()), added("file_sha256", digest.hex())];
+            let fields = vec![
+                FieldChange::added("members", count.to_string()),
+                FieldChange::added("file_sha256", digest.hex()),
+            ];
             let slug = account.as_str();
-            change.audit(slug, AuditEvent::UsersImported, slug, AuditDetail { fields })?;
+            change.audit(slug, AuditEvent::UsersImported, slug, fields)?;
             Ok(TransactionEnd::Changed(count))
         })
         .await

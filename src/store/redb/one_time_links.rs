@@ -2,7 +2,6 @@
 //!
 //! The holder of a link acts as its member; a link works once.
 
-use super::audit_diff::{added, changed};
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::letter_rows::{self, MailToQueue};
 use super::member_rows::{self, MemberTables, OwnedTarget};
@@ -12,9 +11,10 @@ use super::{
 };
 use crate::clock;
 use crate::domain::{
-    Actor, AddressSide, AuditEvent, ChangedRecord, Email, Failure, Kind, LinkId, LinkPurpose,
-    MailKind, Member, MemberId, OneTimeLink, Status, TokenHash, one_time_link,
+    Actor, AddressSide, AuditEvent, ChangedRecord, Email, Failure, FieldChange, Kind, LinkId,
+    LinkPurpose, MailKind, Member, MemberId, OneTimeLink, Status, TokenHash, one_time_link,
 };
+use crate::store::preconditions::SUSPENDED_MEMBER;
 use crate::store::records::one_time_links::OneTimeLinkRecord;
 use crate::store::types::mail_queue::NewMail;
 use crate::store::types::one_time_links::{EmailConfirmed, NewOneTimeLink};
@@ -179,7 +179,7 @@ fn need_active(member: &Member) -> Result<(), Failure> {
         Status::Active => Ok(()),
         Status::Suspended => Err(Failure::new(
             Kind::Conflict,
-            "suspended_member",
+            SUSPENDED_MEMBER,
             "this member is suspended: an administrator of the account must restore the member first",
         )),
     }
@@ -287,9 +287,10 @@ fn audit_made(
     link: &OneTimeLink,
 ) -> Result<(), StoreError> {
     let expires = clock::rfc3339(link.expires);
-    let mut fields = vec![added("purpose", purpose), added("expires", expires)];
+    let mut fields =
+        vec![FieldChange::added("purpose", purpose), FieldChange::added("expires", expires)];
     if let LinkPurpose::EmailChange { to, .. } = &link.purpose {
-        fields.push(changed("email", member.email.as_str(), to.as_str()));
+        fields.push(FieldChange::changed("email", member.email.as_str(), to.as_str()));
     }
     member_rows::audit(change, member, AuditEvent::AuthnTokenCreated, fields)
 }
@@ -303,7 +304,7 @@ fn audit_confirmed(
         AddressSide::Old => "the old address",
         AddressSide::New => "the new address",
     };
-    let fields = vec![added("email_change_confirmed", which)];
+    let fields = vec![FieldChange::added("email_change_confirmed", which)];
     member_rows::audit(change, member, AuditEvent::UserUpdated, fields)
 }
 

@@ -10,7 +10,7 @@ use super::{Store, factor_rows, invariants, second_factor, session_rows};
 use crate::domain::passkey::{challenge_dead, too_many, unknown};
 use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
-    Actor, AuditEvent, Factors, Failure, Member, Passkey, PasskeyId, TokenHash, limits,
+    Actor, AuditEvent, Factors, Failure, FieldChange, Member, Passkey, PasskeyId, TokenHash, limits,
 };
 use crate::store::types::mail_queue::NewMail;
 use crate::store::types::passkeys::NewPasskey;
@@ -66,8 +66,8 @@ impl Store {
             factors.round = factors.round.saturating_add(1);
             factor_rows::put(change.tx, &member.id, &factors)?;
             session_rows::end_others(change, &member.id, &new.session)?;
-            let name = Some(passkey.name.as_str().to_owned());
-            factor_rows::audit(change, &member, AuditEvent::PasskeyAdded, ("name", name))?;
+            let name = FieldChange::added("name", passkey.name.as_str());
+            factor_rows::audit(change, &member, AuditEvent::PasskeyAdded, Some(name))?;
             factor_rows::tell(change, &member, TwoStepEvent::PasskeyAdded, new.letter)?;
             Ok(TransactionEnd::Changed(passkey))
         })
@@ -82,7 +82,8 @@ impl Store {
     pub async fn passkey_remove(
         &self,
         target: MemberTarget<'_>,
-        (session, id): (TokenHash, PasskeyId),
+        session: TokenHash,
+        id: PasskeyId,
         shown: StepUp,
         letter: Option<NewMail>,
     ) -> Result<Committed<Passkey>, Failure> {
@@ -97,8 +98,8 @@ impl Store {
             change.tx.open_table(PASSKEYS)?.remove(id.as_str())?;
             factor_rows::put(change.tx, &member.id, &factors)?;
             session_rows::end_others(change, &member.id, &session)?;
-            let name = Some(passkey.name.as_str().to_owned());
-            factor_rows::audit(change, &member, AuditEvent::PasskeyRemoved, ("name", name))?;
+            let name = FieldChange::added("name", passkey.name.as_str());
+            factor_rows::audit(change, &member, AuditEvent::PasskeyRemoved, Some(name))?;
             factor_rows::tell(change, &member, TwoStepEvent::PasskeyRemoved, letter)?;
             Ok(TransactionEnd::Changed(passkey))
         })
@@ -123,10 +124,10 @@ impl Store {
             let (Some(_), Some(passkey)) = (known, passkey) else {
                 return Ok(TransactionEnd::AsItWas(()));
             };
-            let name = Some(passkey.name.as_str().to_owned());
+            let name = FieldChange::added("name", passkey.name.as_str());
             factors.failures = factors.failures.saturating_add(1);
             factor_rows::put(change.tx, &member.id, &factors)?;
-            factor_rows::audit(change, &member, AuditEvent::PasskeyCopied, ("name", name))?;
+            factor_rows::audit(change, &member, AuditEvent::PasskeyCopied, Some(name))?;
             factor_rows::tell(change, &member, TwoStepEvent::PasskeyCopied, letter)?;
             Ok(TransactionEnd::Changed(()))
         })

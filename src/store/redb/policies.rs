@@ -5,7 +5,7 @@
 use super::Store;
 use super::change_transaction::TransactionEnd;
 use super::tables::POLICIES;
-use crate::domain::{Actor, AuditDetail, AuditEvent, Failure};
+use crate::domain::{Actor, AuditEvent, Failure, FieldChange};
 use crate::store::records::{decode_policies, encode_policies};
 use crate::store::{Committed, StoredPolicies};
 
@@ -33,7 +33,7 @@ impl Store {
         &self,
         actor: &Actor,
         policies: StoredPolicies,
-        detail: AuditDetail,
+        detail: Vec<FieldChange>,
     ) -> Result<Committed<()>, Failure> {
         self.write(actor, move |change| {
             let bytes = encode_policies(&policies);

@@ -9,6 +9,7 @@ use super::change_transaction::ChangeTransaction;
 use super::expiry::{self, time_after};
 use super::tables::RATES;
 use crate::domain::{AccountSlug, Actor, Email, Failure, Timestamp, limits, plural};
+use crate::store::preconditions::TOO_MANY_INVITES;
 
 /// A maximum count in a window.
 struct RateLimit {
@@ -105,7 +106,7 @@ fn too_many(change: &ChangeTransaction<'_>, what: &str, until: Timestamp) -> Fai
         _ => plural(seconds.div_ceil(3_600), "hour", "hours"),
     };
     Failure::too_many(
-        "too_many_invites",
+        TOO_MANY_INVITES,
         format!("nothing was sent, because {what}: try again in {wait}"),
         seconds,
     )

@@ -8,7 +8,7 @@ use super::{StoreError, account_rows, credential_rows, factor_rows};
 use crate::domain::passkey::wrong_passkey;
 use crate::domain::session::sign_in_refused;
 use crate::domain::two_step::{TwoStepEvent, code_missing, set_up_first, wrong_code};
-use crate::domain::{AuditEvent, Factors, Member};
+use crate::domain::{AuditEvent, Factors, FieldChange, Member};
 use crate::store::types::two_step::{SecondFactorProof, StepUp};
 
 /// Requires the second factor of a sign-in before its session begins. If the account requires one
@@ -67,8 +67,8 @@ pub(super) fn spend_proof(
         SecondFactorProof::Recovery { hash, letter } => {
             let place = factors.recovery.iter().position(|known| *known == hash);
             factors.recovery.remove(place.ok_or_else(wrong_code)?);
-            let unused = ("unused", Some(factors.recovery.len().to_string()));
-            factor_rows::audit(change, member, AuditEvent::RecoveryCodeUsed, unused)?;
+            let unused = FieldChange::added("unused", factors.recovery.len().to_string());
+            factor_rows::audit(change, member, AuditEvent::RecoveryCodeUsed, Some(unused))?;
             factor_rows::tell(change, member, TwoStepEvent::CodeUsed, letter)?;
         }
         SecondFactorProof::Passkey { id, before, after } => {

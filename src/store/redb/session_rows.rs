@@ -4,14 +4,13 @@
 
 use redb::{ReadTransaction, ReadableTable};
 
-use super::audit_diff::added;
 use super::change_transaction::ChangeTransaction;
 use super::table_reads::Rows;
 use super::tables::{SESSIONS, SESSIONS_BY_MEMBER};
 use super::{StoreError, last_sign_in};
 use crate::domain::session::ended;
 use crate::domain::{
-    AuditDetail, AuditEvent, ChangedRecord, MemberId, Session, SessionLimits, Timestamp, TokenHash,
+    AuditEvent, ChangedRecord, FieldChange, MemberId, Session, SessionLimits, Timestamp, TokenHash,
     limits,
 };
 use crate::store::records::sessions::{decode_session, encode_session};
@@ -163,17 +162,17 @@ pub(super) fn audit_sign_in(
     factor: Option<&str>,
 ) -> Result<(), StoreError> {
     let mut fields = vec![
-        added("session", session.id.as_str()),
-        added("address", session.address.as_str()),
-        added("agent", session.agent.as_str()),
+        FieldChange::added("session", session.id.as_str()),
+        FieldChange::added("address", session.address.as_str()),
+        FieldChange::added("agent", session.agent.as_str()),
     ];
-    fields.extend(factor.map(|factor| added("factor", factor)));
+    fields.extend(factor.map(|factor| FieldChange::added("factor", factor)));
     let event = match failures_before {
         0 => AuditEvent::AuthnLoginSuccess,
         failures => {
-            fields.push(added("failures_before", failures.to_string()));
+            fields.push(FieldChange::added("failures_before", failures.to_string()));
             AuditEvent::AuthnLoginSuccessAfterFail
         }
     };
-    change.audit(session.account.as_str(), event, session.member.as_str(), AuditDetail { fields })
+    change.audit(session.account.as_str(), event, session.member.as_str(), fields)
 }

@@ -2,7 +2,6 @@
 //!
 //! Every session that begins or ends is published to the subscribers with the same change.
 
-use super::audit_diff::{added, removed};
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, OwnedTarget};
 use super::{
@@ -10,7 +9,7 @@ use super::{
 };
 use crate::domain::session::{ended, sign_in_refused};
 use crate::domain::{
-    AccountSlug, Actor, AuditDetail, AuditEvent, Failure, Kind, Member, MemberId, Session,
+    AccountSlug, Actor, AuditEvent, Failure, FieldChange, Kind, Member, MemberId, Session,
     SessionLimits, Status, Timestamp, TokenHash,
 };
 use crate::store::types::sessions::{Credential, PasswordChange, SessionSelector, SignIn};
@@ -211,7 +210,7 @@ impl Store {
     ) -> Result<Committed<()>, Failure> {
         let member = member.clone();
         self.write(&Actor::System, move |change| {
-            let fields = vec![added("failures", failures.to_string())];
+            let fields = vec![FieldChange::added("failures", failures.to_string())];
             member_rows::audit(change, &member, AuditEvent::AuthnLoginLock, fields)?;
             Ok(TransactionEnd::Changed(()))
         })
@@ -225,9 +224,12 @@ fn audit_ended(
     member: &MemberId,
     sessions: &[Session],
 ) -> Result<(), StoreError> {
-    let fields = sessions.iter().map(|session| removed("session", session.id.as_str())).collect();
+    let fields = sessions
+        .iter()
+        .map(|session| FieldChange::removed("session", session.id.as_str()))
+        .collect();
     let (chain, target) = (account.as_str(), member.as_str());
-    change.audit(chain, AuditEvent::SessionLogout, target, AuditDetail { fields })
+    change.audit(chain, AuditEvent::SessionLogout, target, fields)
 }
 
 fn unknown() -> Failure {

@@ -17,8 +17,8 @@ use crate::domain::two_step::{
     Authenticator, PendingAuthenticator, RecoveryHash, TwoStepEvent, code_missing, own_factor_first,
 };
 use crate::domain::{
-    AccountSlug, Actor, AuditEvent, ChangedRecord, Factors, Failure, Kind, Member, MemberId,
-    Sealed, Session, Timestamp, TokenHash, limits,
+    AccountSlug, Actor, AuditEvent, ChangedRecord, Factors, Failure, FieldChange, Kind, Member,
+    MemberId, Sealed, Session, Timestamp, TokenHash, limits,
 };
 use crate::store::preconditions::rights_changed;
 use crate::store::records::two_step::decode_factors;
@@ -98,8 +98,13 @@ impl Store {
             let member = set_two_step(change, &member, true)?;
             let own = u64::from(matches!(confirmed.through, ConfirmedThrough::Session(_)));
             let others = renew(change, &member, own, &confirmed.session)?;
-            let was = before.map(|before| format!("an app of {}", clock::rfc3339(before.since)));
-            factor_rows::audit(change, &member, AuditEvent::TwoStepEnabled, ("replaced", was))?;
+            let was = before.map(|before| {
+                FieldChange::added(
+                    "replaced",
+                    format!("an app of {}", clock::rfc3339(before.since)),
+                )
+            });
+            factor_rows::audit(change, &member, AuditEvent::TwoStepEnabled, was)?;
             if let ConfirmedThrough::Ticket { failures_before, .. } = confirmed.through {
                 session_rows::audit_sign_in(
                     change,
@@ -142,8 +147,8 @@ impl Store {
             factor_rows::take_away(change, &member.id)?;
             let member = set_two_step(change, &member, false)?;
             let others = renew(change, &member, 1, &next)?;
-            let count = ("sessions_ended", Some(others.to_string()));
-            factor_rows::audit(change, &member, AuditEvent::TwoStepDisabled, count)?;
+            let count = FieldChange::added("sessions_ended", others.to_string());
+            factor_rows::audit(change, &member, AuditEvent::TwoStepDisabled, Some(count))?;
             factor_rows::tell(change, &member, TwoStepEvent::Off, letter)?;
             Ok(TransactionEnd::Changed(others))
         })
@@ -169,10 +174,10 @@ impl Store {
             }
             second_factor::step_up(change, &member, shown)?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
-            let unused = ("unused", Some(factors.recovery.len().to_string()));
+            let unused = FieldChange::added("unused", factors.recovery.len().to_string());
             factors.recovery = recovery;
             factor_rows::put(change.tx, &member.id, &factors)?;
-            factor_rows::audit(change, &member, AuditEvent::RecoveryCodesCreated, unused)?;
+            factor_rows::audit(change, &member, AuditEvent::RecoveryCodesCreated, Some(unused))?;
             factor_rows::tell(change, &member, TwoStepEvent::NewCodes, letter)?;
             Ok(TransactionEnd::Changed(()))
         })
@@ -210,8 +215,8 @@ impl Store {
             let ended = session_rows::end_all(change, &member.id)?;
             // With a pending password link, somebody else could now sign in.
             link_rows::end_all(change, &member.id)?;
-            let count = ("sessions_ended", Some(ended.to_string()));
-            factor_rows::audit(change, &member, AuditEvent::TwoStepReset, count)?;
+            let count = FieldChange::added("sessions_ended", ended.to_string());
+            factor_rows::audit(change, &member, AuditEvent::TwoStepReset, Some(count))?;
             factor_rows::tell(change, &member, TwoStepEvent::Reset, letter)?;
             Ok(TransactionEnd::Changed(ended))
         })
@@ -241,8 +246,8 @@ impl Store {
             if failures != limits::CODE_FAILURES_TOLD {
                 return Ok(TransactionEnd::Quietly(failures));
             }
-            let count = ("wrong_codes", Some(failures.to_string()));
-            factor_rows::audit(change, &member, AuditEvent::AuthnLoginLock, count)?;
+            let count = FieldChange::added("wrong_codes", failures.to_string());
+            factor_rows::audit(change, &member, AuditEvent::AuthnLoginLock, Some(count))?;
             factor_rows::tell(change, &member, TwoStepEvent::Guessed, letter)?;
             Ok(TransactionEnd::Changed(failures))
         })

@@ -4,6 +4,7 @@
 
 use crate::clock;
 use crate::domain::{Failure, Kind, Version};
+use crate::store::preconditions::STALE;
 use crate::store::records::LastChange;
 
 /// Refuses a change to a record that has moved on; without an expected version, none.
@@ -18,7 +19,7 @@ pub(super) fn need(
     }
     Err(Failure::new(
         Kind::Stale,
-        "stale",
+        STALE,
         format!(
             "this {what} was changed by `{actor}` at {} and is at version {found}: read it again, then repeat your change",
             clock::rfc3339(*at)

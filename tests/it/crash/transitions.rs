@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kwic_team::domain::{
-    AuditDetail, DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, QueuedMail,
-    SendOutcome, SessionLimits, limits,
+    DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, QueuedMail, SendOutcome,
+    SessionLimits, limits,
 };
 use kwic_team::store::types::invites::{Idempotency, InviteEdit, NewInvite, NewInviteLink};
 use kwic_team::store::types::sessions::{PasswordChange, SessionSelector, SignIn};
@@ -281,7 +281,7 @@ impl Transition {
             _ => {
                 let files = vec![("schema.cedarschema".to_owned(), b"entity A;".repeat(3000))];
                 let policies = StoredPolicies { digest: Digest::of(&[b"set"]), at: NOW, files };
-                store.policies_installed(&ACTOR, policies, AuditDetail::default()).await.map(|_| ())
+                store.policies_installed(&ACTOR, policies, Vec::new()).await.map(|_| ())
             }
         }
     }
@@ -475,8 +475,8 @@ impl Transition {
             }
             Self::PasskeyRemove => {
                 let shown = StepUp { proof: Some(code(3)), ..shown("anna") };
-                let ring = (hash("own"), passkey_id("ring"));
-                store.passkey_remove(target, ring, shown, stage.notice()).await.map(|_| ())
+                let (own, ring) = (hash("own"), passkey_id("ring"));
+                store.passkey_remove(target, own, ring, shown, stage.notice()).await.map(|_| ())
             }
             Self::PasskeyCopied => {
                 let ring = passkey_id("ring");

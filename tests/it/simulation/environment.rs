@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwic_team::domain::query::{EntityRef, Query};
-use kwic_team::domain::{Actor, AuditDetail, AuditEvent, Email, Member, MemberId, Value};
+use kwic_team::domain::{Actor, AuditEvent, Email, Member, MemberId, Value};
 use kwic_team::services::caller::Caller;
 use kwic_team::services::client_info::ClientInfo;
 use kwic_team::services::decide::decide;
@@ -35,7 +35,7 @@ impl Sim {
             };
             let permit = StorePermit::sidecar(UID);
             let app = self.world.app.clone();
-            let made = accounts::create(&app, permit, (slug(account), "A team"), Some(first)).await;
+            let made = accounts::create(&app, permit, slug(account), "A team", Some(first)).await;
             let made = made.map_err(|fault| format!("no account: {fault}"))?;
             let (view, link) = made.value.invite.ok_or("no invite")?;
             let (id, email) = (view.invite.id.as_str().to_owned(), view.invite.email.clone());
@@ -317,7 +317,7 @@ impl Sim {
                 files: files.clone().into_files(),
             };
             let actor = Actor::System;
-            let kept = app.store.policies_installed(&actor, policies, AuditDetail::default()).await;
+            let kept = app.store.policies_installed(&actor, policies, Vec::new()).await;
             let kept = kept.map_err(|fault| format!("the set was not kept: {fault}"))?;
             let seen = directory_sync::wait_until_settled(&app, kept.revision).await;
             seen.map_err(|fault| fault.to_string())?;

@@ -84,8 +84,8 @@ impl Sim {
         let stale = expected.is_some_and(|expected| expected.0 != person.version);
         let reasons = Reasons::default().when(stale, "stale");
         let app = self.world.app.clone();
-        let names = (Some(name(&first)), Some(name(&last)));
-        let call = own_membership::edit(&app, signed_in, expected, names);
+        let (new_first, new_last) = (Some(name(&first)), Some(name(&last)));
+        let call = own_membership::edit(&app, signed_in, expected, new_first, new_last);
         let look = look_edited(&person);
         if self.change(&reasons, call, look).await?.is_some() {
             self.renames(target, first, last);

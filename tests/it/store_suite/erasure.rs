@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
-    AuditEntry, DeliveryNotice, DeliveryState, Digest, Kind, Member, SendOutcome, SessionLimits,
-    Timestamp,
+    AuditEntry, DeliveryNotice, DeliveryState, Digest, FieldChange, Kind, Member, SendOutcome,
+    SessionLimits, Timestamp,
 };
 use kwic_team::store::types::invites::{Acceptance, Idempotency, NewInvite};
 use kwic_team::store::types::personal_data::Erasure;
@@ -132,8 +132,8 @@ async fn everything_personal_goes_and_nothing_of_anybody_else(stage: StoreFixtur
     }
     let [last] = &after[before.len()..] else { panic!("not one entry") };
     assert_eq!((last.event.as_str(), last.target.as_str()), ("user_erased", "zed"));
-    let fields = &last.detail.as_ref().unwrap().fields;
-    assert_eq!(fields[0], ("entries".to_owned(), None, Some(erased.entries.to_string())));
+    let fields = last.fields();
+    assert_eq!(fields[0], FieldChange::added("entries", erased.entries.to_string()));
     holds(&stage).await;
     // No earlier removal is noted: the address is new, and is not rate-limited.
     let again = stage.store.invite_create(&BY, invitation(&stage, "again")).await.unwrap().value;

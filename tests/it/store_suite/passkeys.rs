@@ -113,12 +113,12 @@ async fn a_credential_has_one_owner_until_it_is_given_up(stage: StoreFixture) {
     assert_eq!(refused(again), (Kind::Conflict, "passkey_known"));
     let remove = async |name, step| {
         let shown = StepUp { proof: Some(code(step)), ..shown("anna") };
-        let ring = (hash("own"), passkey_id(name));
-        let removed = stage.store.passkey_remove(target, ring, shown, None).await;
+        let (own, ring) = (hash("own"), passkey_id(name));
+        let removed = stage.store.passkey_remove(target, own, ring, shown, None).await;
         removed.map(|done| done.value)
     };
-    let elsewhere = (hash("gone"), passkey_id("ring"));
-    let elsewhere = stage.store.passkey_remove(target, elsewhere, shown("anna"), None).await;
+    let (gone, ring) = (hash("gone"), passkey_id("ring"));
+    let elsewhere = stage.store.passkey_remove(target, gone, ring, shown("anna"), None).await;
     assert_eq!(refused(elsewhere), (Kind::Unauthenticated, "session_ended"));
     assert_eq!(refused(remove("none", 4).await), (Kind::NotFound, "unknown_passkey"));
     assert_eq!(refused(remove("ring", 3).await), (Kind::Denied, "wrong_code"));
