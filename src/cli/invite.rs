@@ -234,6 +234,7 @@ fn show(invite: &Json) -> Result<(), CommandError> {
         "expires",
         "version",
         "revision",
+        "warning",
     ];
     output::fields(&shown, &names)?;
     output::link(invite)
@@ -408,7 +409,12 @@ fn print_verdicts(global: &Global, verdicts: &[Json]) -> Result<(), CommandError
     for verdict in verdicts {
         list.add(verdict, |verdict| {
             let (word, detail, link) = match verdict.get("invite") {
-                Some(invite) => ("invited", mail::words(invite), text(invite, "link")),
+                Some(invite) => {
+                    let told = [mail::words(invite), text(invite, "warning")];
+                    let told = told.into_iter().filter(|words| !words.is_empty());
+                    let told = told.collect::<Vec<_>>().join("; ");
+                    ("invited", told, text(invite, "link"))
+                }
                 None => {
                     let problem = verdict.get("problem").unwrap_or(&Json::Null);
                     ("refused", reasons(problem).join("; "), String::new())

@@ -59,12 +59,14 @@ const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
 /// How long after a failed write it is checked whether the disk works again.
 const TRY_EVERY: Duration = Duration::from_secs(5);
 /// The result of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
     /// The number of created members.
     pub members: u64,
     /// SHA-256 of the file.
     pub digest: Digest,
+    /// What is unusual, by line, up to [`limits::IMPORT_FAULTS_MAX`] lines.
+    pub hints: Vec<(u64, String)>,
 }
 
 /// Imports the body of `request` into the account, for the operator of the sidecar.
@@ -139,7 +141,12 @@ async fn store(
     let actor = caller.actor();
     let storing = app.store.member_import(&actor, caller.account(), receiver);
     let (read, stored) = tokio::join!(read(&mut file, &mut reader, &maker, parts), storing);
-    outcome(read, reader.finish(), directory_sync::wait_until_applied(app, stored).await)
+    let hints = mem::take(&mut reader.hints);
+    outcome(
+        read,
+        reader.finish().map(|digest| (digest, hints)),
+        directory_sync::wait_until_applied(app, stored).await,
+    )
 }
 
 /// The source of a file, in pieces.
@@ -230,12 +237,12 @@ impl MemberMaker {
 /// The caller's result: faults of the file and conflicts in the store are one list.
 fn outcome(
     read: Result<(), Failure>,
-    file: Result<Digest, ImportFaults>,
+    file: Result<(Digest, Vec<(u64, String)>), ImportFaults>,
     stored: Result<Committed<u64>, Failure>,
 ) -> Result<Committed<Imported>, Failure> {
     match (file, stored) {
-        (Ok(digest), Ok(Committed { revision, value: members })) => {
-            Ok(Committed { revision, value: Imported { members, digest } })
+        (Ok((digest, hints)), Ok(Committed { revision, value: members })) => {
+            Ok(Committed { revision, value: Imported { members, digest, hints } })
         }
         (Err(faults), Ok(Committed { revision: Revision(revision), .. })) => {
             Err(Failure::internal(format!(
@@ -324,6 +331,8 @@ pub struct ImportReader {
     /// The line of each address and id.
     lines: HashMap<String, u64>,
     rows: Vec<(u64, ImportedRow)>,
+    /// What is unusual, by line.
+    hints: Vec<(u64, String)>,
     faults: ImportFaults,
     /// The rest cannot be parsed.
     over: bool,
@@ -355,6 +364,7 @@ impl ImportReader {
             begins: Vec::new(),
             lines: HashMap::new(),
             rows: Vec::new(),
+            hints: Vec::new(),
             faults: ImportFaults::default(),
             over: false,
         }
@@ -431,7 +441,12 @@ impl ImportReader {
                 self.people += 1;
                 match self.named_before(line, &row) {
                     Some(reason) => self.faults.add(line, reason),
-                    None => self.rows.push((line, row)),
+                    None => {
+                        let hint = row.email.hint().map(|hint| (line, hint));
+                        let room = limits::IMPORT_FAULTS_MAX - self.hints.len();
+                        self.hints.extend(hint.into_iter().take(room));
+                        self.rows.push((line, row));
+                    }
                 }
             }
             Ok(None) => {}
@@ -657,7 +672,8 @@ mod tests {
         let lines: Vec<&str> = failure.fields.iter().map(|(field, _)| field.as_str()).collect();
         assert_eq!(lines, ["line 3", "line 5", "line 9"]);
         assert!(failure.public.contains("3 faults;"), "{failure}");
-        let failure = outcome(Ok(()), Ok(Digest::default()), Err(clash("line 5"))).unwrap_err();
+        let failure =
+            outcome(Ok(()), Ok((Digest::default(), Vec::new())), Err(clash("line 5"))).unwrap_err();
         assert_eq!(failure.fields.len(), 1);
         assert!(failure.public.contains("1 fault;"), "{failure}");
     }
@@ -677,7 +693,8 @@ mod tests {
         let failure = outcome(Ok(()), Err(faults(&[1])), Err(disk.clone())).unwrap_err();
         assert_eq!(failure.kind, Kind::Internal);
         let late = Failure::new(Kind::Timeout, "body_late", "too late");
-        let failure = outcome(Err(late), Ok(Digest::default()), Err(disk)).unwrap_err();
+        let failure =
+            outcome(Err(late), Ok((Digest::default(), Vec::new())), Err(disk)).unwrap_err();
         assert_eq!(failure.kind, Kind::Timeout);
     }
 

@@ -154,7 +154,7 @@ fn verdicts() -> Json {
                 {"field": "role", "message": "may not be given"},
             ],
         }},
-        {"status": 201, "invite": invite('3', "cy@example.org", "pending")},
+        {"status": 201, "invite": with(invite('3', "cy@example.org", "pending"), &[("warning", json!("check it"))])},
     ]})
 }
 
@@ -167,7 +167,7 @@ fn a_file_gets_a_verdict_a_line_and_ends_with_1_where_any_is_refused() {
     assert_eq!(
         ran.ends(1),
         format!(
-            "2\t{ANN}\tinvited\tqueued\t{LINK}\n4\tbo@example.org\trefused\t`bo@example.org` is invited already; role: may not be given\t\n5\tcy@example.org\tinvited\tqueued\t\n"
+            "2\t{ANN}\tinvited\tqueued\t{LINK}\n4\tbo@example.org\trefused\t`bo@example.org` is invited already; role: may not be given\t\n5\tcy@example.org\tinvited\tqueued; check it\t\n"
         )
     );
     let heard = sidecar.heard();

@@ -1047,6 +1047,25 @@ async fn several_are_checked_as_they_would_be_sent_and_get_links_where_no_mail_i
 }
 
 #[tokio::test]
+async fn an_address_whose_domain_has_no_dot_is_invited_with_a_hint() {
+    let hint = "example has no dot: check the address.";
+    for console in [ApiFixture::new().await, ApiFixture::without_mail().await] {
+        console.stage.member("ann", "administrator").await;
+        let browser = Browser::new(&console);
+        browser.sign_in("ann").await;
+        let lines = "Asha,Rao,asha@example,operator\nBo,Lee,bo@example.org,operator";
+        let fields = [("lines", lines), ("role", "-"), ("send", "")];
+        let checked = browser.post("/team/invite-several", &fields).await;
+        checked.page(200).says("Send 2 invitations");
+        assert_eq!(checked.text.matches(hint).count(), 1, "{}", checked.text);
+        console.stage.later(61_000);
+        let person = [("first_name", "Asha"), ("email", "<asha@example>"), ("role", "operator")];
+        let sent = browser.post("/team/invite", &person).await;
+        browser.led_to(sent).await.says("asha@example").says(hint);
+    }
+}
+
+#[tokio::test]
 async fn what_was_typed_to_confirm_is_kept_and_a_reset_asks_for_the_own_factor_first() {
     let console = ApiFixture::new().await;
     let stage = &console.stage;

@@ -263,7 +263,13 @@ fn receipt() -> Value {
 }
 
 fn imported() -> Value {
-    SchemaObject::new().with("imported", count()).with("digest", text()).changed().schema()
+    let warning = SchemaObject::new().with("line", count()).with("sentence", text()).schema();
+    SchemaObject::new()
+        .with("imported", count())
+        .with("digest", text())
+        .may("warnings", list(warning))
+        .changed()
+        .schema()
 }
 
 fn session() -> Value {

@@ -33,7 +33,7 @@ pub(in crate::admin) struct Invite {
     /// When a member with this address was last removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     previously_removed: Option<String>,
-    /// A warning for the one who resends it.
+    /// A warning for the one who sends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }

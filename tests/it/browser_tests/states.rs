@@ -473,6 +473,12 @@ const INVITATIONS: &[State] = &[
             Sees("Can be sent"),
         ],
     ),
+    state(
+        "invite-without-dot",
+        ADMIN,
+        "/team/invite-several",
+        &[Fill("People", "Leo,Blanc,leo@example,operator"), Click("Check"), Sees("has no dot")],
+    ),
     state("invitations-all", ADMIN, "/team?tab=invitations&state=all", &[Sees("Accepted")]),
     state(
         "invitations-without-script",
