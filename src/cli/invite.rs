@@ -220,6 +220,9 @@ fn show(invite: &Json) -> Result<(), CommandError> {
     if let Some(delivery) = shown.get_mut("delivery") {
         *delivery = mail::words(invite).into();
     }
+    if let Some(role) = shown.get_mut("role") {
+        *role = output::role(invite).into();
+    }
     let names = [
         "id",
         "account",
@@ -253,7 +256,7 @@ fn list(
                 text(invite, "id"),
                 text(invite, "email"),
                 full_name(&text(invite, "first_name"), &text(invite, "last_name")),
-                text(invite, "role"),
+                output::role(invite),
                 text(invite, "state"),
                 mail::words(invite),
                 text(invite, "expires"),

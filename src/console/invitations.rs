@@ -177,7 +177,7 @@ fn line(
         name: invite.full_name(),
         email: invite.email.as_str().to_owned(),
         role: title(live, &invite.role),
-        role_gone: is_open(state) && !live.has_role(&invite.role),
+        role_gone: state.is_open() && !live.has_role(&invite.role),
         delivery: w::delivery(delivery.state),
         detail: match delivery.state {
             DeliveryState::Deferred | DeliveryState::Bounced | DeliveryState::Failed => {
@@ -199,14 +199,9 @@ fn line(
     }
 }
 
-/// Whether it can be accepted, or sent again.
-const fn is_open(state: InviteState) -> bool {
-    matches!(state, InviteState::Pending | InviteState::Expired)
-}
-
 /// The actions of the viewer on an invitation.
 fn deeds(viewer: &CurrentUser, state: InviteState) -> Vec<AvailableAction> {
-    if !viewer.rights.invite || !is_open(state) {
+    if !viewer.rights.invite || !state.is_open() {
         return Vec::new();
     }
     KINDS.iter().map(|kind| AvailableAction { kind, why: None }).collect()
@@ -243,7 +238,7 @@ async fn found_by_inviter(
 fn role_gone(call: &PageRequest<'_>, shown: &InviteWithLink) -> bool {
     let invite = &shown.view.invite;
     let known = call.app.policies.load().has_role(&invite.role);
-    is_open(invite.state(call.app.clock.now())) && !known
+    invite.state(call.app.clock.now()).is_open() && !known
 }
 
 /// Why no link of such an invitation is made or shown, and where it gets another role.

@@ -73,6 +73,12 @@ impl InviteState {
             Self::Revoked => "revoked",
         }
     }
+
+    /// Whether it can be accepted, or sent again.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Expired)
+    }
 }
 
 /// A pending member, and the outcome.

@@ -299,6 +299,23 @@ fn a_list_tells_in_plain_words_how_far_the_mail_got() {
 }
 
 #[test]
+fn a_list_marks_a_role_that_was_removed() {
+    let removed = [("role_removed", json!(true))];
+    let invites = [with(invite('1', ANN, "pending"), &removed), invite('2', ANN, "revoked")];
+    let token = json!({"id": "t1", "name": "nightly", "role": "writer", "role_removed": true,
+        "member": {"id": "m1", "name": "Ann Lee"}, "expires": EXPIRES});
+    let sidecar =
+        FakeSidecar::answering([page(&invites, None), page(&invites, None), page(&[token], None)]);
+    let listed = sidecar.run(&["invite", "list"]).ends(0);
+    let roles: Vec<&str> = listed.lines().map(|line| line.split('\t').nth(3).unwrap()).collect();
+    assert_eq!(roles, ["writer (removed)", "writer"]);
+    let lines = sidecar.run(&["invite", "list", "--json"]).ends(0);
+    assert_eq!(json_of(lines.lines().next().unwrap())["role_removed"], true);
+    let tokens = sidecar.run(&["token", "list"]).ends(0);
+    assert!(tokens.contains("\twriter (removed)\tAnn Lee (m1)\t"), "{tokens}");
+}
+
+#[test]
 fn an_invite_is_named_by_id_or_by_address() {
     let sent = || ok(&changed(invite('2', ANN, "pending")));
     // By id, with one call to read it.

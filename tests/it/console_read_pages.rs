@@ -536,14 +536,30 @@ async fn an_invitation_to_a_role_that_was_removed_says_so_and_leads_to_another_r
     let operator = console.stage.operator();
     let sent = console.stage.invite(operator, "cy", "automation_manager").await.unwrap().value;
     let of_cy = format!("/team/invitations/{}", sent.view.invite.id);
+    let id = ann.get("/me").await.is(200)["id"].clone();
+    let token = json!({"name": "Nightly", "member": id, "role": "automation_manager",
+        "expires_days": 1});
+    let made = console.operator("POST /tokens?account=acme", &token).await.is(201);
+    assert_eq!(made.get("role_removed"), None);
     let list = "/team?tab=invitations";
-    ann.page(list).await.leaves_out("Role removed");
+    for page in [list, "/tokens"] {
+        ann.page(page).await.leaves_out("Role removed");
+    }
     fs::remove_file(folder.path().join("roles/automation_manager.cedar")).unwrap();
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
 
-    let page = ann.page(list).await;
-    page.shows(200, &["Role removed</span>", "<bdi>Automation manager</bdi>"]);
-    page.leaves_out("automation_manager");
+    for page in [ann.page(list).await, ann.page("/tokens").await] {
+        page.shows(200, &["Role removed</span>", "<bdi>Automation manager</bdi>"]);
+        page.leaves_out("automation_manager");
+    }
+    for path in ["/invites", "/tokens"] {
+        let listed = ann.get(path).await.is(200);
+        let of = |item: &Value| (item["role"].clone(), item.get("role_removed").cloned());
+        let marked: Vec<_> = listed["items"].as_array().unwrap().iter().map(of).collect();
+        let removed = (json!("automation_manager"), Some(json!(true)));
+        assert_eq!(marked.iter().filter(|it| **it == removed).count(), 1, "{listed}");
+        assert!(marked.iter().all(|it| *it == removed || it.1.is_none()), "{listed}");
+    }
     for verb in ["resend", "link"] {
         let path = format!("{of_cy}/{verb}");
         for page in [ann.page(&path).await, ann.form(&path, "").await] {

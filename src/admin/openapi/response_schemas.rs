@@ -229,6 +229,7 @@ fn api_token() -> SchemaObject {
         .with("id", text())
         .with("name", text())
         .with("role", text())
+        .may("role_removed", flag())
         .with("member", maker.schema())
         .with("created", moment())
         .with("expires", moment())
@@ -383,6 +384,7 @@ fn invite() -> SchemaObject {
         .may("member", text())
         .may("link", link())
         .may("previously_removed", moment())
+        .may("role_removed", flag())
         .may("warning", text())
 }
 
