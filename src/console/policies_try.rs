@@ -7,8 +7,9 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::actors::member_of;
+use super::actors::{KnownPerson, members_of};
 use super::current_user::CurrentUser;
+use super::local_path::LocalPath;
 use super::page_layout::{PageLayout, page};
 use super::page_request::{PageRequest, PageResult};
 use super::policies::SECTION;
@@ -40,6 +41,8 @@ struct TryDecisionPage<'p> {
     /// Name and label.
     actions: Vec<(String, String)>,
     wrong: Option<String>,
+    /// The members whom the typed name may mean, each with the address of the question about them.
+    several: Vec<(KnownPerson, String)>,
     answered: Option<TriedDecision>,
 }
 
@@ -54,6 +57,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
         shell: PageLayout::inside(call, &viewer, w::TRY_DECISION, SECTION),
         actions: live.actions().into_iter().map(|name| (name.clone(), w::action(&name))).collect(),
         wrong: None,
+        several: Vec::new(),
         answered: None,
         member,
         action,
@@ -61,8 +65,17 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     };
     match type_and_id(shown.resource.trim()) {
         Some(on) if asked => {
-            let asked = (shown.member.trim(), shown.action.as_str(), on);
-            shown.answered = Some(answered(call, &viewer, &live, asked).await?);
+            let (member, action) = (shown.member.trim(), shown.action.as_str());
+            let people = subjects(call, &viewer, member).await?;
+            if people.len() > 1 {
+                let about = |person| about(person, action, &shown.resource);
+                shown.several = people.into_iter().map(about).collect();
+            } else {
+                // Any other text is taken as an id.
+                let id = people.first().map_or(member, |person| &person.id);
+                let asked = (id, action, on);
+                shown.answered = Some(answered(call, &viewer, &live, asked).await?);
+            }
         }
         None if asked => shown.wrong = Some(w::RESOURCE_WRONG.to_owned()),
         _ => {}
@@ -77,11 +90,10 @@ async fn answered(
     live: &Snapshot,
     (member, action, (kind, id)): (&str, &str, (&str, &str)),
 ) -> Result<TriedDecision, Failure> {
-    let member = subject(call, viewer, member).await?;
     let account = Value::String(Cow::Borrowed(viewer.account.slug.as_str()));
     let properties: Record<'_> = vec![(Cow::Borrowed("account"), account)];
     let query = Query {
-        subject: EntityRef { kind: "user", id: &member, properties: &[] },
+        subject: EntityRef { kind: "user", id: member, properties: &[] },
         action,
         action_properties: &[],
         resource: EntityRef { kind, id, properties: &properties },
@@ -99,18 +111,21 @@ async fn answered(
     })
 }
 
-/// The id of the member with this name or address; any other text is taken as an id.
-async fn subject(
+/// The member with this address, or all with this name.
+async fn subjects(
     call: &PageRequest<'_>,
     viewer: &CurrentUser,
     text: &str,
-) -> Result<String, Failure> {
+) -> Result<Vec<KnownPerson>, Failure> {
     // Who may not see the team knows nobody but by an id.
-    if !viewer.rights.view_team {
-        return Ok(text.to_owned());
-    }
-    let found = member_of(call.app, viewer, text).await?;
-    Ok(found.map_or_else(|| text.to_owned(), |member| member.id.to_string()))
+    if viewer.rights.view_team { members_of(call.app, viewer, text).await } else { Ok(Vec::new()) }
+}
+
+/// The same question about this person.
+fn about(person: KnownPerson, action: &str, resource: &str) -> (KnownPerson, String) {
+    let path = LocalPath::at("/policies/try").with("member", &person.id);
+    let path = path.with("action", action).with("resource", resource).path();
+    (person, path)
 }
 
 fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> TriedDecision {

@@ -802,6 +802,7 @@ pub(super) const FIRST_SET: &str = "The first policies.";
 pub(super) const TRY_DECISION: &str = "Try a decision";
 pub(super) const TRY_WHY: &str = "Asks the active policies and changes nothing. The resource is assumed to be in your account, without further attributes.";
 pub(super) const TRY_MEMBER: &str = "Member (name, email address or ID)";
+pub(super) const SEVERAL_ARE_CALLED: &str = "Several people have this name. Choose one:";
 pub(super) const NOBODY_TO_TRY: &str = "No member of your team has this name, address or ID.";
 pub(super) const TRY_RESOURCE: &str = "Resource";
 pub(super) const TRY_RESOURCE_HINT: &str = "Type and ID, such as template:t1.";

@@ -642,13 +642,58 @@ async fn the_audit_log_is_searched_by_name_and_address_also_of_who_has_left() {
 }
 
 #[tokio::test]
+async fn where_several_have_a_name_they_are_offered_to_choose_from() {
+    let console = ApiFixture::new().await;
+    let stage = &console.stage;
+    let ann = console.person("ann", "administrator").await;
+    let several = "Several people have this name";
+    // Nobody else has it.
+    ann.page("/audit?member=Ann+Lee").await.leaves_out(several);
+    let bo = stage.member("bo", "operator").await;
+    let about_bo = format!("/audit?member={}&#38;event=user_created\"><bdi>Ann Lee", bo.id);
+    let page = ann.page("/audit?member=ann+lee&event=user_created").await;
+    page.shows(200, &[several, "ann@example.org", "bo@example.org", &about_bo]);
+    page.leaves_out("No entries about this person");
+    let tried = "action=chats:assign&resource=chat:c1";
+    let page = ann.page(&format!("/policies/try?member=Ann+Lee&{tried}")).await;
+    let same = format!(
+        "/policies/try?member={}&#38;action=chats%3Aassign&#38;resource=chat%3Ac1\"",
+        bo.id
+    );
+    page.shows(200, &[several, &same]);
+    page.leaves_out("id=\"answer\"");
+    // The same for people who were invited or removed.
+    stage.later(61_000);
+    let rename = json!({"first_name": "Bo", "last_name": "Zulu"});
+    let path = format!("PATCH /members/{}", bo.id);
+    ann.send(&path, "if-match: *\r\n", &rename).await.is(200);
+    for who in ["cy", "di"] {
+        stage.later(61_000);
+        let person = json!({"first_name": "Bo", "last_name": "Yul", "role": "operator",
+            "email": format!("{who}@example.org")});
+        ann.call("POST /invites", &person).await.is(201);
+    }
+    let page = ann.page("/audit?member=Bo+Yul").await;
+    page.shows(200, &[several, "cy@example.org", "di@example.org"]);
+    stage.mails().await;
+    let other = stage.member("ed", "operator").await;
+    let path = format!("PATCH /members/{}", other.id);
+    ann.send(&path, "if-match: *\r\n", &rename).await.is(200);
+    for gone in [&bo.id, &other.id] {
+        let path = format!("DELETE /members/{gone}");
+        ann.send(&path, "if-match: *\r\n", &NONE).await.is(200);
+    }
+    let page = ann.page("/audit?member=Bo+Zulu").await;
+    page.shows(200, &[several, "bo@example.org", "ed@example.org"]);
+}
+
+#[tokio::test]
 async fn roles_are_called_by_their_titles_on_every_page() {
     let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     console.stage.member("joe", "operator").await;
     let tried = "/policies/try?member=Ann+Lee&action=chats:assign&resource=chat:c1";
-    // Two have that name.
-    ann.page(tried).await.shows(200, &["No member of your team has this name"]);
+    ann.page(tried).await.shows(200, &["Several people have this name"]);
     let tried = "/policies/try?member=joe@example.org&action=chats:assign&resource=chat:c1";
     let page = ann.page(tried).await;
     page.shows(200, &["The role Operator doesn&#39;t allow", "with one of these roles: "]);
