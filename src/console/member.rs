@@ -21,7 +21,7 @@ use super::row_actions::{ActionTarget, AvailableAction, RowAction};
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Status};
-use crate::engine::{Cell, Matrix};
+use crate::engine::{Cell, Matrix, TypeTitles};
 use crate::http::Reply;
 use crate::services::lockout::{self, SignInLock};
 use crate::services::members::{self, ChosenMember};
@@ -196,7 +196,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let seen = members::with_last_sign_in_of(call.app, member).await?;
     let member = &seen.member;
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
-    let (can, cannot) = allowed(&matrix, member);
+    let (can, cannot) = allowed(live.type_titles(), &matrix, member);
     let lock = lockout::lock_of_member(call.app, viewer.caller(), member).await?;
     let (path, back) = (member_path(&member.id, ""), call.back(TEAM));
     let here =
@@ -227,17 +227,17 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
 }
 
 /// What a member may and may not do, in words.
-fn allowed(matrix: &Matrix, member: &Member) -> (Vec<String>, Vec<String>) {
+fn allowed(titles: &TypeTitles, matrix: &Matrix, member: &Member) -> (Vec<String>, Vec<String>) {
     let may = roles::permissions_of(matrix, member).into_iter();
     let may = may.filter(|(.., cell)| *cell == Cell::Allowed).map(|(action, ..)| action.to_owned());
     let can: Vec<String> = may.collect::<BTreeSet<_>>().into_iter().collect();
     let all = matrix.rows.iter().map(|row| &row.action).collect::<BTreeSet<_>>();
     let cannot = all.into_iter().filter(|action| !can.contains(action)).cloned();
-    (said(&can), said(&cannot.collect::<Vec<_>>()))
+    (said(titles, &can), said(titles, &cannot.collect::<Vec<_>>()))
 }
 
-fn said(actions: &[String]) -> Vec<String> {
-    actions.iter().map(|action| w::action(action)).collect()
+fn said(titles: &TypeTitles, actions: &[String]) -> Vec<String> {
+    actions.iter().map(|action| w::action(titles, action)).collect()
 }
 
 /// The member of the path, for viewers who may see the team.
@@ -410,7 +410,7 @@ async fn difference_sheet<'p>(
     let difference = roles::difference(&matrix, &member.role, role);
     let list = |actions: &[String]| match actions {
         [] => vec![w::NOTHING.to_owned()],
-        actions => said(actions),
+        actions => said(live.type_titles(), actions),
     };
     let title = w::make(&member.full_name(), &title(&live, role));
     let shell = PageLayout::inside(call, viewer, title.clone(), "/team");
@@ -424,7 +424,8 @@ async fn difference_sheet<'p>(
         [(w::MAY_GAIN, &difference.may_gain), (w::MAY_LOSE, &difference.may_lose)]
     {
         if !actions.is_empty() {
-            sheet = sheet.part(FormPart::List { title: title.to_owned(), items: said(actions) });
+            let items = said(live.type_titles(), actions);
+            sheet = sheet.part(FormPart::List { title: title.to_owned(), items });
         }
     }
     Ok(sheet.leads_back(form.back(TEAM)))

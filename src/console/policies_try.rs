@@ -53,9 +53,13 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let (member, action) = (call.parameter("member"), call.parameter("action"));
     let resource = call.parameter("resource");
     let asked = !member.is_empty() || !resource.is_empty();
+    let in_words = |name: String| {
+        let words = w::action(live.type_titles(), &name);
+        (name, words)
+    };
     let mut shown = TryDecisionPage {
         shell: PageLayout::inside(call, &viewer, w::TRY_DECISION, SECTION),
-        actions: live.actions().into_iter().map(|name| (name.clone(), w::action(&name))).collect(),
+        actions: live.actions().into_iter().map(in_words).collect(),
         wrong: None,
         several: Vec::new(),
         answered: None,
@@ -150,5 +154,5 @@ fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> TriedDecision 
 }
 
 fn said(live: &Snapshot, sentence: &str) -> String {
-    w::reasons(&with_titles(live, sentence))
+    w::reasons(live.type_titles(), &with_titles(live, sentence))
 }

@@ -8,7 +8,7 @@ mod log;
 mod team_texts;
 
 use crate::domain::{AuditEvent, Reason, plural};
-use crate::engine::Cell;
+use crate::engine::{Cell, TypeTitles};
 use crate::mail::SmtpStep;
 pub(super) use failure_texts::*;
 pub(super) use log::*;
@@ -408,28 +408,28 @@ pub(super) fn ask(administrators: &[String]) -> String {
 }
 
 /// An action of the policies with a readable name: `broadcasts:send` is "Send broadcasts".
-pub(super) fn action(name: &str) -> String {
+pub(super) fn action(titles: &TypeTitles, name: &str) -> String {
     let (thing, verb) = name.split_once(':').unwrap_or(("", name));
     let thing = match (thing, verb) {
-        ("team", "invite" | "remove") => "members",
-        ("team", _) => "the team",
-        (thing, _) => thing,
+        ("team", "invite" | "remove") => "members".to_owned(),
+        ("team", _) => "the team".to_owned(),
+        (thing, _) => name_of(titles, thing),
     };
-    let verb = if verb == "respond" { "respond to" } else { verb };
-    capital(format!("{verb} {thing}").replace('_', " ").trim())
+    let verb = if verb == "respond" { "respond to".to_owned() } else { plain(verb) };
+    capital(format!("{verb} {thing}").trim())
 }
 
 /// An access change, with readable names of actions.
-pub(super) fn change(line: &str) -> String {
+pub(super) fn change(titles: &TypeTitles, line: &str) -> String {
     let is_name =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     let word = |word: &str| {
         let bare = word.trim_end_matches([',', ';', '.']);
         match bare.split_once(':') {
             Some((thing, verb)) if is_name(thing) && is_name(verb) => {
-                word.replace(bare, &format!("\u{201c}{}\u{201d}", action(bare)))
+                word.replace(bare, &format!("\u{201c}{}\u{201d}", action(titles, bare)))
             }
-            None if is_name(bare) => plain(word),
+            None if is_name(bare) => word.replace(bare, &name_of(titles, bare)),
             _ => word.to_owned(),
         }
     };
@@ -437,8 +437,8 @@ pub(super) fn change(line: &str) -> String {
 }
 
 /// The first few of several actions, and the number of the rest.
-pub(super) fn some_actions(actions: &[String], shown: usize) -> String {
-    let named: Vec<String> = actions.iter().take(shown).map(|name| action(name)).collect();
+pub(super) fn some_actions(titles: &TypeTitles, actions: &[String], shown: usize) -> String {
+    let named: Vec<String> = actions.iter().take(shown).map(|name| action(titles, name)).collect();
     let named = named.join(", ");
     match actions.len().saturating_sub(shown) {
         0 => named,
@@ -482,13 +482,18 @@ pub(super) const fn cell(cell: Cell) -> (&'static str, &'static str, &'static st
 }
 
 /// The object of an action: `bot_flows:view` is about "Bot flows".
-pub(super) fn thing(action: &str) -> String {
-    capital(&plain(action.split_once(':').map_or("", |(thing, _)| thing)))
+pub(super) fn thing(titles: &TypeTitles, action: &str) -> String {
+    capital(&name_of(titles, action.split_once(':').map_or("", |(thing, _)| thing)))
 }
 
 /// The verb of an action: `bot_flows:view` is "view".
 pub(super) fn verb(action: &str) -> String {
     plain(action.split_once(':').map_or(action, |(_, verb)| verb))
+}
+
+/// What people call a type of the policies: by its title, else by its name with spaces.
+pub(super) fn name_of(titles: &TypeTitles, name: &str) -> String {
+    titles.of(name).map_or_else(|| plain(name), str::to_owned)
 }
 
 /// A name of the policies with spaces.
@@ -497,11 +502,11 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 /// What an action is done to, by the type of resource that the policies have.
-pub(super) fn on(resource: &str) -> String {
+pub(super) fn on(titles: &TypeTitles, resource: &str) -> String {
     match resource {
         "user" => "(member)".to_owned(),
         "invite" => "(invitation)".to_owned(),
-        resource => format!("({})", plain(resource)),
+        resource => format!("({})", name_of(titles, resource)),
     }
 }
 
@@ -529,10 +534,10 @@ pub(super) fn no_action_matches(search: &str) -> String {
 }
 
 /// Selected actions that no longer exist.
-pub(super) fn actions_gone(actions: &[String]) -> String {
+pub(super) fn actions_gone(titles: &TypeTitles, actions: &[String]) -> String {
     format!(
         "The policies have changed. No longer available, and left out: {}.",
-        some_actions(actions, actions.len())
+        some_actions(titles, actions, actions.len())
     )
 }
 
@@ -854,12 +859,12 @@ pub(super) fn capital(text: &str) -> String {
 }
 
 /// The explanation of a decision as a sentence of a page: policies and roles by their names.
-pub(super) fn reasons(sentence: &str) -> String {
+pub(super) fn reasons(titles: &TypeTitles, sentence: &str) -> String {
     let end = if sentence.ends_with('?') { "" } else { "." };
     let sentence = match sentence.split_once(" may not `") {
         Some((who, rest)) => match rest.split_once('`') {
             Some((wanted, rest)) if wanted.contains(':') => {
-                format!("{who} doesn't allow \u{201c}{}\u{201d} on{rest}", action(wanted))
+                format!("{who} doesn't allow \u{201c}{}\u{201d} on{rest}", action(titles, wanted))
             }
             _ => sentence.to_owned(),
         },
@@ -872,14 +877,17 @@ pub(super) fn reasons(sentence: &str) -> String {
 mod tests {
     use super::*;
 
+    const NONE: TypeTitles = TypeTitles::none();
+
     #[test]
     fn reasons_name_policies_as_they_are_called() {
         assert_eq!(
-            reasons("forbidden by policy `own_account`"),
+            reasons(&NONE, "forbidden by policy `own_account`"),
             "Forbidden by policy own_account."
         );
         assert_eq!(
             reasons(
+                &NONE,
                 "the role `operator` may not `broadcasts:send` this `broadcast`; these roles may: `x`"
             ),
             "The role operator doesn't allow \u{201c}Send broadcasts\u{201d} on this broadcast; these roles may: x."
@@ -889,17 +897,17 @@ mod tests {
     #[test]
     fn a_change_names_actions_as_people_say_them() {
         assert_eq!(
-            change("operator gains chats:assign, x on account, roles/a.cedar:3: y"),
+            change(&NONE, "operator gains chats:assign, x on account, roles/a.cedar:3: y"),
             "operator gains \u{201c}Assign chats\u{201d}, x on account, roles/a.cedar:3: y"
         );
     }
 
     #[test]
     fn an_action_is_said_as_people_say_it() {
-        assert_eq!(action("broadcasts:send"), "Send broadcasts");
-        assert_eq!(action("bot_flows:view"), "View bot flows");
-        assert_eq!(action("fly"), "Fly");
+        assert_eq!(action(&NONE, "broadcasts:send"), "Send broadcasts");
+        assert_eq!(action(&NONE, "bot_flows:view"), "View bot flows");
+        assert_eq!(action(&NONE, "fly"), "Fly");
         let all = ["a:b", "c:d", "e:f"].map(str::to_owned);
-        assert_eq!(some_actions(&all, 2), "B a, D c, and 1 more");
+        assert_eq!(some_actions(&NONE, &all, 2), "B a, D c, and 1 more");
     }
 }

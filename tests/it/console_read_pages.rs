@@ -578,6 +578,26 @@ async fn an_invitation_to_a_role_that_was_removed_says_so_and_leads_to_another_r
 }
 
 #[tokio::test]
+async fn a_type_is_called_by_its_title_in_the_schema_on_every_page() {
+    let console = ApiFixture::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let own = format!("/team/members/{}", ann.get("/me").await.is(200)["id"].as_str().unwrap());
+    for (path, words) in [
+        ("/roles", "BotFlows"),
+        ("/roles/compare", "(BotFlow)"),
+        ("/roles/suggest", "View BotFlows"),
+        ("/policies/try?member=joe&action=botflows:view&resource=bot_flow:b1", "View BotFlows"),
+        (own.as_str(), "View BotFlows"),
+    ] {
+        let page = ann.page(path).await;
+        page.shows(200, &[words]);
+        for other in ["Botflow", "View botflow", "bot flow"] {
+            page.leaves_out(other);
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_audit_log_is_in_the_words_of_people() {
     let console = ApiFixture::new().await;
     let stage = &console.stage;

@@ -6,6 +6,7 @@
 use super::{action, capital, plain};
 use crate::clock;
 use crate::domain::{Failure, Kind, plural};
+use crate::engine::TypeTitles;
 
 /// Whom to ask about what only the operator of the sidecar can do.
 const ASK: &str = "ask your system administrator";
@@ -107,7 +108,8 @@ fn not_allowed(public: &str) -> String {
             capital(&plain(given))
         ),
         [_, wanted] => {
-            let words = action(wanted).to_lowercase();
+            // Only the product's own rights are named so, and these have no titles.
+            let words = action(&TypeTitles::none(), wanted).to_lowercase();
             format!("Your role doesn't allow you to {words}. Ask an administrator.")
         }
         _ => sentence(public),
