@@ -13,7 +13,7 @@ use super::form_body::FormBody;
 use super::form_page::{EditConflict, FormPage, FormPart, Input, kind};
 use super::link_page::LinkPage;
 use super::local_path::{self, BACK, member_path};
-use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
+use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice};
 use super::page_request::{PageRequest, PageResult};
 use super::role_picker::RolePicker;
 use super::roles::title;
@@ -127,6 +127,76 @@ pub(super) static MEMBER_ACTIONS: [&RowAction; 11] = [
     &OWN_SECURITY,
 ];
 
+/// Why the state of a member rules an action out, whatever the viewer's rights.
+#[derive(Clone, Copy)]
+enum Blocked {
+    LastAdministrator,
+    Suspended,
+    Active,
+    NoTwoStep,
+    OwnRole,
+    OwnTwoStep,
+    /// The viewer has no second factor to confirm it with.
+    OwnFactorFirst,
+}
+
+impl Blocked {
+    /// Why the action with this key is not possible.
+    fn of(key: &str, viewer: &CurrentUser, member: &Member, last: bool) -> Option<Self> {
+        let (own, suspended) = (viewer.is(member), member.status == Status::Suspended);
+        match key {
+            "role" if own => Some(Self::OwnRole),
+            "role" | "remove" | "suspend" if last => Some(Self::LastAdministrator),
+            "reset-password" | "end-sessions" | "suspend" if suspended => Some(Self::Suspended),
+            "restore" if !suspended => Some(Self::Active),
+            "reset-two-step" if own => Some(Self::OwnTwoStep),
+            "reset-two-step" if !member.two_step => Some(Self::NoTwoStep),
+            "reset-two-step" if !viewer.member.two_step => Some(Self::OwnFactorFirst),
+            _ => None,
+        }
+    }
+
+    /// In a menu; `None` where the page of the action says it.
+    const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::LastAdministrator => Some(w::LAST_ADMINISTRATOR),
+            Self::Suspended => Some(w::IS_SUSPENDED),
+            Self::NoTwoStep => Some(w::TWO_STEP_IS_OFF),
+            Self::Active | Self::OwnRole | Self::OwnTwoStep | Self::OwnFactorFirst => None,
+        }
+    }
+
+    fn page(self, call: &PageRequest<'_>, viewer: &CurrentUser, member: &Member) -> Reply {
+        let (name, id) = (member.full_name(), &member.id);
+        let of_member = || (member_path(id, ""), w::TO_MEMBER);
+        let own = |path: &str, words| (path.to_owned(), words);
+        let (why, next) = match self {
+            Self::LastAdministrator => (w::is_last_administrator(&name), own("/team", w::TO_TEAM)),
+            Self::Suspended => (w::is_suspended(&name), (member_path(id, "/restore"), w::RESTORE)),
+            Self::Active => (w::is_active(&name), of_member()),
+            Self::NoTwoStep => (w::has_no_two_step(&name), of_member()),
+            Self::OwnRole => (w::OWN_ROLE.to_owned(), of_member()),
+            Self::OwnTwoStep => (w::OWN_TWO_STEP.to_owned(), own("/me", w::TO_SECURITY)),
+            Self::OwnFactorFirst => {
+                (w::OWN_FACTOR_FIRST.to_owned(), own("/me/two-step", w::SET_UP_TWO_STEP))
+            }
+        };
+        not_possible(PageLayout::inside(call, viewer, w::NOT_POSSIBLE, "/team"), why, next)
+    }
+}
+
+/// The page in the place of the form of an action that the state of the member rules out.
+async fn blocked(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    member: &Member,
+    key: &str,
+) -> Option<Reply> {
+    let administrators = members::administrators(call.app, &viewer.account.slug).await;
+    let last = is_last_administrator(&administrators, member);
+    Some(Blocked::of(key, viewer, member, last)?.page(call, viewer, member))
+}
+
 /// The viewer's actions on a member, in the order of the menu; may be empty.
 pub(super) fn available_actions(
     viewer: &CurrentUser,
@@ -139,25 +209,24 @@ pub(super) fn available_actions(
             AvailableAction { kind: &OWN_SECURITY, why: None },
         ];
     }
-    let last = last.then_some(w::LAST_ADMINISTRATOR);
-    let suspended = member.status == Status::Suspended;
-    let is_suspended = suspended.then_some(w::IS_SUSPENDED);
-    let two_step_is_off = (!member.two_step).then_some(w::TWO_STEP_IS_OFF);
     let mut all = Vec::new();
-    let mut add = |kind, why| all.push(AvailableAction { kind, why });
+    let mut add = |kind: &'static RowAction| {
+        let why = Blocked::of(kind.key, viewer, member, last).and_then(Blocked::word);
+        all.push(AvailableAction { kind, why });
+    };
     if viewer.rights.edit {
-        add(&EDIT, None);
+        add(&EDIT);
         if !viewer.rights.gives.is_empty() {
-            add(&ROLE, last);
+            add(&ROLE);
         }
-        add(&PERMISSIONS, None);
-        add(&RESET_PASSWORD, is_suspended);
-        add(&RESET_TWO_STEP, two_step_is_off);
-        add(&END_SESSIONS, is_suspended);
-        if suspended { add(&RESTORE, None) } else { add(&SUSPEND, last) }
+        add(&PERMISSIONS);
+        add(&RESET_PASSWORD);
+        add(&RESET_TWO_STEP);
+        add(&END_SESSIONS);
+        add(if member.status == Status::Suspended { &RESTORE } else { &SUSPEND });
     }
     if viewer.rights.remove {
-        add(&REMOVE, last);
+        add(&REMOVE);
     }
     all
 }
@@ -352,6 +421,9 @@ async fn save(
 pub(super) async fn role(call: &mut PageRequest<'_>) -> PageResult {
     let may = |rights: &RightsSummary| rights.edit && !rights.gives.is_empty();
     let (viewer, member) = found_by(call, may).await?;
+    if let Some(reply) = blocked(call, &viewer, &member, ROLE.key).await {
+        return Ok(reply);
+    }
     let version = member.version.0.to_string();
     let back = call.back(TEAM);
     let form =
@@ -395,7 +467,10 @@ pub(super) async fn role_given(call: &mut PageRequest<'_>) -> PageResult {
             let (member, by) = overtaken(call, &viewer, "/role", &form).await?;
             Ok(role_sheet(call, &viewer, &member, &form).await?.overtaken(&failure, by))
         }
-        Err(failure) => Ok(role_sheet(call, &viewer, &member, &form).await?.refused(&failure)),
+        Err(failure) => Ok(match blocked(call, &viewer, &member, ROLE.key).await {
+            Some(reply) if failure.kind == Kind::Conflict => reply,
+            _ => role_sheet(call, &viewer, &member, &form).await?.refused(&failure),
+        }),
     }
 }
 
@@ -448,18 +523,11 @@ pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
         if verb == MemberAction::Remove { rights.remove } else { rights.edit }
     };
     let (viewer, member) = found_by(call, may).await?;
-    if verb == MemberAction::ResetTwoStep && !viewer.member.two_step {
-        return Ok(own_factor_first(call, &viewer));
+    if let Some(reply) = blocked(call, &viewer, &member, verb.as_str()).await {
+        return Ok(reply);
     }
     let form = FormBody::filled(&[(BACK, &call.back(TEAM))]);
     Ok(verb_sheet(call, &viewer, &member, verb, &form).await.page())
-}
-
-/// Nobody types a password to learn that a second factor of one's own is needed too.
-fn own_factor_first(call: &PageRequest<'_>, viewer: &CurrentUser) -> Reply {
-    let shell = PageLayout::inside(call, viewer, w::RESET_TWO_STEP, "/team").narrow();
-    let lines = vec![w::OWN_FACTOR_FIRST.to_owned()];
-    page(&MessagePage { shell, lines, next: ("/me/two-step".to_owned(), w::SET_UP_TWO_STEP) })
 }
 
 async fn verb_sheet<'p>(
@@ -544,7 +612,10 @@ pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {
             let sheet = verb_sheet(call, &viewer, &member, verb, &form).await;
             Ok(sheet.overtaken(&failure, EditConflict { anew: None, ..by }))
         }
-        Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb, &form).await.refused(&failure)),
+        Err(failure) => Ok(match blocked(call, &viewer, &member, verb.as_str()).await {
+            Some(reply) if failure.kind == Kind::Conflict => reply,
+            _ => verb_sheet(call, &viewer, &member, verb, &form).await.refused(&failure),
+        }),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::browser_security::{self, PublicUrl, TOLD};
 use crate::domain::{Failure, Kind, Member};
 use crate::http::query_string::decoded;
-use crate::http::{Reply, Request};
+use crate::http::{Reply, Request, status};
 use crate::services::members;
 
 /// A link of the navigation.
@@ -142,6 +142,18 @@ pub(super) struct MessagePage<'p> {
     pub(super) lines: Vec<String>,
     /// The path below the base path, and the label.
     pub(super) next: (String, &'static str),
+}
+
+/// The page in the place of a form that would be refused whatever is typed, since the state of the
+/// record rules the action out: why, and what to do instead.
+pub(super) fn not_possible(
+    shell: PageLayout<'_>,
+    why: impl Into<String>,
+    next: (impl Into<String>, &'static str),
+) -> Reply {
+    let next = (next.0.into(), next.1);
+    let shown = MessagePage { shell: shell.narrow(), lines: vec![why.into()], next };
+    page(&shown).status(status(Kind::Conflict))
 }
 
 /// Why the page is not available to this viewer.

@@ -36,6 +36,8 @@ pub(super) const WRONG_ADDRESS: &str = "Wrong address";
 pub(super) const SENT_FROM_ELSEWHERE: &str = "Not sent from KWIC Team";
 pub(super) const OPERATOR_ONLY: &str = "Only for your system administrator";
 pub(super) const WENT_WRONG: &str = "This did not work";
+pub(super) const NOT_POSSIBLE: &str = "This is not possible now";
+pub(super) const TO_MEMBER: &str = "Go to the member";
 pub(super) const TO_TEAM: &str = "Back to Team Management";
 pub(super) const TO_SIGN_IN: &str = "Go to sign-in";
 pub(super) const TO_SECURITY: &str = "Back to My security";
@@ -249,6 +251,8 @@ pub(super) const TWO_STEP_REPLACE: &str = "Set up another app";
 pub(super) const TWO_STEP_OFF: &str = "Turn off";
 pub(super) const TWO_STEP_OFF_TITLE: &str = "Turn off two-step verification?";
 pub(super) const TWO_STEP_OFF_WHY: &str = "Your password alone will sign you in. Your recovery codes and passkeys stop working, and you will be signed out on all other devices.";
+pub(super) const TWO_STEP_IS_OFF_ALREADY: &str = "Your two-step verification is off already.";
+pub(super) const TWO_STEP_STAYS_ON: &str = "Your team requires two-step verification, so you cannot turn it off. To use another phone or app, set up another app.";
 pub(super) const TWO_STEP_NEXT_CODE: &str = "Enter the next code";
 pub(super) const TWO_STEP_NEXT_CODE_WHY: &str =
     "The app already has the key. Wait for its next code and enter that.";
@@ -256,6 +260,8 @@ pub(super) const SINCE: &str = "Since";
 pub(super) const CODES_LEFT: &str = "Recovery codes left";
 pub(super) const CODES_NEW: &str = "New recovery codes";
 pub(super) const CODES_NEW_WHY: &str = "The previous codes stop working.";
+pub(super) const CODES_TWO_STEP_FIRST: &str =
+    "Recovery codes belong to two-step verification, which is off. Turn it on to get them.";
 pub(super) const CODES_MAKE: &str = "Create new codes";
 pub(super) const ON: &str = "On";
 pub(super) const OFF: &str = "Off";

@@ -377,6 +377,12 @@ const TEAM: &[State] = &[
         "/team/members/{member:Arjun}/restore",
         &[Sees("Restore Arjun Mehta?")],
     ),
+    state(
+        "member-not-possible",
+        ADMIN,
+        "/team/members/{member:Arjun}/reset-password",
+        &[Sees("Restore Arjun Mehta first")],
+    ),
     state("member-long-name", ADMIN, "/team/members/{member:Wolfeschlegel}", &[]),
     state(
         "member-reset-two-step",
@@ -472,6 +478,12 @@ const INVITATIONS: &[State] = &[
             Click("Check"),
             Sees("Can be sent"),
         ],
+    ),
+    state(
+        "invitation-over",
+        ADMIN,
+        "/team/invitations/{invite:Mateo}/resend",
+        &[Sees("was revoked, and its link no longer works")],
     ),
     state(
         "invite-without-dot",
@@ -827,6 +839,7 @@ const PERSONAL: &[State] = &[
             Sees("next code"),
         ],
     ),
+    state("me-codes-not-possible", ADMIN, "/me/recovery-codes", &[Sees("Turn it on to get them")]),
     state("me-leave", ADMIN, "/me/leave", &[]),
     state(
         "me-name-refused",
