@@ -128,7 +128,10 @@ async fn named(
 }
 
 fn installed(people: &ActorNames, live: &Snapshot, entry: AuditEntry) -> PolicyHistoryEntry {
-    let lines = entry.detail.into_iter().flat_map(|AuditDetail { fields }| fields);
+    let fields = entry.detail.map(|AuditDetail { fields }| fields).unwrap_or_default();
+    let cause = fields.iter().find(|(name, ..)| name == "cause");
+    let cause = cause.and_then(|(_, _, cause)| cause.as_deref()).map(w::reload_cause);
+    let lines = fields.into_iter();
     let lines = lines
         .filter(|(name, ..)| name == "change")
         .filter_map(|(_, _, line)| Some(change(live, &line?)));
@@ -136,7 +139,9 @@ fn installed(people: &ActorNames, live: &Snapshot, entry: AuditEntry) -> PolicyH
     let more = changes.len().saturating_sub(CHANGES_SHOWN);
     changes.truncate(CHANGES_SHOWN);
     let by = match people.actor(&entry.actor) {
-        SentencePart::Words(words) if words == w::PRODUCT => w::BY_ITSELF.to_owned(),
+        SentencePart::Words(words) if words == w::PRODUCT => {
+            cause.unwrap_or_else(|| w::BY_ITSELF.to_owned())
+        }
         SentencePart::Somebody { name, own: true, .. } => name,
         SentencePart::Words(words) | SentencePart::Somebody { name: words, .. } => {
             w::capital(&words)

@@ -10,6 +10,7 @@ mod team_texts;
 use crate::domain::{AuditEvent, Reason, plural};
 use crate::engine::{Cell, TypeTitles};
 use crate::mail::SmtpStep;
+use crate::services::reload;
 pub(super) use failure_texts::*;
 pub(super) use log::*;
 pub(super) use team_texts::*;
@@ -822,6 +823,18 @@ pub(super) const TRY: &str = "Try";
 pub(super) const ALLOWED: &str = "Allowed";
 pub(super) const DENIED: &str = "Denied";
 pub(super) const DECIDED_BY: &str = "Decided by";
+
+/// What KWIC Team loaded the policies for by itself.
+pub(super) fn reload_cause(cause: &str) -> String {
+    match cause {
+        reload::FOLDER_CHANGED => "Automatic reload: the folder changed",
+        reload::SIGNALLED => "Reload by a signal (SIGHUP)",
+        reload::STARTED => "Start of KWIC Team",
+        reload::EARLIER_FAILED => "Automatic retry of a reload that had failed",
+        _ => BY_ITSELF,
+    }
+    .to_owned()
+}
 
 /// How many files a set consists of.
 pub(super) fn files_count(count: usize) -> String {

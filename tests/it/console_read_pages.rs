@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use kwic_team::domain::AccountSlug;
-use kwic_team::services::accounts;
 use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::{accounts, reload};
 use serde_json::{Value, json};
 
 use super::api_fixture::{Answer, ApiFixture, Person};
@@ -594,6 +594,34 @@ async fn a_type_is_called_by_its_title_in_the_schema_on_every_page() {
         for other in ["Botflow", "View botflow", "bot flow"] {
             page.leaves_out(other);
         }
+    }
+}
+
+#[tokio::test]
+async fn what_the_policies_were_loaded_for_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let console = managing(&folder).await;
+    let ann = console.person("ann", "administrator").await;
+    let file = folder.path().join("roles/operator.cedar");
+    let text = fs::read_to_string(&file).unwrap();
+    for (number, (cause, words)) in [
+        (reload::FOLDER_CHANGED, "Automatic reload: the folder changed"),
+        (reload::SIGNALLED, "Reload by a signal (SIGHUP)"),
+        (reload::STARTED, "Start of KWIC Team"),
+        (reload::EARLIER_FAILED, "Automatic retry of a reload that had failed"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        fs::write(&file, format!("{text}// {number}\n")).unwrap();
+        let permit = StorePermit::system().because(cause);
+        reload::reload_now(&console.stage.app, permit).await.unwrap();
+        let page = ann.page("/policies").await;
+        let by = between(&page.text, "<dt>By</dt><dd><bdi>", "</bdi>");
+        assert_eq!(by, [words], "{}", page.text);
+        assert!(!read(&page.text).contains("Reason"), "{}", page.text);
+        let log = console.operator("GET /audit?chain=store", &NONE).await.is(200);
+        assert!(log.to_string().contains(cause), "{log}");
     }
 }
 
