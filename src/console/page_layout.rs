@@ -167,13 +167,12 @@ pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Fa
         (_, Kind::Denied) => w::NOT_ALLOWED,
         _ => w::WENT_WRONG,
     };
-    let mut lines = vec![w::refusal(failure)];
+    let mut lines = vec![w::refusal_with_wait(failure)];
     if let (Kind::Denied, "not_allowed", Some(viewer)) = (failure.kind, failure.code, &viewer) {
         let administrators = members::administrators(app, &viewer.account.slug).await;
         let others = administrators.iter().filter(|member| !viewer.is(member));
         lines.push(w::ask(&others.map(Member::full_name).collect::<Vec<_>>()));
     }
-    lines.extend(w::when_again(failure));
     let shell = PageLayout::outside(app, request, title).seen_by(viewer.as_ref());
     let next = match &viewer {
         Some(viewer) if viewer.rights.view_team => ("/team".to_owned(), w::TO_TEAM),
