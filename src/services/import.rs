@@ -11,6 +11,8 @@ mod row_parser;
 mod upload_spool;
 
 use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::BuildHasher as _;
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,9 +53,6 @@ pub enum Format {
 const PART_ROWS: usize = 1_000;
 /// Buffered parts: the store writes one while the next is read.
 const PARTS_AHEAD: usize = 2;
-/// People whose lines are remembered, so that one who comes twice is told by both lines. Of more the
-/// store finds out.
-const LINES_REMEMBERED: usize = 100_000;
 /// How a file of a spreadsheet program begins: as a ZIP archive, or as an older workbook.
 const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
 /// How long after a failed write it is checked whether the disk works again.
@@ -328,8 +327,10 @@ pub struct ImportReader {
     people: usize,
     /// The first bytes of the file, by which a workbook is known.
     begins: Vec<u8>,
-    /// The line of each address and id.
-    lines: HashMap<String, u64>,
+    /// The line of each address and id, by a hash, which is smaller than the text. That two texts of
+    /// the largest file have one hash has a chance below one in a million.
+    lines: HashMap<u64, u64>,
+    hashes: RandomState,
     rows: Vec<(u64, ImportedRow)>,
     /// What is unusual, by line.
     hints: Vec<(u64, String)>,
@@ -363,6 +364,7 @@ impl ImportReader {
             people: 0,
             begins: Vec::new(),
             lines: HashMap::new(),
+            hashes: RandomState::new(),
             rows: Vec::new(),
             hints: Vec::new(),
             faults: ImportFaults::default(),
@@ -456,15 +458,13 @@ impl ImportReader {
 
     /// Says of a person who comes twice what is the same, and on which line it was first.
     fn named_before(&mut self, line: u64, row: &ImportedRow) -> Option<String> {
-        // No address is an id: ids of both kinds share the map.
-        let email = ("address", format!("a {}", row.email.key()));
-        let id = row.id.as_ref().map(|id| ("id", format!("i {id}")));
+        let email = ("address", row.email.key());
+        let id = row.id.as_ref().map(|id| ("id", id.as_str()));
         let mut same = Vec::new();
-        for (what, key) in std::iter::once(email).chain(id) {
-            match self.lines.get(&key) {
-                Some(first) => same.push(format!("same {what} as line {first}")),
-                None if self.lines.len() < LINES_REMEMBERED => drop(self.lines.insert(key, line)),
-                None => {}
+        for (what, text) in std::iter::once(email).chain(id) {
+            match self.lines.entry(self.hashes.hash_one((what, text))) {
+                Entry::Occupied(first) => same.push(format!("same {what} as line {}", first.get())),
+                Entry::Vacant(free) => drop(free.insert(line)),
             }
         }
         (!same.is_empty())
@@ -627,6 +627,18 @@ mod tests {
         assert_eq!(lines, [4, 5]);
         assert!(faults.list[0].1.contains("same address as line 2"), "{faults:?}");
         assert!(faults.list[1].1.contains("same id as line 2"), "{faults:?}");
+    }
+
+    #[test]
+    fn who_comes_twice_is_told_by_both_lines_in_a_long_file_too() {
+        let mut file = HEADER.to_owned();
+        for number in 0..120_000 {
+            file.push_str(&format!("Ann,Lee,a{number}@example.org,writer\n"));
+        }
+        file.push_str("Ann,Lee,A119999@example.org,writer\n");
+        let faults = read_all(Format::Csv, file.as_bytes(), 64 << 10);
+        let [(120_002, reason)] = faults.list.as_slice() else { panic!("{faults:?}") };
+        assert!(reason.contains("same address as line 120001"), "{reason}");
     }
 
     #[test]
