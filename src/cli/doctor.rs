@@ -467,8 +467,8 @@ fn mail(remote: &SidecarClient, slugs: &[String]) -> Vec<CheckLine> {
             lines.push(CheckLine::warn(
                 "mail",
                 format!(
-                    "`{slug}`: {} refused and {bounced} came back: `kwic-team invite list --account {slug}` shows which addresses to correct",
-                    plural(failed, "letter was", "letters were")
+                    "`{slug}`: {} refused and {bounced} bounced: `kwic-team invite list --account {slug}` shows which addresses to correct",
+                    plural(failed, "message was", "messages were")
                 ),
             ));
         }
@@ -504,7 +504,7 @@ fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<CheckLine> {
         let named: Vec<String> =
             others.iter().take(NAMED_MAX).map(|(slug, _)| format!("`{slug}`")).collect();
         let more = if others.len() > NAMED_MAX { " and others" } else { "" };
-        sentence += &format!("; letters of {accounts}, too: {}{more}", named.join(", "));
+        sentence += &format!("; messages of {accounts}, too: {}{more}", named.join(", "));
     }
     Some(CheckLine { state, about, sentence })
 }
@@ -630,7 +630,7 @@ mod tests {
 
     #[test]
     fn the_account_whose_letter_waits_longest_is_named() {
-        let waits = |state: &str, since: &str| json!({"state": state, "banner": "letters wait", "oldest": {"since": since}});
+        let waits = |state: &str, since: &str| json!({"state": state, "banner": "messages wait", "oldest": {"since": since}});
         let well = json!({"state": "ok", "kind": "smtp", "last_success": "2026-11-28T10:00:00Z"});
         let line = |statuses: &[(&'static str, Json)]| {
             let line = goes_out(statuses.to_vec()).unwrap();
@@ -644,7 +644,7 @@ mod tests {
         let (later, first) =
             (waits("slow", "2026-11-28T09:00:00.5Z"), waits("slow", "2026-11-28T09:00:00Z"));
         let (state, sentence) = line(&[("a", later.clone()), ("b", well), ("c", first.clone())]);
-        let told = "`c`: letters wait; letters of 1 more account wait, too: `a`";
+        let told = "`c`: messages wait; messages of 1 more account wait, too: `a`";
         assert_eq!((state, sentence.as_str()), (CheckState::Warn, told));
         let stuck = waits("stuck", "2026-11-28T09:30:00Z");
         let many = ["d", "e", "f", "g", "h"].map(|slug| (slug, later.clone()));
@@ -672,7 +672,7 @@ mod tests {
         let links = json!({"kind": "links", "stopped": null, "banner": "no mail is sent"});
         assert_eq!(mail_itself(&links).state, CheckState::Warn);
         let waits =
-            |state: &str| mail_itself(&json!({"state": state, "banner": "499 letters wait"}));
+            |state: &str| mail_itself(&json!({"state": state, "banner": "499 messages wait"}));
         assert_eq!(
             (waits("slow").state, waits("stuck").state),
             (CheckState::Warn, CheckState::Fail)

@@ -476,7 +476,7 @@ fn erase(
             text(erased, "revision"),
             output::count(erased, "entries_erased", "audit entry", "audit entries"),
             output::count(erased, "invites_erased", "invite", "invites"),
-            output::count(erased, "letters_erased", "letter", "letters")
+            output::count(erased, "letters_erased", "message", "messages")
         ))?;
         output::say(
             "the next start of the sidecar rewrites the store's file without the erased data; backups and the outbox are not changed",

@@ -145,7 +145,7 @@ pub(super) const JOIN_REVOKED: &str = "This invitation was cancelled";
 pub(super) const JOIN_CLOSED: &str = "This invitation can't be opened";
 pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
 pub(super) const JOIN_NO_MAIL: &str =
-    "No mail is sent from here. Ask the person who invited you for a new link.";
+    "No mail is sent here. Ask the person who invited you for a new link.";
 pub(super) const JOIN_ASKED: &str = "If a new invitation is possible, the person who invited you has been asked for one. You will get the new link by mail.";
 pub(super) const SOMEBODY: &str = "the person who invited you";
 pub(super) const OPERATOR_INVITED: &str = "Your system administrator";
@@ -207,7 +207,8 @@ pub(super) const FAMILY_NAME: &str = "Last name";
 pub(super) const FORGOT_TITLE: &str = "Forgot password";
 pub(super) const FORGOT_WHY: &str =
     "Enter your address, and we send you a link to choose a new password. It works for one hour.";
-pub(super) const FORGOT_NO_MAIL: &str = "No mail is sent from here. Ask an administrator of your team for a link to choose a new password.";
+pub(super) const FORGOT_NO_MAIL: &str =
+    "No mail is sent here. Ask an administrator of your team for a link to choose a new password.";
 pub(super) const FORGOT_DO: &str = "Send the link";
 pub(super) const FORGOT_SENT: &str =
     "If there is such a member, a link is on its way. Check your inbox and your spam folder.";
@@ -369,7 +370,6 @@ pub(super) fn has_left(account: &str) -> String {
 pub(super) const TOKENS_WHY: &str = "A token lets a program act for the member who created it, with the role of the token, until it expires.";
 pub(super) const TOKENS_NONE: &str = "No API tokens";
 pub(super) const TOKEN_NEW: &str = "New token";
-pub(super) const TOKEN_NAME: &str = "What it is for";
 pub(super) const TOKEN_NAME_HINT: &str = "For example, the program that uses it.";
 pub(super) const TOKEN_DAYS: &str = "Days until it expires";
 pub(super) const TOKEN_MAKE: &str = "Create token";

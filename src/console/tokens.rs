@@ -109,7 +109,7 @@ fn sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, form: &FormBody) -
     let input = |name, label, kind| Input::new(name, label, kind).value(form.text(name));
     let sheet = FormPage::new(inside(call, viewer, w::TOKEN_NEW), "/tokens/new", w::TOKEN_MAKE)
         .line(w::TOKENS_WHY)
-        .input(input("name", w::TOKEN_NAME, kind::TEXT).hint(w::TOKEN_NAME_HINT))
+        .input(input("name", w::NAME, kind::TEXT).hint(w::TOKEN_NAME_HINT))
         .part(FormPart::Select(Select {
             name: "role",
             label: w::ROLE.to_owned(),

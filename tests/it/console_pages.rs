@@ -962,12 +962,12 @@ async fn where_no_mail_is_sent_no_page_promises_any() {
         browser.get("/forgot").await,
         browser.post("/forgot", &[("account", "acme"), ("email", "bo@example.org")]).await,
     ] {
-        answer.page(200).says("No mail is sent from here").hides("<form").hides("on its way");
+        answer.page(200).says("No mail is sent here").hides("<form").hides("on its way");
     }
     browser.get("/join").await.page(200).hides("mail. If it does not open");
     let dead = "A".repeat(43);
     let asked = browser.post("/join/request-new", &[("token", &dead)]).await;
-    browser.led_to(asked).await.page(200).says("No mail is sent from here").hides("by mail");
+    browser.led_to(asked).await.page(200).says("No mail is sent here").hides("by mail");
 
     let session = ann.entered.token.expose().to_owned();
     browser.cookies.borrow_mut().insert(SESSION.to_owned(), session);

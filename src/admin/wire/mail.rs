@@ -99,7 +99,7 @@ fn delayed(status: &MailStatus, flow: MailFlow) -> Option<String> {
         None => "no mail has gone out yet".to_owned(),
         Some(taken) => format!("the last mail went out {}", rfc3339(taken)),
     };
-    let letters = plural(status.count(&waiting), "letter waits,", "letters wait, the oldest");
+    let letters = plural(status.count(&waiting), "message waits,", "messages wait, the oldest");
     Some(format!(
         "{letters} since {}; {why}; {last}; `kwic-team mail test ADDRESS` names the step that fails",
         rfc3339(oldest.since)

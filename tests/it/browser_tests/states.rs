@@ -680,7 +680,7 @@ const REST: &[State] = &[
         ADMIN,
         "/tokens/new",
         &[
-            Fill("What it is for", "walk"),
+            Fill("Name", "walk"),
             Choose("Role", "Operator"),
             Fill("Days until it expires", "1"),
             Fill("Your password", DEMO_PASSWORD),
@@ -714,7 +714,7 @@ const REST: &[State] = &[
         ADMIN,
         "/tokens/new",
         &[
-            Fill("What it is for", "walk"),
+            Fill("Name", "walk"),
             Choose("Role", "Operator"),
             Fill("Days until it expires", "0"),
             Fill("Your password", DEMO_PASSWORD),
@@ -1090,7 +1090,7 @@ const FIRST: &[State] = &[
 
 /// An administrator alone, where no mail is sent.
 const LONELY: &[State] = &[
-    state("forgot-without-mail", NOBODY, "/forgot", &[Sees("No mail is sent from here")]),
+    state("forgot-without-mail", NOBODY, "/forgot", &[Sees("No mail is sent here")]),
     state("team-alone", "chief", "/team", &[Sees("You're the only one here")]),
     state("invitations-none", "chief", "/team?tab=invitations", &[Sees("No pending invitations")]),
     state("tokens-none", "chief", "/tokens", &[Sees("No API tokens")]),
