@@ -247,6 +247,59 @@ fn a_file_at_fault_invites_nobody_and_names_every_line() {
 }
 
 #[test]
+fn an_address_list_of_a_mail_program_is_a_file_too() {
+    let one = json!({"status": 201, "invite": invite('1', ANN, "pending")});
+    let sent = ok(&json!({"items": [one, one, one]}));
+    let none = || page(&[], None);
+    let sidecar = FakeSidecar::answering([
+        roles(),
+        sent,
+        roles(),
+        roles(),
+        none(),
+        none(),
+        none(),
+        none(),
+        roles(),
+    ]);
+    let list = "\"Last, First\" <user@example.org>; Ann Lee <ann@example.org>\nBo,Ek,bo@example.org,Reader\n";
+    let place = file(&sidecar, "team.txt", list);
+    let send =
+        |arguments: &[&str]| sidecar.run(&[&["invite", "send", "--file"], arguments].concat());
+    let told = send(&[&place, "--role", "writer"]).ends(0);
+    let lines: Vec<&str> = told.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(lines, ["1", "1", "2"]);
+    let person = |first: &str, last: &str, email: &str, role: &str| json!({"first_name": first, "last_name": last, "email": email, "role": role});
+    assert_eq!(
+        json_of(&sidecar.heard()[1].body),
+        json!({"items": [
+            person("First", "Last", "user@example.org", "writer"),
+            person("Ann", "Lee", "ann@example.org", "writer"),
+            person("Bo", "Ek", "bo@example.org", "reader"),
+        ]})
+    );
+    // All faults at once, each with its line and its entry.
+    let list = "Ann Lee <ann@example.org>; Cy <nonsense>\nDi Fox <di@example.org>\nAnn Lee <ANN@example.org>";
+    let place = file(&sidecar, "team.list", list);
+    let told = send(&[&place, "--format", "list"]).complains(1);
+    for part in
+        ["line 1: `Ann Lee <ann@example.org>`: no role is given", "line 1: `Cy <nonsense>`: "]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let told = send(&[&place, "--format", "list", "--role", "writer"]).complains(1);
+    assert!(
+        told.contains("line 3: `Ann Lee <ANN@example.org>`: same address as on line 1"),
+        "{told}"
+    );
+    let told = send(&[&place, "--format", "list", "--role", "boss"]).complains(64);
+    assert!(told.contains("there is no role `boss`"), "{told}");
+    let csv = file(&sidecar, "team.csv", TEAM);
+    assert!(send(&[&csv, "--role", "writer"]).complains(64).contains("--role is for a list"));
+    assert!(send(&["team.doc"]).complains(64).contains("`.txt`: give --format csv, jsonl or list"));
+}
+
+#[test]
 fn an_answer_without_a_verdict_for_each_line_is_a_failure() {
     let sidecar = FakeSidecar::answering([roles(), ok(&json!({"items": []}))]);
     let team = file(&sidecar, "team.csv", TEAM);
