@@ -154,7 +154,7 @@ words! {
 pub(in crate::console) fn status(status: Status) -> Badge {
     match status {
         Status::Active => badge("ok", "●", ACTIVE),
-        Status::Suspended => badge("error", "⏸", SUSPENDED),
+        Status::Suspended => badge("error", "■", SUSPENDED),
     }
 }
 
@@ -182,7 +182,7 @@ pub(in crate::console) fn invite_state(state: InviteState) -> Badge {
     match state {
         InviteState::Pending => badge("", "…", PENDING),
         InviteState::Accepted => badge("ok", "✓", ACCEPTED),
-        InviteState::Expired => badge("warn", "⌛", EXPIRED),
+        InviteState::Expired => badge("warn", "▲", EXPIRED),
         InviteState::Revoked => badge("error", "✕", REVOKED),
     }
 }
