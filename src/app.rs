@@ -138,6 +138,8 @@ pub struct UnsavedPolicies {
     pub files: PolicyFiles,
     /// What changed since the saved set, for the audit log.
     pub changes: AccessChanges,
+    /// What the sidecar itself reloaded them for; `None` if somebody asked for it.
+    pub cause: Option<&'static str>,
 }
 
 /// The base of links in mail: the public URL of the console.

@@ -37,6 +37,7 @@ mod schema;
 mod size_limits;
 mod static_entities;
 mod symbols;
+mod type_titles;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -50,6 +51,7 @@ pub use load::{LoadFacts, LoadMode};
 pub use policy_fault::{PolicyFault, render};
 pub use role_catalogue::RoleCard;
 pub use role_matrix::{Cell, Matrix, MatrixRow};
+pub use type_titles::TypeTitles;
 
 use crate::domain::{Digest, MemberAccess, MemberView, RoleId};
 use decision_cache::DecisionCache;
@@ -168,6 +170,12 @@ impl Snapshot {
     #[must_use]
     pub fn knows_type(&self, spelling: &str) -> bool {
         self.names.type_index(spelling).is_some()
+    }
+
+    /// What people call the entity types.
+    #[must_use]
+    pub fn type_titles(&self) -> &TypeTitles {
+        &self.names.titles
     }
 
     /// Whether the schema has an action by this name.

@@ -705,7 +705,8 @@ impl Signals {
             loop {
                 heard.notified().await;
                 // The outcome is in the log and in the status.
-                let _ = reload::reload_now(&app, StorePermit::system()).await;
+                let _ = reload::reload_now(&app, StorePermit::system().because(reload::SIGNALLED))
+                    .await;
             }
         });
         loop {

@@ -30,7 +30,8 @@ pub(super) async fn create(call: &mut ApiRequest<'_>) -> ApiResult {
     let Committed { revision, value: CreatedAccount { account, invite } } = made;
     let invite = invite.map(|(view, link)| {
         let link = Some(link);
-        let shown = InviteWithLink { view, inviter: None, link, warning: None, repeated: false };
+        let warning = view.invite.email.hint();
+        let shown = InviteWithLink { view, inviter: None, link, warning, repeated: false };
         Invite::of(call.app, shown)
     });
     let record = AccountWithInvite { account: Account::of(call.app, account), invite };

@@ -21,7 +21,8 @@ pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     let (after, limit) = (call.params.text("after"), call.params.limit());
     let caller = call.caller().await?;
     let page = api_tokens::list(call.app, caller, member.as_ref(), after.as_deref(), limit).await?;
-    Ok(Reply::json_of(&List::<ApiToken>::from(page)))
+    let items = page.items.into_iter().map(|listed| ApiToken::listed(call.app, listed)).collect();
+    Ok(Reply::json_of(&List { items, next: page.next }))
 }
 
 /// A member must re-authenticate; the operator of the sidecar names the member.
@@ -47,7 +48,7 @@ pub(super) async fn create(call: &mut ApiRequest<'_>) -> ApiResult {
             api_tokens::create_own(call.app, signed_in, wanted, shown, call.from()).await?
         }
     };
-    let made = ApiTokenMade::from(done.value);
+    let made = ApiTokenMade::of(call.app, done.value);
     Ok(Reply::json_of(&Changed::new(made, done.revision)).status(CREATED))
 }
 
@@ -63,6 +64,6 @@ pub(super) async fn revoke(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = call.api_token_id()?;
     let caller = call.caller().await?;
     let done = api_tokens::revoke(call.app, caller, id).await?;
-    let token = ApiToken::from(done.value);
+    let token = ApiToken::of(call.app, &done.value);
     Ok(Reply::json_of(&Changed::new(token, done.revision)))
 }

@@ -480,8 +480,8 @@ fn mail(remote: &SidecarClient, slugs: &[String]) -> Vec<CheckLine> {
             lines.push(CheckLine::warn(
                 "mail",
                 format!(
-                    "`{slug}`: {} refused and {bounced} came back: `kwic-team invite list --account {slug}` shows which addresses to correct",
-                    plural(failed, "mail was", "mails were")
+                    "`{slug}`: {} refused and {bounced} bounced: `kwic-team invite list --account {slug}` shows which addresses to correct",
+                    plural(failed, "message was", "messages were")
                 ),
             ));
         }
@@ -517,7 +517,7 @@ fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<CheckLine> {
         let named: Vec<String> =
             others.iter().take(NAMED_MAX).map(|(slug, _)| format!("`{slug}`")).collect();
         let more = if others.len() > NAMED_MAX { " and others" } else { "" };
-        sentence += &format!("; mail of {accounts} waits, too: {}{more}", named.join(", "));
+        sentence += &format!("; messages of {accounts}, too: {}{more}", named.join(", "));
     }
     Some(CheckLine { state, about, sentence })
 }
@@ -650,14 +650,16 @@ mod tests {
         let silent = CommandError::failure("not checked, since the sidecar does not answer");
         let line = CheckLine::failed("audit", silent);
         assert_eq!(line.sentence, "audit: not checked, since the sidecar does not answer");
-        let told =
-            CommandError { code: "busy".to_owned(), ..CommandError::failure("the disk is full") };
+        let told = CommandError {
+            code: Some("busy".to_owned()),
+            ..CommandError::failure("the disk is full")
+        };
         assert_eq!(CheckLine::failed("store", told).sentence, "the disk is full");
     }
 
     #[test]
     fn the_account_whose_mail_waits_longest_is_named() {
-        let waits = |state: &str, since: &str| json!({"state": state, "banner": "mails wait", "oldest": {"since": since}});
+        let waits = |state: &str, since: &str| json!({"state": state, "banner": "messages wait", "oldest": {"since": since}});
         let well = json!({"state": "ok", "kind": "smtp", "last_success": "2026-11-28T10:00:00Z"});
         let line = |statuses: &[(&'static str, Json)]| {
             let line = goes_out(statuses.to_vec()).unwrap();
@@ -671,7 +673,7 @@ mod tests {
         let (later, first) =
             (waits("slow", "2026-11-28T09:00:00.5Z"), waits("slow", "2026-11-28T09:00:00Z"));
         let (state, sentence) = line(&[("a", later.clone()), ("b", well), ("c", first.clone())]);
-        let told = "`c`: mails wait; mail of 1 more account waits, too: `a`";
+        let told = "`c`: messages wait; messages of 1 more account wait, too: `a`";
         assert_eq!((state, sentence.as_str()), (CheckState::Warn, told));
         let stuck = waits("stuck", "2026-11-28T09:30:00Z");
         let many = ["d", "e", "f", "g", "h"].map(|slug| (slug, later.clone()));
@@ -700,7 +702,8 @@ mod tests {
         );
         let links = json!({"kind": "links", "stopped": null, "banner": "no mail is sent"});
         assert_eq!(mail_itself(&links).state, CheckState::Warn);
-        let waits = |state: &str| mail_itself(&json!({"state": state, "banner": "499 mails wait"}));
+        let waits =
+            |state: &str| mail_itself(&json!({"state": state, "banner": "499 messages wait"}));
         assert_eq!(
             (waits("slow").state, waits("stuck").state),
             (CheckState::Warn, CheckState::Fail)

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::account_flag::AccountArg;
 use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
-use super::people_file_format::{self, Format};
+use super::people_file_format::{self, InviteFormat};
 use super::sidecar_client::{ApiCall, SidecarClient, reasons};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global, edit_args, mail, role};
@@ -32,7 +32,7 @@ pub(super) struct InviteSelector {
 pub(super) enum InviteCommand {
     /// Invite one person, or up to 100 that a file names
     #[command(
-        after_help = "Example: kwic-team invite send --email ann@example.org --first-name Ann --last-name Lee --role ROLE\n         kwic-team invite send --file team.csv\n\nCSV with the columns first_name,last_name,email,role, or the same as JSON lines."
+        after_help = "Example: kwic-team invite send --email ann@example.org --first-name Ann --last-name Lee --role ROLE\n         kwic-team invite send --file team.csv\n         kwic-team invite send --file addresses.txt --role ROLE\n\nCSV with the columns first_name,last_name,email,role, the same as JSON lines, or a list: `Ann Lee <ann@example.org>; \"Ek, Bo\" <bo@example.org>`, or rows without a header line."
     )]
     Send(SendArgs),
     /// List invites, newest first
@@ -89,21 +89,18 @@ pub(super) struct SendArgs {
     /// The last name; omit it for a person with one name
     #[arg(long)]
     last_name: Option<String>,
-    /// The role
+    /// The role; with --file, of the entries of a list without one
     #[arg(long, required_unless_present = "file", value_parser = filled)]
     role: Option<String>,
     /// A key of your choice: repeating the command with the same key invites nobody twice
     #[arg(long, value_name = "KEY", value_parser = printable)]
     idempotency_key: Option<String>,
-    /// CSV or JSON lines with everybody to invite
-    #[arg(
-        long,
-        conflicts_with_all = ["email", "first_name", "last_name", "role", "idempotency_key"]
-    )]
+    /// CSV, JSON lines or a list with everybody to invite
+    #[arg(long, conflicts_with_all = ["email", "first_name", "last_name", "idempotency_key"])]
     file: Option<PathBuf>,
-    /// The file's format, if its name does not end in `.csv` or `.jsonl`
+    /// The file's format, if its name does not end in `.csv`, `.jsonl` or `.txt`
     #[arg(long, conflicts_with = "email")]
-    format: Option<Format>,
+    format: Option<InviteFormat>,
 }
 
 /// The characters that a header value may have.
@@ -118,8 +115,14 @@ fn printable(text: &str) -> Result<String, String> {
 pub(super) fn run(global: &Global, command: InviteCommand) -> CommandResult {
     let remote = SidecarClient::of(global)?;
     match command {
-        InviteCommand::Send(SendArgs { file: Some(file), format, account, .. }) => {
-            send_all(global, &remote, &account, &file, Format::of(&file, format)?)
+        InviteCommand::Send(SendArgs { file: Some(file), format, account, role, .. }) => {
+            let format = InviteFormat::of(&file, format)?;
+            if role.is_some() && format != InviteFormat::List {
+                return Err(CommandError::usage(
+                    "--role is for a list: in CSV and JSON lines each line names its role",
+                ));
+            }
+            send_all(global, &remote, &account, (&file, format, role))
         }
         InviteCommand::Send(args) => send(global, &remote, args),
         InviteCommand::List { account, state, role, search } => {
@@ -222,6 +225,9 @@ fn show(invite: &Json) -> Result<(), CommandError> {
     if let Some(delivery) = shown.get_mut("delivery") {
         *delivery = mail::words(invite).into();
     }
+    if let Some(role) = shown.get_mut("role") {
+        *role = output::role(invite).into();
+    }
     let names = [
         "id",
         "account",
@@ -236,6 +242,7 @@ fn show(invite: &Json) -> Result<(), CommandError> {
         "expires",
         "version",
         "revision",
+        "warning",
     ];
     output::fields(&shown, &names)?;
     output::link(invite)
@@ -254,7 +261,7 @@ fn list(
                 text(invite, "id"),
                 text(invite, "email"),
                 full_name(&text(invite, "first_name"), &text(invite, "last_name")),
-                text(invite, "role"),
+                output::role(invite),
                 text(invite, "state"),
                 mail::words(invite),
                 text(invite, "expires"),
@@ -327,13 +334,15 @@ fn send_all(
     global: &Global,
     remote: &SidecarClient,
     account: &AccountArg,
-    file: &Path,
-    format: Format,
+    (file, format, role): (&Path, InviteFormat, Option<String>),
 ) -> CommandResult {
     let roles = role::titles(remote)?;
-    let people = people_file_format::invited(file, format, roles, &global.wait_limit, |email| {
-        clash(remote, account, email)
-    })?;
+    let role = role.map(|role| roles.find(&role)).transpose();
+    let role = role.map_err(|fault| CommandError::usage(fault.public))?;
+    let bytes = people_file_format::bytes(file, &global.wait_limit)?;
+    let format = (format, role.as_ref());
+    let people =
+        people_file_format::invited(&bytes, format, roles, |email| clash(remote, account, email))?;
     let items: Vec<Json> = people.iter().map(|(_, row)| wire(row)).collect();
     let body = json!({"items": items});
     let call = ApiCall::new("POST", account.path("/api/v1/invites/bulk")).body(&body);
@@ -410,7 +419,12 @@ fn print_verdicts(global: &Global, verdicts: &[Json]) -> Result<(), CommandError
     for verdict in verdicts {
         list.add(verdict, |verdict| {
             let (word, detail, link) = match verdict.get("invite") {
-                Some(invite) => ("invited", mail::words(invite), text(invite, "link")),
+                Some(invite) => {
+                    let told = [mail::words(invite), text(invite, "warning")];
+                    let told = told.into_iter().filter(|words| !words.is_empty());
+                    let told = told.collect::<Vec<_>>().join("; ");
+                    ("invited", told, text(invite, "link"))
+                }
                 None => {
                     let problem = verdict.get("problem").unwrap_or(&Json::Null);
                     ("refused", reasons(problem).join("; "), String::new())

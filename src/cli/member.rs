@@ -166,7 +166,12 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> CommandResult {
             let changes = person.changes(&remote)?;
             let before = find(&remote, &who)?;
             let after = edit_args::patch(&remote, path_of(&who, &before, ""), &before, &changes)?;
-            output::answer(global, &after, show)
+            output::answer(global, &after, |after| {
+                show(after)?;
+                let email = Email::parse(&text(after, "email")).ok();
+                let hint = email.and_then(|email| email.hint());
+                hint.map_or(Ok(()), |hint| output::say(&format!("note: {hint}")))
+            })
         }
         MemberCommand::Suspend(who) => change(global, &remote, &who, "POST", "/suspend"),
         MemberCommand::Restore(who) => change(global, &remote, &who, "POST", "/restore"),
@@ -184,7 +189,12 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> CommandResult {
                     "{imported} {members} imported, at revision {}; the file's digest is {}",
                     text(done, "revision"),
                     text(done, "digest")
-                ))
+                ))?;
+                let hints = done.get("warnings").and_then(Json::as_array);
+                hints.into_iter().flatten().try_for_each(|hint| {
+                    let (line, sentence) = (text(hint, "line"), text(hint, "sentence"));
+                    output::say(&format!("note: line {line}: {sentence}"))
+                })
             })
         }
         MemberCommand::Erase { id, account, yes } => erase(global, &remote, &id, &account, &yes),
@@ -463,7 +473,7 @@ fn erase(
             text(erased, "revision"),
             output::count(erased, "entries_erased", "audit entry", "audit entries"),
             output::count(erased, "invites_erased", "invite", "invites"),
-            output::count(erased, "letters_erased", "mail", "mails")
+            output::count(erased, "letters_erased", "message", "messages")
         ))?;
         output::say(
             "the next start of the sidecar rewrites the store's file without the erased data; backups and the outbox are not changed",

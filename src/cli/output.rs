@@ -169,6 +169,15 @@ pub(super) fn person(json: &Json) -> String {
     format!("{} ({email})", full_name(&first, &last))
 }
 
+/// The role that a record names, with a note where the policies no longer have it.
+pub(super) fn role(json: &Json) -> String {
+    let role = text(json, "role");
+    match json.get("role_removed").and_then(Json::as_bool) {
+        Some(true) => format!("{role} (removed)"),
+        _ => role,
+    }
+}
+
 /// A number in a document, with its noun.
 pub(super) fn count(document: &Json, name: &str, one: &str, more: &str) -> String {
     plural(document.get(name).and_then(Json::as_u64).unwrap_or(0), one, more)

@@ -8,8 +8,11 @@ use clap::ValueEnum;
 
 use super::timeout::WaitLimit;
 use super::{CommandError, file_input};
-use crate::domain::{Email, limits};
-use crate::services::import::{self, ImportReader, ImportTarget, ImportedRow};
+use crate::domain::{Email, Failure, RoleId, Status, input_cleanup, limits};
+use crate::services::import::{
+    self, ImportFaults, ImportReader, ImportTarget, ImportedRow, pasted_list,
+};
+use crate::services::invites::Invitation;
 use crate::services::roles::RoleTitles;
 
 /// The format of a file of people.
@@ -55,27 +58,61 @@ impl Format {
     }
 }
 
+/// The format of a file of people to invite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum InviteFormat {
+    /// With a header line
+    Csv,
+    /// One JSON object a line
+    Jsonl,
+    /// An address list of a mail program, or rows of a spreadsheet without a header line
+    List,
+}
+
+impl InviteFormat {
+    /// From the flag, else from the file's name.
+    pub(super) fn of(file: &Path, flag: Option<Self>) -> Result<Self, CommandError> {
+        match (flag, file.extension().and_then(|ending| ending.to_str())) {
+            (Some(format), _) => Ok(format),
+            (None, Some("txt")) => Ok(Self::List),
+            (None, _) => match Format::of(file, None) {
+                Ok(Format::Csv) => Ok(Self::Csv),
+                Ok(Format::Jsonl) => Ok(Self::Jsonl),
+                Err(stop) => Err(CommandError {
+                    message: stop.message.replace(
+                        "ends in neither `.csv` nor `.jsonl`: give --format csv or --format jsonl",
+                        "ends in none of `.csv`, `.jsonl` and `.txt`: give --format csv, jsonl or list",
+                    ),
+                    ..stop
+                }),
+            },
+        }
+    }
+}
+
 /// More than the size of the maximum number of invites.
 const BYTES_MAX: u64 = ((limits::BULK_ITEMS_MAX + 1) * limits::IMPORT_LINE_BYTES_MAX) as u64;
 
 /// The people to invite that a file names, each with the line; all of its faults at once, with what
 /// `clash` says of those who are in order themselves.
 pub(super) fn invited(
-    file: &Path,
-    format: Format,
+    bytes: &[u8],
+    (format, role): (InviteFormat, Option<&RoleId>),
     roles: RoleTitles,
-    limit: &WaitLimit,
     clash: impl Fn(&Email) -> Option<String>,
 ) -> Result<Vec<(u64, ImportedRow)>, CommandError> {
-    let format = match format {
-        Format::Csv => import::Format::Csv,
-        Format::Jsonl => import::Format::JsonLines,
+    let (rows, faults, is_whole) = match format {
+        InviteFormat::Csv => rows(bytes, import::Format::Csv, roles),
+        InviteFormat::Jsonl => rows(bytes, import::Format::JsonLines, roles),
+        InviteFormat::List => {
+            let (rows, faults) = listed(bytes, role, &roles)?;
+            (rows, faults, true)
+        }
     };
-    let mut reader = ImportReader::new(format, ImportTarget::Invites, roles);
-    reader.feed(&bytes(file, limit)?);
-    reader.end();
-    let (rows, is_whole) = (reader.take_rows(), reader.is_whole());
-    let Err(mut faults) = reader.finish() else { return Ok(rows) };
+    let mut faults = faults;
+    if faults.list.is_empty() {
+        return Ok(rows);
+    }
     if is_whole {
         let clashes = rows.iter().filter_map(|(line, row)| Some((*line, clash(&row.email)?)));
         faults.list.extend(clashes);
@@ -91,7 +128,65 @@ pub(super) fn invited(
     Err(CommandError::failure(message))
 }
 
-fn bytes(file: &Path, limit: &WaitLimit) -> Result<Vec<u8>, CommandError> {
+/// The rows of a file and its faults, and whether every line was read.
+fn rows(
+    bytes: &[u8],
+    format: import::Format,
+    roles: RoleTitles,
+) -> (Vec<(u64, ImportedRow)>, ImportFaults, bool) {
+    let mut reader = ImportReader::new(format, ImportTarget::Invites, roles);
+    reader.feed(bytes);
+    reader.end();
+    let (rows, is_whole) = (reader.take_rows(), reader.is_whole());
+    (rows, reader.finish().err().unwrap_or_default(), is_whole)
+}
+
+/// The same for a list, of which several entries may stand on one line.
+fn listed(
+    bytes: &[u8],
+    role: Option<&RoleId>,
+    roles: &RoleTitles,
+) -> Result<(Vec<(u64, ImportedRow)>, ImportFaults), CommandError> {
+    let text = input_cleanup::text(bytes);
+    let text = text.map_err(|why| CommandError::failure(format!("the file {why}")))?;
+    let entries = pasted_list::entries(text);
+    let most = limits::BULK_ITEMS_MAX;
+    if entries.is_empty() || entries.len() > most {
+        let count = entries.len();
+        let why = format!("the file names {count} people: name from 1 to {most}");
+        return Err(CommandError::failure(why));
+    }
+    let (mut rows, mut faults) = (Vec::<(u64, ImportedRow)>::new(), ImportFaults::default());
+    for entry in entries {
+        let line = line_of(text, entry);
+        let read = pasted_list::read(entry, role, roles);
+        let read = read.map(imported).map_err(|fault: Failure| fault.public);
+        let read = read.and_then(|row| {
+            let before = rows.iter().find(|(_, other)| other.email.key() == row.email.key());
+            before.map_or(Ok(row), |(line, _)| Err(format!("same address as on line {line}")))
+        });
+        match read {
+            Ok(row) => rows.push((line, row)),
+            Err(why) => faults.list.push((line, format!("`{}`: {why}", entry.escape_debug()))),
+        }
+    }
+    Ok((rows, faults))
+}
+
+/// The line of a text on which a part of it begins.
+fn line_of(text: &str, part: &str) -> u64 {
+    let at = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    let before = text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count();
+    u64::try_from(before).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+fn imported(invitation: Invitation) -> ImportedRow {
+    let Invitation { email, first_name, last_name, role } = invitation;
+    ImportedRow { id: None, email, first_name, last_name, role, status: Status::Active }
+}
+
+/// The content of a file, if it is not larger than that many people need.
+pub(super) fn bytes(file: &Path, limit: &WaitLimit) -> Result<Vec<u8>, CommandError> {
     let bytes = file_input::bytes(file, BYTES_MAX + 1, limit)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= BYTES_MAX) {
         return Ok(bytes);

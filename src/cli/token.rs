@@ -140,8 +140,8 @@ fn list(
                 used if used.is_empty() => "never".to_owned(),
                 used => used,
             };
-            let shown = ["id", "name", "role"].map(|name| text(token, name));
-            shown.into_iter().chain([acts_as, text(token, "expires"), used]).collect()
+            let [id, name, expires] = ["id", "name", "expires"].map(|name| text(token, name));
+            vec![id, name, output::role(token), acts_as, expires, used]
         })
     })?;
     list.end()?;

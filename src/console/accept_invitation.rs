@@ -88,7 +88,8 @@ fn accept_sheet<'p>(call: &PageRequest<'_>, token: &str, found: &InvitePreview) 
         Fact::text(w::ROLE, role.clone()),
         Fact::when(w::JOIN_HOLDS_UNTIL, TimeLabel::exactly(invite.expires)),
     ];
-    let can = live.actions_of(&invite.role).iter().map(|action| w::action(action)).collect();
+    let can = live.actions_of(&invite.role);
+    let can = can.iter().map(|action| w::action(live.type_titles(), action)).collect();
     let mut sheet = FormPage::new(shell(call, w::join_title(&account.name)), "/join", w::JOIN_DO)
         .hidden("token", token)
         .part(FormPart::Facts(facts));

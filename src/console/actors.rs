@@ -95,72 +95,88 @@ impl ActorNames {
 /// How many that were removed are looked at, of those who were last.
 const REMOVED_LOOKED_AT: usize = 500;
 
-/// The member who is known by an address or a name; `None` also where several have that name.
-///
-/// # Errors
-/// `Denied` `not_allowed`; `Busy`.
-pub(super) async fn member_of(
-    app: &App,
-    viewer: &CurrentUser,
-    text: &str,
-) -> Result<Option<Member>, Failure> {
-    Ok(only(members_of(app, viewer, text).await?))
+/// A person whom a text may mean: a member, an invited person, or a removed member.
+pub(super) struct KnownPerson {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) email: String,
+}
+
+impl KnownPerson {
+    fn of(member: &Member) -> Self {
+        let (id, email) = (member.id.to_string(), member.email.to_string());
+        Self { id, name: member.full_name(), email }
+    }
+
+    fn is_called(&self, folded: &str) -> bool {
+        [&self.name, &self.email].iter().any(|it| case_folding::folded(it) == folded)
+    }
 }
 
 /// The member with an address, or all with a name.
-async fn members_of(app: &App, viewer: &CurrentUser, text: &str) -> Result<Vec<Member>, Failure> {
+///
+/// # Errors
+/// `Denied` `not_allowed`; `Busy`.
+pub(super) async fn members_of(
+    app: &App,
+    viewer: &CurrentUser,
+    text: &str,
+) -> Result<Vec<KnownPerson>, Failure> {
     if let Ok(email) = Email::parse(text)
         && let Some(member) = members::by_email(app, viewer.caller(), &email).await?
     {
-        return Ok(vec![member]);
+        return Ok(vec![KnownPerson::of(&member)]);
     }
     let filter = MemberFilter { search: Some(text.to_owned()), ..MemberFilter::default() };
     let most = limits::PAGE_ITEMS_MAX;
     let found = members::list(app, viewer.caller(), &filter, None, most).await?;
-    let is_it =
-        |member: &Member| case_folding::folded(&member.full_name()) == case_folding::folded(text);
-    Ok(found.items.into_iter().filter(is_it).collect())
+    let wanted = case_folding::folded(text);
+    let people = found.items.iter().map(KnownPerson::of);
+    Ok(people.filter(|person| person.is_called(&wanted)).collect())
 }
 
-/// The id of the person with a name or an address: a member, an invited person, or a removed member
-/// whose data was not erased. `None` also if several have that name.
+/// All with a name or an address: the members; if there are none, the invited people; else the
+/// removed members whose data was not erased.
 ///
 /// # Errors
 /// `Denied` `not_allowed`; `Busy`.
-pub(super) async fn somebody(
+pub(super) async fn people_of(
     app: &App,
     viewer: &CurrentUser,
     text: &str,
-) -> Result<Option<String>, Failure> {
+) -> Result<Vec<KnownPerson>, Failure> {
     let found = members_of(app, viewer, text).await?;
     if !found.is_empty() {
-        return Ok(only(found).map(|member| member.id.to_string()));
+        return Ok(found);
     }
     let wanted = case_folding::folded(text);
-    let is_it =
-        |name: &str, email: &str| [name, email].iter().any(|it| case_folding::folded(it) == wanted);
     // The accepted ones are members, or were.
     let states = vec![InviteState::Pending, InviteState::Expired, InviteState::Revoked];
     let filter = InviteFilter { search: Some(text.to_owned()), role: None, states };
     let most = limits::PAGE_ITEMS_MAX;
     let found = invites::list(app, viewer.caller(), &filter, None, most).await?;
-    let mut invites = found.items.iter().map(|shown| &shown.view.invite);
-    if let Some(invite) = invites.find(|it| is_it(&it.full_name(), it.email.as_str())) {
-        return Ok(Some(invite.id.to_string()));
+    let invited = found.items.iter().map(|shown| {
+        let invite = &shown.view.invite;
+        let (id, email) = (invite.id.to_string(), invite.email.to_string());
+        KnownPerson { id, name: invite.full_name(), email }
+    });
+    let invited: Vec<_> = invited.filter(|person| person.is_called(&wanted)).collect();
+    if !invited.is_empty() {
+        return Ok(invited);
     }
     let removals = AuditFilter { event: Some(AuditEvent::UserDeleted), ..AuditFilter::default() };
     let most = REMOVED_LOOKED_AT;
     let found = audit::latest(app, viewer.caller(), &removals, None, most).await?;
-    let gone = found.items.iter().filter(|entry| {
-        let email = entry.text("email").unwrap_or_default();
-        is_it(&written(entry).unwrap_or_default(), email)
+    let gone = found.items.iter().map(|entry| KnownPerson {
+        id: entry.target.clone(),
+        name: written(entry).unwrap_or_default(),
+        email: entry.text("email").unwrap_or_default().to_owned(),
     });
-    let gone: BTreeSet<String> = gone.map(|entry| entry.target.clone()).collect();
-    Ok(only(gone.into_iter().collect()))
-}
-
-fn only<T>(mut found: Vec<T>) -> Option<T> {
-    if found.len() == 1 { found.pop() } else { None }
+    let gone = gone.filter(|person| person.is_called(&wanted));
+    // An id that was given anew may have been removed more than once.
+    let gone: BTreeMap<String, KnownPerson> =
+        gone.map(|person| (person.id.clone(), person)).collect();
+    Ok(gone.into_values().collect())
 }
 
 /// The member or invite in an actor's label.

@@ -5,8 +5,8 @@
 
 use askama::Template;
 
-use super::actors::{ActorNames, SentencePart, somebody};
-use super::local_path::escaped;
+use super::actors::{ActorNames, KnownPerson, SentencePart, people_of};
+use super::local_path::{LocalPath, escaped};
 use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::roles::{change, title};
@@ -42,6 +42,8 @@ struct Timeline<'p> {
     entries: Vec<TimelineEntry>,
     /// Somebody was asked about: where there is nothing, what was typed may be nobody's.
     nobody: bool,
+    /// The people whom the typed name may mean, each with the address of the entries about them.
+    several: Vec<(KnownPerson, String)>,
     chain: Option<ChainReport>,
     /// Path and query of this page, to which parameters are added.
     here: String,
@@ -61,7 +63,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == event);
     let target = target(call, &viewer, member.trim()).await?;
     let found = match &target {
-        AuditTarget::Nobody => Page { items: Vec::new(), next: None },
+        AuditTarget::Nobody | AuditTarget::Several(_) => Page { items: Vec::new(), next: None },
         AuditTarget::All => entries(call, &viewer, None, known, before).await?,
         AuditTarget::Id(id) => entries(call, &viewer, Some(id.clone()), known, before).await?,
     };
@@ -73,11 +75,21 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let live = call.app.policies.load_full();
     let told = found.items.iter().map(|entry| told(&people, &live, entry));
     let here = format!("/audit?member={}&event={}", escaped(&member), escaped(&event));
+    let nobody = !matches!(target, AuditTarget::All);
+    let several = match target {
+        AuditTarget::Several(people) => people,
+        _ => Vec::new(),
+    };
+    let about = |person: KnownPerson| {
+        let path = LocalPath::at("/audit").with("member", &person.id).with("event", &event).path();
+        (person, path)
+    };
     Ok(page(&Timeline {
         shell: PageLayout::inside(call, &viewer, w::AUDIT, "/audit"),
         events: events(),
         entries: told.collect(),
-        nobody: !matches!(target, AuditTarget::All),
+        nobody,
+        several: several.into_iter().map(about).collect(),
         chain,
         next: found.next.map(|next| format!("{here}&before={next}")),
         here,
@@ -90,6 +102,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
 enum AuditTarget {
     All,
     Id(String),
+    Several(Vec<KnownPerson>),
     Nobody,
 }
 
@@ -102,12 +115,15 @@ async fn target(
     if text.is_empty() {
         return Ok(AuditTarget::All);
     }
-    if let Some(id) = somebody(call.app, viewer, text).await? {
-        return Ok(AuditTarget::Id(id));
-    }
-    Ok(match MemberId::parse(text) {
-        Ok(id) if !text.contains('@') => AuditTarget::Id(id.to_string()),
-        _ => AuditTarget::Nobody,
+    let mut people = people_of(call.app, viewer, text).await?;
+    Ok(match (people.len(), people.pop(), MemberId::parse(text)) {
+        (1, Some(person), _) => AuditTarget::Id(person.id),
+        (_, Some(last), _) => {
+            people.push(last);
+            AuditTarget::Several(people)
+        }
+        (_, None, Ok(id)) if !text.contains('@') => AuditTarget::Id(id.to_string()),
+        (_, None, _) => AuditTarget::Nobody,
     })
 }
 

@@ -396,8 +396,6 @@ impl FormErrors {
             name: name.clone(),
             sentence: w::sentence(sentence),
         });
-        let wait = w::when_again(failure).map(|when| format!(" {when}"));
-        let sentence = w::refusal(failure) + &wait.unwrap_or_default();
-        Self { sentence, fields: fields.collect() }
+        Self { sentence: w::refusal_with_wait(failure), fields: fields.collect() }
     }
 }

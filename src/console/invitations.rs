@@ -5,8 +5,8 @@ use askama::Template;
 use super::edit_conflict;
 use super::form_page::{EditConflict, Fact, FormPage, FormPart, Input, kind};
 use super::invite_form;
-use super::local_path::{self, LocalPath};
-use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
+use super::local_path::{self, LocalPath, member_path};
+use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::role_picker::RolePicker;
 use super::roles::title;
@@ -14,9 +14,11 @@ use super::row_actions::{AvailableAction, RowAction, RowMenus};
 use super::tabs::TeamTabs;
 use super::texts as w;
 use super::timestamps::TimeLabel;
-use crate::domain::{DeliveryState, Email, Failure, InviteId, InviteState, Kind, Name, Timestamp};
+use crate::domain::{
+    DeliveryState, Email, Failure, InviteId, InviteOutcome, InviteState, Kind, Name, Timestamp,
+};
 use crate::engine::Snapshot;
-use crate::http::{Reply, status};
+use crate::http::Reply;
 use crate::services::invites::{self, ChosenInvite, InviteCorrection, InviteWithLink};
 use crate::store::types::invites::InviteFilter;
 
@@ -32,6 +34,11 @@ enum InvitationAction {
 }
 
 impl InvitationAction {
+    /// Whether it makes or shows a link.
+    const fn is_of_link(self) -> bool {
+        matches!(self, Self::Resend | Self::Link)
+    }
+
     fn of(call: &PageRequest<'_>) -> Result<Self, Failure> {
         match call.verb.as_str() {
             "resend" => Ok(Self::Resend),
@@ -169,7 +176,7 @@ fn line(
         name: invite.full_name(),
         email: invite.email.as_str().to_owned(),
         role: title(live, &invite.role),
-        role_gone: is_open(state) && !live.has_role(&invite.role),
+        role_gone: state.is_open() && !live.has_role(&invite.role),
         delivery: w::delivery(delivery.state),
         detail: match delivery.state {
             DeliveryState::Deferred | DeliveryState::Bounced | DeliveryState::Failed => {
@@ -191,14 +198,9 @@ fn line(
     }
 }
 
-/// Whether it can be accepted, or sent again.
-const fn is_open(state: InviteState) -> bool {
-    matches!(state, InviteState::Pending | InviteState::Expired)
-}
-
 /// The actions of the viewer on an invitation.
 fn deeds(viewer: &CurrentUser, state: InviteState) -> Vec<AvailableAction> {
-    if !viewer.rights.invite || !is_open(state) {
+    if !viewer.rights.invite || !state.is_open() {
         return Vec::new();
     }
     KINDS.iter().map(|kind| AvailableAction { kind, why: None }).collect()
@@ -235,21 +237,38 @@ async fn found_by_inviter(
 fn role_gone(call: &PageRequest<'_>, shown: &InviteWithLink) -> bool {
     let invite = &shown.view.invite;
     let known = call.app.policies.load().has_role(&invite.role);
-    is_open(invite.state(call.app.clock.now())) && !known
+    invite.state(call.app.clock.now()).is_open() && !known
 }
 
-/// Why no link of such an invitation is made or shown, and where it gets another role.
-fn needs_another_role(
+/// The page in the place of a form about an invitation that is over, or of which no link is made
+/// since its role was removed: that one first gets another role.
+fn cannot_be_done(
     call: &PageRequest<'_>,
     viewer: &CurrentUser,
     shown: &InviteWithLink,
-    back: &str,
-) -> Reply {
-    let edit = LocalPath::at(&path(shown, "edit")).with(local_path::BACK, back).path();
-    let shell = PageLayout::inside(call, viewer, w::INVITE_ROLE_GONE, "/team").narrow();
-    let lines = vec![w::invite_role_gone(&shown.view.invite.full_name())];
-    page(&MessagePage { shell, lines, next: (edit, w::EDIT_INVITATION) })
-        .status(status(Kind::Conflict))
+    (is_of_link, back): (bool, &str),
+) -> Option<Reply> {
+    let (invite, name) = (&shown.view.invite, shown.view.invite.full_name());
+    let page = |title, why: String, next| {
+        not_possible(PageLayout::inside(call, viewer, title, "/team"), why, next)
+    };
+    match &invite.fate {
+        InviteOutcome::Accepted { member, .. } => Some(page(
+            w::JOIN_ACCEPTED,
+            w::invite_is_accepted(&name),
+            (member_path(member, ""), w::TO_MEMBER),
+        )),
+        InviteOutcome::Revoked { .. } => Some(page(
+            w::INVITE_IS_REVOKED,
+            w::invite_is_revoked(&name),
+            ("/team/invite".to_owned(), w::INVITE_MEMBER),
+        )),
+        InviteOutcome::Open if is_of_link && role_gone(call, shown) => {
+            let edit = LocalPath::at(&path(shown, "edit")).with(local_path::BACK, back).path();
+            Some(page(w::INVITE_ROLE_GONE, w::invite_role_gone(&name), (edit, w::EDIT_INVITATION)))
+        }
+        InviteOutcome::Open => None,
+    }
 }
 
 fn path(shown: &InviteWithLink, rest: &str) -> String {
@@ -260,6 +279,9 @@ const BACK: &str = "/team?tab=invitations";
 
 pub(super) async fn edit(call: &mut PageRequest<'_>) -> PageResult {
     let (viewer, shown) = found_by_inviter(call).await?;
+    if let Some(reply) = cannot_be_done(call, &viewer, &shown, (false, &call.back(BACK))) {
+        return Ok(reply);
+    }
     let invite = &shown.view.invite;
     let form = FormBody::filled(&[
         ("first_name", invite.first_name.as_str()),
@@ -320,6 +342,10 @@ pub(super) async fn edited(call: &mut PageRequest<'_>) -> PageResult {
             Ok(sheet.overtaken(&failure, EditConflict { anew: Some(anew), ..by }))
         }
         Err(failure) => {
+            let over = cannot_be_done(call, &viewer, &shown, (false, &form.back(BACK)));
+            if let Some(reply) = over.filter(|_| viewer.rights.invite) {
+                return Ok(reply);
+            }
             let failure = invite_form::with_holder_named(call, &viewer, &form, failure).await;
             Ok(edit_sheet(call, &viewer, &shown, &form).await?.refused(&failure))
         }
@@ -375,10 +401,11 @@ async fn correct(
 pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
     let verb = InvitationAction::of(call)?;
     let (viewer, shown) = found_by_inviter(call).await?;
-    if !matches!(verb, InvitationAction::Revoke) && role_gone(call, &shown) {
-        return Ok(needs_another_role(call, &viewer, &shown, &call.back(BACK)));
-    }
-    Ok(verb_sheet(call, &viewer, &shown, verb, call.back(BACK)).page())
+    let back = call.back(BACK);
+    Ok(match cannot_be_done(call, &viewer, &shown, (verb.is_of_link(), &back)) {
+        Some(reply) => reply,
+        None => verb_sheet(call, &viewer, &shown, verb, back).page(),
+    })
 }
 
 fn verb_sheet<'p>(
@@ -410,9 +437,9 @@ pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {
     let (viewer, shown) = found(call).await?;
     let chosen = ChosenInvite { id: shown.view.invite.id.clone(), expected: form.version() };
     let back = form.back(BACK);
-    if !matches!(verb, InvitationAction::Revoke) && viewer.rights.invite && role_gone(call, &shown)
-    {
-        return Ok(needs_another_role(call, &viewer, &shown, &back));
+    let cannot = cannot_be_done(call, &viewer, &shown, (verb.is_of_link(), &back));
+    if let Some(reply) = cannot.filter(|_| viewer.rights.invite) {
+        return Ok(reply);
     }
     let (caller, name) = (viewer.caller(), shown.view.invite.full_name());
     let done = match verb {

@@ -129,13 +129,17 @@ pub(super) fn after_invite(
     told: &str,
     back: String,
 ) -> crate::http::Reply {
+    let with_warning = |text: &str| match &shown.warning {
+        Some(warning) => format!("{text} {}", w::sentence(warning)),
+        None => text.to_owned(),
+    };
     match shown.link {
         Some(link) => {
             let shell = PageLayout::inside(call, viewer, w::INVITATION_LINK, "/team");
-            let line = w::link_for(shown.view.invite.email.as_str());
+            let line = with_warning(&w::link_for(shown.view.invite.email.as_str()));
             LinkPage::new(shell, line, link, back).can_be_shown_again().page()
         }
-        None => redirect_with_notice(call.app, &back, told),
+        None => redirect_with_notice(call.app, &back, &with_warning(told)),
     }
 }
 
@@ -178,6 +182,8 @@ struct PastedLineResult {
     line: String,
     /// Why it was not sent; `None` if it was.
     why: Option<String>,
+    /// What is unusual about it.
+    hint: Option<String>,
     /// The link of the person who was invited, if no mail is sent.
     link: Option<String>,
 }
@@ -252,7 +258,10 @@ pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
     // The address of each line that can be sent, with the number of the line.
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     for (number, line) in (1..).zip(lines) {
-        let outcome = match pasted_list::read(line, role.as_ref(), &titles) {
+        let read = pasted_list::read(line, role.as_ref(), &titles);
+        let hint = read.as_ref().ok().and_then(|invitation| invitation.email.hint());
+        let hint = hint.map(|hint| w::sentence(&hint));
+        let outcome = match read {
             Err(failure) => Err(first_fault(&failure)),
             Ok(invitation) => match taken.entry(invitation.email.key().to_owned()) {
                 Entry::Occupied(before) => Err(w::same_address(*before.get())),
@@ -273,7 +282,7 @@ pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
             Ok(link) => (None, link),
             Err(why) => (Some(why), None),
         };
-        verdicts.push(PastedLineResult { line: line.to_owned(), why, link });
+        verdicts.push(PastedLineResult { line: line.to_owned(), why, hint, link });
     }
     let is_left = |verdict: &&PastedLineResult| !sending || verdict.why.is_some();
     let left: Vec<&str> = verdicts.iter().filter(is_left).map(|it| it.line.as_str()).collect();

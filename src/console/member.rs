@@ -11,7 +11,7 @@ use super::edit_conflict::{self, of_member};
 use super::form_page::{EditConflict, FormPage, FormPart, Input, kind};
 use super::link_page::LinkPage;
 use super::local_path::{self, BACK, member_path};
-use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
+use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::role_picker::RolePicker;
 use super::roles::title;
@@ -19,7 +19,7 @@ use super::row_actions::{ActionTarget, AvailableAction, RowAction};
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Status};
-use crate::engine::{Cell, Matrix};
+use crate::engine::{Cell, Matrix, TypeTitles};
 use crate::http::Reply;
 use crate::services::members::{self, ChosenMember};
 use crate::services::rights::RightsSummary;
@@ -115,6 +115,76 @@ pub(super) static MEMBER_ACTIONS: [&RowAction; 11] = [
     &OWN_SECURITY,
 ];
 
+/// Why the state of a member rules an action out, whatever the viewer's rights.
+#[derive(Clone, Copy)]
+enum Blocked {
+    LastAdministrator,
+    Suspended,
+    Active,
+    NoTwoStep,
+    OwnRole,
+    OwnTwoStep,
+    /// The viewer has no second factor to confirm it with.
+    OwnFactorFirst,
+}
+
+impl Blocked {
+    /// Why the action with this key is not possible.
+    fn of(key: &str, viewer: &CurrentUser, member: &Member, last: bool) -> Option<Self> {
+        let (own, suspended) = (viewer.is(member), member.status == Status::Suspended);
+        match key {
+            "role" if own => Some(Self::OwnRole),
+            "role" | "remove" | "suspend" if last => Some(Self::LastAdministrator),
+            "reset-password" | "end-sessions" | "suspend" if suspended => Some(Self::Suspended),
+            "restore" if !suspended => Some(Self::Active),
+            "reset-two-step" if own => Some(Self::OwnTwoStep),
+            "reset-two-step" if !member.two_step => Some(Self::NoTwoStep),
+            "reset-two-step" if !viewer.member.two_step => Some(Self::OwnFactorFirst),
+            _ => None,
+        }
+    }
+
+    /// In a menu; `None` where the page of the action says it.
+    const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::LastAdministrator => Some(w::LAST_ADMINISTRATOR),
+            Self::Suspended => Some(w::IS_SUSPENDED),
+            Self::NoTwoStep => Some(w::TWO_STEP_IS_OFF),
+            Self::Active | Self::OwnRole | Self::OwnTwoStep | Self::OwnFactorFirst => None,
+        }
+    }
+
+    fn page(self, call: &PageRequest<'_>, viewer: &CurrentUser, member: &Member) -> Reply {
+        let (name, id) = (member.full_name(), &member.id);
+        let of_member = || (member_path(id, ""), w::TO_MEMBER);
+        let own = |path: &str, words| (path.to_owned(), words);
+        let (why, next) = match self {
+            Self::LastAdministrator => (w::is_last_administrator(&name), own("/team", w::TO_TEAM)),
+            Self::Suspended => (w::is_suspended(&name), (member_path(id, "/restore"), w::RESTORE)),
+            Self::Active => (w::is_active(&name), of_member()),
+            Self::NoTwoStep => (w::has_no_two_step(&name), of_member()),
+            Self::OwnRole => (w::OWN_ROLE.to_owned(), of_member()),
+            Self::OwnTwoStep => (w::OWN_TWO_STEP.to_owned(), own("/me", w::TO_SECURITY)),
+            Self::OwnFactorFirst => {
+                (w::OWN_FACTOR_FIRST.to_owned(), own("/me/two-step", w::SET_UP_TWO_STEP))
+            }
+        };
+        not_possible(PageLayout::inside(call, viewer, w::NOT_POSSIBLE, "/team"), why, next)
+    }
+}
+
+/// The page in the place of the form of an action that the state of the member rules out.
+async fn blocked(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    member: &Member,
+    key: &str,
+) -> Option<Reply> {
+    let administrators = members::administrators(call.app, &viewer.account.slug).await;
+    let last = is_last_administrator(&administrators, member);
+    Some(Blocked::of(key, viewer, member, last)?.page(call, viewer, member))
+}
+
 /// The viewer's actions on a member, in the order of the menu; may be empty.
 pub(super) fn available_actions(
     viewer: &CurrentUser,
@@ -127,25 +197,24 @@ pub(super) fn available_actions(
             AvailableAction { kind: &OWN_SECURITY, why: None },
         ];
     }
-    let last = last.then_some(w::LAST_ADMINISTRATOR);
-    let suspended = member.status == Status::Suspended;
-    let is_suspended = suspended.then_some(w::IS_SUSPENDED);
-    let two_step_is_off = (!member.two_step).then_some(w::TWO_STEP_IS_OFF);
     let mut all = Vec::new();
-    let mut add = |kind, why| all.push(AvailableAction { kind, why });
+    let mut add = |kind: &'static RowAction| {
+        let why = Blocked::of(kind.key, viewer, member, last).and_then(Blocked::word);
+        all.push(AvailableAction { kind, why });
+    };
     if viewer.rights.edit {
-        add(&EDIT, None);
+        add(&EDIT);
         if viewer.rights.may_change_roles() {
-            add(&ROLE, last);
+            add(&ROLE);
         }
-        add(&PERMISSIONS, None);
-        add(&RESET_PASSWORD, is_suspended);
-        add(&RESET_TWO_STEP, two_step_is_off);
-        add(&END_SESSIONS, is_suspended);
-        if suspended { add(&RESTORE, None) } else { add(&SUSPEND, last) }
+        add(&PERMISSIONS);
+        add(&RESET_PASSWORD);
+        add(&RESET_TWO_STEP);
+        add(&END_SESSIONS);
+        add(if member.status == Status::Suspended { &RESTORE } else { &SUSPEND });
     }
     if viewer.rights.remove {
-        add(&REMOVE, last);
+        add(&REMOVE);
     }
     all
 }
@@ -184,7 +253,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let seen = members::with_last_sign_in_of(call.app, member).await?;
     let member = &seen.member;
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
-    let (can, cannot) = allowed(&matrix, member);
+    let (can, cannot) = allowed(live.type_titles(), &matrix, member);
     let lock = sign_in_locks::lock_of_member(call.app, viewer.caller(), member).await?;
     let (path, back) = (member_path(&member.id, ""), call.back(TEAM));
     let here =
@@ -215,17 +284,17 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
 }
 
 /// What a member may and may not do, in words.
-fn allowed(matrix: &Matrix, member: &Member) -> (Vec<String>, Vec<String>) {
+fn allowed(titles: &TypeTitles, matrix: &Matrix, member: &Member) -> (Vec<String>, Vec<String>) {
     let may = roles::permissions_of(matrix, member).into_iter();
     let may = may.filter(|(.., cell)| *cell == Cell::Allowed).map(|(action, ..)| action.to_owned());
     let can: Vec<String> = may.collect::<BTreeSet<_>>().into_iter().collect();
     let all = matrix.rows.iter().map(|row| &row.action).collect::<BTreeSet<_>>();
     let cannot = all.into_iter().filter(|action| !can.contains(action)).cloned();
-    (said(&can), said(&cannot.collect::<Vec<_>>()))
+    (said(titles, &can), said(titles, &cannot.collect::<Vec<_>>()))
 }
 
-fn said(actions: &[String]) -> Vec<String> {
-    actions.iter().map(|action| w::action(action)).collect()
+fn said(titles: &TypeTitles, actions: &[String]) -> Vec<String> {
+    actions.iter().map(|action| w::action(titles, action)).collect()
 }
 
 /// The member of the path, for viewers who may see the team.
@@ -339,6 +408,9 @@ async fn save(
 
 pub(super) async fn role(call: &mut PageRequest<'_>) -> PageResult {
     let (viewer, member) = found_by(call, RightsSummary::may_change_roles).await?;
+    if let Some(reply) = blocked(call, &viewer, &member, ROLE.key).await {
+        return Ok(reply);
+    }
     let version = member.version.0.to_string();
     let back = call.back(TEAM);
     let form =
@@ -382,7 +454,10 @@ pub(super) async fn role_given(call: &mut PageRequest<'_>) -> PageResult {
             let (member, by) = overtaken(call, &viewer, "/role", &form).await?;
             Ok(role_sheet(call, &viewer, &member, &form).await?.overtaken(&failure, by))
         }
-        Err(failure) => Ok(role_sheet(call, &viewer, &member, &form).await?.refused(&failure)),
+        Err(failure) => Ok(match blocked(call, &viewer, &member, ROLE.key).await {
+            Some(reply) if failure.kind == Kind::Conflict => reply,
+            _ => role_sheet(call, &viewer, &member, &form).await?.refused(&failure),
+        }),
     }
 }
 
@@ -397,7 +472,7 @@ async fn difference_sheet<'p>(
     let difference = roles::difference(&matrix, &member.role, role);
     let list = |actions: &[String]| match actions {
         [] => vec![w::NOTHING.to_owned()],
-        actions => said(actions),
+        actions => said(live.type_titles(), actions),
     };
     let title = w::make(&member.full_name(), &title(&live, role));
     let shell = PageLayout::inside(call, viewer, title.clone(), "/team");
@@ -411,7 +486,8 @@ async fn difference_sheet<'p>(
         [(w::MAY_GAIN, &difference.may_gain), (w::MAY_LOSE, &difference.may_lose)]
     {
         if !actions.is_empty() {
-            sheet = sheet.part(FormPart::List { title: title.to_owned(), items: said(actions) });
+            let items = said(live.type_titles(), actions);
+            sheet = sheet.part(FormPart::List { title: title.to_owned(), items });
         }
     }
     Ok(sheet.leads_back(form.back(TEAM)))
@@ -434,18 +510,11 @@ pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
         if verb == MemberAction::Remove { rights.remove } else { rights.edit }
     };
     let (viewer, member) = found_by(call, may).await?;
-    if verb == MemberAction::ResetTwoStep && !viewer.member.two_step {
-        return Ok(own_factor_first(call, &viewer));
+    if let Some(reply) = blocked(call, &viewer, &member, &call.verb).await {
+        return Ok(reply);
     }
     let form = FormBody::filled(&[(BACK, &call.back(TEAM))]);
     Ok(verb_sheet(call, &viewer, &member, verb, &form).await.page())
-}
-
-/// Nobody types a password to learn that a second factor of one's own is needed too.
-fn own_factor_first(call: &PageRequest<'_>, viewer: &CurrentUser) -> Reply {
-    let shell = PageLayout::inside(call, viewer, w::RESET_TWO_STEP, "/team").narrow();
-    let lines = vec![w::OWN_FACTOR_FIRST.to_owned()];
-    page(&MessagePage { shell, lines, next: ("/me/two-step".to_owned(), w::SET_UP_TWO_STEP) })
 }
 
 async fn verb_sheet<'p>(
@@ -529,7 +598,10 @@ pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {
             let sheet = verb_sheet(call, &viewer, &member, verb, &form).await;
             Ok(sheet.overtaken(&failure, EditConflict { anew: None, ..by }))
         }
-        Err(failure) => Ok(verb_sheet(call, &viewer, &member, verb, &form).await.refused(&failure)),
+        Err(failure) => Ok(match blocked(call, &viewer, &member, &call.verb).await {
+            Some(reply) if failure.kind == Kind::Conflict => reply,
+            _ => verb_sheet(call, &viewer, &member, verb, &form).await.refused(&failure),
+        }),
     }
 }
 

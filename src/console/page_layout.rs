@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::browser_security::{self, CROSS_SITE, FOREIGN_HOST, PublicUrl, TOLD};
 use crate::domain::{Failure, Kind, Member};
 use crate::http::query_string::decoded;
-use crate::http::{Reply, Request};
+use crate::http::{Reply, Request, status};
 use crate::services::caller::OPERATOR_ONLY;
 use crate::services::members;
 
@@ -144,6 +144,18 @@ pub(super) struct MessagePage<'p> {
     pub(super) next: (String, &'static str),
 }
 
+/// The page in the place of a form that would be refused whatever is typed, since the state of the
+/// record rules the action out: why, and what to do instead.
+pub(super) fn not_possible(
+    shell: PageLayout<'_>,
+    why: impl Into<String>,
+    next: (impl Into<String>, &'static str),
+) -> Reply {
+    let next = (next.0.into(), next.1);
+    let shown = MessagePage { shell: shell.narrow(), lines: vec![why.into()], next };
+    page(&shown).status(status(Kind::Conflict))
+}
+
 /// Why the page is not available to this viewer.
 pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     let viewer = CurrentUser::of(app, request).await.ok();
@@ -155,13 +167,12 @@ pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Fa
         (_, Kind::Denied) => w::NOT_ALLOWED,
         _ => w::WENT_WRONG,
     };
-    let mut lines = vec![w::refusal(failure)];
+    let mut lines = vec![w::refusal_with_wait(failure)];
     if let (Failure::NOT_ALLOWED, Some(viewer)) = (failure.code, &viewer) {
         let administrators = members::administrators(app, &viewer.account.slug).await;
         let others = administrators.iter().filter(|member| !viewer.is(member));
         lines.push(w::ask(&others.map(Member::full_name).collect::<Vec<_>>()));
     }
-    lines.extend(w::when_again(failure));
     let shell = PageLayout::outside(app, request, title).seen_by(viewer.as_ref());
     let next = match &viewer {
         Some(viewer) if viewer.rights.view_team => ("/team".to_owned(), w::TO_TEAM),

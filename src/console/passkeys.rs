@@ -5,14 +5,15 @@
 //! other form.
 
 use super::form_page::{BrowserPrompt, FormPage, Input, kind};
-use super::page_layout::{PageLayout, redirect_with_notice};
+use super::page_layout::{PageLayout, not_possible, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::texts as w;
 use super::two_step::{proof_asked, proof_shown};
 use crate::domain::passkey::{too_many, unknown};
 use crate::domain::{Failure, Kind, Name, Passkey, PasskeyId, limits};
+use crate::http::Reply;
 use crate::services::passkeys::{self, PasskeyPrompt};
-use crate::services::two_step::TwoStepStatus;
+use crate::services::two_step::{self, TwoStepStatus};
 
 /// Why a member cannot add a passkey now; `None` if the member can.
 pub(super) fn why_none_more(call: &PageRequest<'_>, standing: &TwoStepStatus) -> Option<String> {
@@ -41,7 +42,21 @@ pub(super) fn answer(form: &FormBody) -> Result<passkeys::PasskeyAnswer, Failure
 
 pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
-    Ok(ask_sheet(call, &viewer, "").page())
+    Ok(match none_more(call, &viewer).await? {
+        Some(reply) => reply,
+        None => ask_sheet(call, &viewer, "").page(),
+    })
+}
+
+/// The page for a member who cannot add a passkey now.
+async fn none_more(call: &PageRequest<'_>, viewer: &CurrentUser) -> Result<Option<Reply>, Failure> {
+    let standing = two_step::standing(call.app, &viewer.signed_in).await?;
+    let next = match standing.since {
+        None => ("/me/two-step", w::SET_UP_TWO_STEP),
+        Some(_) => ("/me", w::TO_SECURITY),
+    };
+    Ok(why_none_more(call, &standing)
+        .map(|why| not_possible(PageLayout::own(call, viewer, w::ADD_PASSKEY), why, next)))
 }
 
 fn ask_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, name: &str) -> FormPage<'p> {
@@ -57,6 +72,9 @@ fn ask_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, name: &str) ->
 pub(super) async fn begin(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let form = call.form().await?;
+    if let Some(reply) = none_more(call, &viewer).await? {
+        return Ok(reply);
+    }
     match begun(call, &viewer, &form).await {
         Ok((name, asked)) => Ok(browser_sheet(call, &viewer, &name, asked).page()),
         Err(failure) => ask_sheet(call, &viewer, form.text("name")).not_taken(failure),

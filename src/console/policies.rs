@@ -127,13 +127,16 @@ async fn named(
 }
 
 fn installed(people: &ActorNames, live: &Snapshot, entry: AuditEntry) -> PolicyHistoryEntry {
+    let cause = entry.text("cause").map(w::reload_cause);
     let lines = entry.fields().iter().filter(|line| line.field == "change");
     let lines = lines.filter_map(|line| Some(change(live, line.after.as_deref()?)));
     let mut changes: Vec<String> = lines.collect();
     let more = changes.len().saturating_sub(CHANGES_SHOWN);
     changes.truncate(CHANGES_SHOWN);
     let by = match people.actor(&entry.actor) {
-        SentencePart::Words(words) if words == w::PRODUCT => w::BY_ITSELF.to_owned(),
+        SentencePart::Words(words) if words == w::PRODUCT => {
+            cause.unwrap_or_else(|| w::BY_ITSELF.to_owned())
+        }
         SentencePart::Somebody { name, own: true, .. } => name,
         SentencePart::Words(words) | SentencePart::Somebody { name: words, .. } => {
             w::capital(&words)

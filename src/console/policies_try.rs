@@ -7,7 +7,8 @@ use std::borrow::Cow;
 
 use askama::Template;
 
-use super::actors::member_of;
+use super::actors::{KnownPerson, members_of};
+use super::local_path::LocalPath;
 use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::policies::SECTION;
@@ -39,6 +40,8 @@ struct TryDecisionPage<'p> {
     /// Name and label.
     actions: Vec<(String, String)>,
     wrong: Option<String>,
+    /// The members whom the typed name may mean, each with the address of the question about them.
+    several: Vec<(KnownPerson, String)>,
     answered: Option<TriedDecision>,
 }
 
@@ -49,10 +52,15 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let (member, action) = (call.parameter("member"), call.parameter("action"));
     let resource = call.parameter("resource");
     let asked = !member.is_empty() || !resource.is_empty();
+    let in_words = |name: String| {
+        let words = w::action(live.type_titles(), &name);
+        (name, words)
+    };
     let mut shown = TryDecisionPage {
         shell: PageLayout::inside(call, &viewer, w::TRY_DECISION, SECTION),
-        actions: live.actions().into_iter().map(|name| (name.clone(), w::action(&name))).collect(),
+        actions: live.actions().into_iter().map(in_words).collect(),
         wrong: None,
+        several: Vec::new(),
         answered: None,
         member,
         action,
@@ -60,8 +68,17 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     };
     match type_and_id(shown.resource.trim()) {
         Some(on) if asked => {
-            let asked = (shown.member.trim(), shown.action.as_str(), on);
-            shown.answered = Some(answered(call, &viewer, &live, asked).await?);
+            let (member, action) = (shown.member.trim(), shown.action.as_str());
+            let people = subjects(call, &viewer, member).await?;
+            if people.len() > 1 {
+                let about = |person| about(person, action, &shown.resource);
+                shown.several = people.into_iter().map(about).collect();
+            } else {
+                // Any other text is taken as an id.
+                let id = people.first().map_or(member, |person| &person.id);
+                let asked = (id, action, on);
+                shown.answered = Some(answered(call, &viewer, &live, asked).await?);
+            }
         }
         None if asked => shown.wrong = Some(w::RESOURCE_WRONG.to_owned()),
         _ => {}
@@ -76,11 +93,10 @@ async fn answered(
     live: &Snapshot,
     (member, action, (kind, id)): (&str, &str, (&str, &str)),
 ) -> Result<TriedDecision, Failure> {
-    let member = subject(call, viewer, member).await?;
     let account = Value::String(Cow::Borrowed(viewer.account.slug.as_str()));
     let properties: Record<'_> = vec![(Cow::Borrowed("account"), account)];
     let query = Query {
-        subject: EntityRef { kind: "user", id: &member, properties: &[] },
+        subject: EntityRef { kind: "user", id: member, properties: &[] },
         action,
         action_properties: &[],
         resource: EntityRef { kind, id, properties: &properties },
@@ -98,18 +114,21 @@ async fn answered(
     })
 }
 
-/// The id of the member with this name or address; any other text is taken as an id.
-async fn subject(
+/// The member with this address, or all with this name.
+async fn subjects(
     call: &PageRequest<'_>,
     viewer: &CurrentUser,
     text: &str,
-) -> Result<String, Failure> {
+) -> Result<Vec<KnownPerson>, Failure> {
     // Who may not see the team knows nobody but by an id.
-    if !viewer.rights.view_team {
-        return Ok(text.to_owned());
-    }
-    let found = member_of(call.app, viewer, text).await?;
-    Ok(found.map_or_else(|| text.to_owned(), |member| member.id.to_string()))
+    if viewer.rights.view_team { members_of(call.app, viewer, text).await } else { Ok(Vec::new()) }
+}
+
+/// The same question about this person.
+fn about(person: KnownPerson, action: &str, resource: &str) -> (KnownPerson, String) {
+    let path = LocalPath::at("/policies/try").with("member", &person.id);
+    let path = path.with("action", action).with("resource", resource).path();
+    (person, path)
 }
 
 fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> TriedDecision {
@@ -134,5 +153,5 @@ fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> TriedDecision 
 }
 
 fn said(live: &Snapshot, sentence: &str) -> String {
-    w::reasons(&with_titles(live, sentence))
+    w::reasons(live.type_titles(), &with_titles(live, sentence))
 }

@@ -5,7 +5,8 @@
 use super::edit_conflict;
 use super::form_page::{EditConflict, FormPage, Input, kind};
 use super::local_path::{BACK, LocalPath};
-use super::page_layout::{MessagePage, PageLayout, page, redirect_with_notice};
+use super::member::is_last_administrator;
+use super::page_layout::{MessagePage, PageLayout, not_possible, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::roles::title;
 use super::texts as w;
@@ -14,7 +15,7 @@ use crate::browser_security;
 use crate::domain::{Email, Failure, Kind, Name};
 use crate::http::Reply;
 use crate::password::chars_min;
-use crate::services::{own_membership, passwords};
+use crate::services::{members, own_membership, passwords};
 
 pub(super) async fn password_form(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
@@ -120,9 +121,8 @@ async fn change_names(
 
 /// Where no mail is sent a new address cannot be confirmed, and nobody is asked for one.
 fn no_new_email(call: &PageRequest<'_>, viewer: &CurrentUser) -> Reply {
-    let shell = PageLayout::own(call, viewer, w::CHANGE_EMAIL).narrow();
-    let lines = vec![w::NEW_EMAIL_NO_MAIL.to_owned()];
-    page(&MessagePage { shell, lines, next: ("/me".to_owned(), w::TO_SECURITY) })
+    let shell = PageLayout::own(call, viewer, w::CHANGE_EMAIL);
+    not_possible(shell, w::NEW_EMAIL_NO_MAIL, ("/me", w::TO_SECURITY))
 }
 
 pub(super) async fn email_form(call: &mut PageRequest<'_>) -> PageResult {
@@ -170,7 +170,19 @@ async fn begin_email(
 
 pub(super) async fn ask_to_leave(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
-    Ok(leave_sheet(call, &viewer).page())
+    Ok(match cannot_leave(call, &viewer).await {
+        Some(reply) => reply,
+        None => leave_sheet(call, &viewer).page(),
+    })
+}
+
+/// An account keeps its last administrator.
+async fn cannot_leave(call: &PageRequest<'_>, viewer: &CurrentUser) -> Option<Reply> {
+    let administrators = members::administrators(call.app, &viewer.account.slug).await;
+    is_last_administrator(&administrators, &viewer.member).then(|| {
+        let shell = PageLayout::own(call, viewer, w::leave(&viewer.account.name));
+        not_possible(shell, w::CANNOT_LEAVE, ("/team", w::TO_TEAM))
+    })
 }
 
 fn leave_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p> {
@@ -183,6 +195,9 @@ fn leave_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<
 pub(super) async fn leave(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let shown = proof_shown(&call.form().await?);
+    if let Some(reply) = cannot_leave(call, &viewer).await {
+        return Ok(reply);
+    }
     match own_membership::leave(call.app, viewer.signed_in.clone(), &shown, call.from()).await {
         Ok(_) => {
             let title = w::has_left(&viewer.account.name);

@@ -71,12 +71,13 @@ impl<'d> RolePicker<'d> {
         let all: BTreeSet<&String> = self.matrix.rows.iter().map(|row| &row.action).collect();
         let cannot: Vec<String> =
             all.into_iter().filter(|action| !can.contains(action)).cloned().collect();
+        let titles = self.live.type_titles();
         RoleChoice {
             id: role.id.to_string(),
             title: role.title.clone(),
             summary: role.summary.clone(),
-            can: w::some_actions(&can, CAN_SHOWN),
-            cannot: w::some_actions(&cannot, CANNOT_SHOWN),
+            can: w::some_actions(titles, &can, CAN_SHOWN),
+            cannot: w::some_actions(titles, &cannot, CANNOT_SHOWN),
             held: w::people_have_it(self.held.get(&role.id).copied().unwrap_or_default()),
             administers: self.live.administering().contains(&role.id),
             closed: (!self.gives.contains(&role.id)).then(|| w::MAY_NOT_GIVE.to_owned()),

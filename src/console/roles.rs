@@ -10,7 +10,7 @@ use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::texts as w;
 use crate::domain::RoleId;
-use crate::engine::{Matrix, RoleCard, Snapshot};
+use crate::engine::{Matrix, RoleCard, Snapshot, TypeTitles};
 use crate::services::roles::{self, RoleSuggestion};
 
 const SECTION: &str = "/roles";
@@ -41,7 +41,7 @@ pub(super) async fn guide(call: &mut PageRequest<'_>) -> PageResult {
     let introduced = |card: &RoleCard| RoleIntroduction {
         card: card.clone(),
         administers: live.administering().contains(&card.id),
-        can: topics(&roles::actions(&matrix, &card.id)),
+        can: topics(live.type_titles(), &roles::actions(&matrix, &card.id)),
     };
     let mut roles: Vec<RoleIntroduction> = live.roles().iter().map(introduced).collect();
     roles.sort_by_key(|role| role.administers);
@@ -53,6 +53,8 @@ struct ActionRow {
     action: String,
     resource: String,
     words: String,
+    /// The type of resource.
+    on: String,
     /// Class, symbol and word of each cell.
     cells: Vec<(&'static str, &'static str, &'static str)>,
     /// The policies on which cells with "Depends" depend; empty if there are none.
@@ -82,7 +84,7 @@ pub(super) async fn compare(call: &mut PageRequest<'_>) -> PageResult {
     let search = call.parameter("search");
     let all = matrix.rows.len();
     let titles = matrix.roles.iter().map(|id| title(&live, id)).collect();
-    let groups = groups(&matrix, &search);
+    let groups = groups(live.type_titles(), &matrix, &search);
     let shown = groups.iter().map(|group| group.lines.len()).sum();
     let shell = PageLayout::inside(call, &viewer, w::COMPARE_ROLES, SECTION);
     let counted = w::rows_shown(shown, all);
@@ -90,19 +92,19 @@ pub(super) async fn compare(call: &mut PageRequest<'_>) -> PageResult {
 }
 
 /// The rows that match a search, grouped.
-fn groups(matrix: &Matrix, search: &str) -> Vec<ActionGroup> {
+fn groups(titles: &TypeTitles, matrix: &Matrix, search: &str) -> Vec<ActionGroup> {
     let wanted = search.trim().to_lowercase();
     let mut groups: BTreeMap<String, Vec<ActionRow>> = BTreeMap::new();
     for row in &matrix.rows {
-        let words = w::action(&row.action);
-        let resource = w::plain(&row.resource);
-        let said = format!("{words} {resource} {} {}", row.action, row.resource).to_lowercase();
+        let words = w::action(titles, &row.action);
+        let (on, plain) = (w::on(titles, &row.resource), w::plain(&row.resource));
+        let said = format!("{words} {on} {plain} {} {}", row.action, row.resource).to_lowercase();
         if said.contains(&wanted) {
-            let name = w::thing(&row.action);
+            let name = w::thing(titles, &row.action);
             let cells = row.cells.iter().copied().map(w::cell).collect();
             let depends_on = w::depends_on(&row.policies());
             let (action, resource) = (row.action.clone(), row.resource.clone());
-            let line = ActionRow { action, resource, words, cells, depends_on };
+            let line = ActionRow { action, resource, words, on, cells, depends_on };
             groups.entry(name).or_default().push(line);
         }
     }
@@ -132,8 +134,8 @@ struct RoleSuggestionView {
 struct RoleSuggestionPage<'p> {
     shell: PageLayout<'p>,
     choices: Vec<(String, Vec<ActionChoice>)>,
-    /// Selected actions that the live policies no longer have.
-    gone: Vec<String>,
+    /// Which selected actions the live policies no longer have; empty if they have all.
+    gone: String,
     /// A role was asked for, and nothing was ticked.
     nothing: bool,
     advice: Option<RoleSuggestionView>,
@@ -147,9 +149,14 @@ pub(super) async fn suggest(call: &mut PageRequest<'_>) -> PageResult {
     let (asked, gone): (BTreeSet<String>, BTreeSet<String>) =
         ticked.into_iter().partition(|action| all.contains(action));
     let mut choices: BTreeMap<String, Vec<ActionChoice>> = BTreeMap::new();
+    let titles = live.type_titles();
     for action in all {
-        let (words, ticked) = (w::action(&action), asked.contains(&action));
-        choices.entry(w::thing(&action)).or_default().push(ActionChoice { action, words, ticked });
+        let (words, ticked) = (w::action(titles, &action), asked.contains(&action));
+        choices.entry(w::thing(titles, &action)).or_default().push(ActionChoice {
+            action,
+            words,
+            ticked,
+        });
     }
     let advice = if asked.is_empty() {
         None
@@ -158,7 +165,8 @@ pub(super) async fn suggest(call: &mut PageRequest<'_>) -> PageResult {
     };
     let shell = PageLayout::inside(call, &viewer, w::WHICH_ROLE, SECTION);
     let nothing = asked.is_empty() && gone.is_empty() && !call.parameter("asked").is_empty();
-    let (choices, gone) = (choices.into_iter().collect(), gone.into_iter().collect());
+    let (choices, gone) = (choices.into_iter().collect(), gone.into_iter().collect::<Vec<_>>());
+    let gone = if gone.is_empty() { String::new() } else { w::actions_gone(titles, &gone) };
     Ok(page(&RoleSuggestionPage { shell, choices, gone, nothing, advice }))
 }
 
@@ -168,17 +176,17 @@ fn advice(live: &Snapshot, viewer: &CurrentUser, suggested: RoleSuggestion) -> R
     RoleSuggestionView {
         invites: suggested.role.as_ref().is_some_and(gives),
         others: suggested.others.iter().map(|id| title(live, id)).collect(),
-        extra: topics(&suggested.extra),
+        extra: topics(live.type_titles(), &suggested.extra),
         reason: in_words(live, &suggested.reason),
         suggested,
     }
 }
 
 /// Actions grouped by what they are done to, with readable names.
-fn topics(actions: &[String]) -> Vec<ActionTopic> {
+fn topics(titles: &TypeTitles, actions: &[String]) -> Vec<ActionTopic> {
     let mut topics: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for action in actions {
-        topics.entry(w::thing(action)).or_default().push(w::verb(action));
+        topics.entry(w::thing(titles, action)).or_default().push(w::verb(action));
     }
     let topic =
         |(name, verbs): (String, Vec<String>)| ActionTopic { name, verbs: verbs.join(", ") };
@@ -187,13 +195,14 @@ fn topics(actions: &[String]) -> Vec<ActionTopic> {
 
 /// A change of who may do what as people say it: `operator gains chats:assign on bot_flow`.
 pub(super) fn change(live: &Snapshot, line: &str) -> String {
+    let titles = live.type_titles();
     let verbs = ["gains ", "loses ", "may gain ", "may lose "];
     match line.split_once(' ') {
         Some((role, what)) if verbs.iter().any(|verb| what.starts_with(verb)) => {
             let role = RoleId::parse(role).map_or_else(|_| role.to_owned(), |id| title(live, &id));
-            format!("{role} {}", w::change(what))
+            format!("{role} {}", w::change(titles, what))
         }
-        _ => w::change(line),
+        _ => w::change(titles, line),
     }
 }
 
@@ -202,7 +211,7 @@ fn in_words(live: &Snapshot, sentence: &str) -> String {
     let part = |(number, part): (usize, &str)| match RoleId::parse(part) {
         _ if number % 2 == 0 => part.to_owned(),
         Ok(role) => title(live, &role),
-        Err(_) => format!("\u{201c}{}\u{201d}", w::action(part)),
+        Err(_) => format!("\u{201c}{}\u{201d}", w::action(live.type_titles(), part)),
     };
     let text: String = sentence.split('`').enumerate().map(part).collect();
     w::capital(&text) + "."
@@ -228,10 +237,10 @@ pub(super) fn with_titles(live: &Snapshot, sentence: &str) -> String {
             Ok(role) if listed || before.ends_with("the role ") => {
                 out.push_str(&title(live, &role));
             }
-            _ if before.ends_with("this ") => out.push_str(&w::plain(part)),
+            _ if before.ends_with("this ") => out.push_str(&w::name_of(live.type_titles(), part)),
             // The action, where the answer begins with it.
             _ if number == 1 && before.is_empty() && part.contains(':') => {
-                out.push_str(&format!("\u{201c}{}\u{201d}", w::action(part)));
+                out.push_str(&format!("\u{201c}{}\u{201d}", w::action(live.type_titles(), part)));
             }
             _ => {
                 out.push('`');
@@ -266,7 +275,7 @@ mod tests {
         let rows = vec![row("botflows:edit", "bot_flow"), row("chats:view", "chat")];
         let matrix = Matrix { roles: vec![RoleId::parse("boss").unwrap()], rows };
         let found = |search| {
-            let groups = groups(&matrix, search);
+            let groups = groups(&TypeTitles::none(), &matrix, search);
             groups.iter().map(|group| group.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(found(""), ["Botflows", "Chats"]);

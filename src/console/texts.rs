@@ -8,8 +8,9 @@ mod log;
 mod team_texts;
 
 use crate::domain::{AuditEvent, Reason, plural};
-use crate::engine::Cell;
+use crate::engine::{Cell, TypeTitles};
 use crate::mail::SmtpStep;
+use crate::services::reload;
 pub(super) use failure_texts::*;
 pub(super) use log::*;
 pub(super) use team_texts::*;
@@ -36,6 +37,8 @@ pub(super) const WRONG_ADDRESS: &str = "Wrong address";
 pub(super) const SENT_FROM_ELSEWHERE: &str = "Not sent from KWIC Team";
 pub(super) const OPERATOR_ONLY: &str = "Only for your system administrator";
 pub(super) const WENT_WRONG: &str = "This did not work";
+pub(super) const NOT_POSSIBLE: &str = "This is not possible now";
+pub(super) const TO_MEMBER: &str = "Go to the member";
 pub(super) const TO_TEAM: &str = "Back to Team Management";
 pub(super) const TO_SIGN_IN: &str = "Go to sign-in";
 pub(super) const TO_SECURITY: &str = "Back to My security";
@@ -143,7 +146,7 @@ pub(super) const JOIN_REVOKED: &str = "This invitation was revoked";
 pub(super) const JOIN_CLOSED: &str = "This invitation can't be opened";
 pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
 pub(super) const JOIN_NO_MAIL: &str =
-    "No mail is sent from here. Ask the person who invited you for a new link.";
+    "No mail is sent here. Ask the person who invited you for a new link.";
 pub(super) const JOIN_ASKED: &str = "If a new invitation is possible, the person who invited you has been asked for one. You will get the new link by mail.";
 pub(super) const SOMEBODY: &str = "the person who invited you";
 pub(super) const OPERATOR_INVITED: &str = "Your system administrator";
@@ -205,7 +208,8 @@ pub(super) const FAMILY_NAME: &str = "Last name";
 pub(super) const FORGOT_TITLE: &str = "Forgot password";
 pub(super) const FORGOT_WHY: &str =
     "Enter your address, and we send you a link to choose a new password. It works for one hour.";
-pub(super) const FORGOT_NO_MAIL: &str = "No mail is sent from here. Ask an administrator of your team for a link to choose a new password.";
+pub(super) const FORGOT_NO_MAIL: &str =
+    "No mail is sent here. Ask an administrator of your team for a link to choose a new password.";
 pub(super) const FORGOT_DO: &str = "Send the link";
 pub(super) const FORGOT_SENT: &str =
     "If there is such a member, a link is on its way. Check your inbox and your spam folder.";
@@ -250,6 +254,8 @@ pub(super) const TWO_STEP_REPLACE: &str = "Set up another app";
 pub(super) const TWO_STEP_OFF: &str = "Turn off";
 pub(super) const TWO_STEP_OFF_TITLE: &str = "Turn off two-step verification?";
 pub(super) const TWO_STEP_OFF_WHY: &str = "Your password alone will sign you in. Your recovery codes and passkeys stop working, and you will be signed out on all other devices.";
+pub(super) const TWO_STEP_IS_OFF_ALREADY: &str = "Your two-step verification is off already.";
+pub(super) const TWO_STEP_STAYS_ON: &str = "Your team requires two-step verification, so you cannot turn it off. To use another phone or app, set up another app.";
 pub(super) const TWO_STEP_NEXT_CODE: &str = "Enter the next code";
 pub(super) const TWO_STEP_NEXT_CODE_WHY: &str =
     "The app already has the key. Wait for its next code and enter that.";
@@ -257,6 +263,8 @@ pub(super) const SINCE: &str = "Since";
 pub(super) const CODES_LEFT: &str = "Recovery codes left";
 pub(super) const CODES_NEW: &str = "New recovery codes";
 pub(super) const CODES_NEW_WHY: &str = "The previous codes stop working.";
+pub(super) const CODES_TWO_STEP_FIRST: &str =
+    "Recovery codes belong to two-step verification, which is off. Turn it on to get them.";
 pub(super) const CODES_MAKE: &str = "Create new codes";
 pub(super) const ON: &str = "On";
 pub(super) const OFF: &str = "Off";
@@ -363,7 +371,6 @@ pub(super) fn has_left(account: &str) -> String {
 pub(super) const TOKENS_WHY: &str = "A token lets a program act for the member who created it, with the role of the token, until it expires.";
 pub(super) const TOKENS_NONE: &str = "No API tokens";
 pub(super) const TOKEN_NEW: &str = "New token";
-pub(super) const TOKEN_NAME: &str = "What it is for";
 pub(super) const TOKEN_NAME_HINT: &str = "For example, the program that uses it.";
 pub(super) const TOKEN_DAYS: &str = "Days until it expires";
 pub(super) const TOKEN_MAKE: &str = "Create token";
@@ -409,28 +416,28 @@ pub(super) fn ask(administrators: &[String]) -> String {
 }
 
 /// An action of the policies with a readable name: `broadcasts:send` is "Send broadcasts".
-pub(super) fn action(name: &str) -> String {
+pub(super) fn action(titles: &TypeTitles, name: &str) -> String {
     let (thing, verb) = name.split_once(':').unwrap_or(("", name));
     let thing = match (thing, verb) {
-        ("team", "invite" | "remove") => "members",
-        ("team", _) => "the team",
-        (thing, _) => thing,
+        ("team", "invite" | "remove") => "members".to_owned(),
+        ("team", _) => "the team".to_owned(),
+        (thing, _) => name_of(titles, thing),
     };
-    let verb = if verb == "respond" { "respond to" } else { verb };
-    capital(format!("{verb} {thing}").replace('_', " ").trim())
+    let verb = if verb == "respond" { "respond to".to_owned() } else { plain(verb) };
+    capital(format!("{verb} {thing}").trim())
 }
 
 /// An access change, with readable names of actions.
-pub(super) fn change(line: &str) -> String {
+pub(super) fn change(titles: &TypeTitles, line: &str) -> String {
     let is_name =
         |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     let word = |word: &str| {
         let bare = word.trim_end_matches([',', ';', '.']);
         match bare.split_once(':') {
             Some((thing, verb)) if is_name(thing) && is_name(verb) => {
-                word.replace(bare, &format!("\u{201c}{}\u{201d}", action(bare)))
+                word.replace(bare, &format!("\u{201c}{}\u{201d}", action(titles, bare)))
             }
-            None if is_name(bare) => plain(word),
+            None if is_name(bare) => word.replace(bare, &name_of(titles, bare)),
             _ => word.to_owned(),
         }
     };
@@ -438,8 +445,8 @@ pub(super) fn change(line: &str) -> String {
 }
 
 /// The first few of several actions, and the number of the rest.
-pub(super) fn some_actions(actions: &[String], shown: usize) -> String {
-    let named: Vec<String> = actions.iter().take(shown).map(|name| action(name)).collect();
+pub(super) fn some_actions(titles: &TypeTitles, actions: &[String], shown: usize) -> String {
+    let named: Vec<String> = actions.iter().take(shown).map(|name| action(titles, name)).collect();
     let named = named.join(", ");
     match actions.len().saturating_sub(shown) {
         0 => named,
@@ -483,13 +490,18 @@ pub(super) const fn cell(cell: Cell) -> (&'static str, &'static str, &'static st
 }
 
 /// The object of an action: `bot_flows:view` is about "Bot flows".
-pub(super) fn thing(action: &str) -> String {
-    capital(&plain(action.split_once(':').map_or("", |(thing, _)| thing)))
+pub(super) fn thing(titles: &TypeTitles, action: &str) -> String {
+    capital(&name_of(titles, action.split_once(':').map_or("", |(thing, _)| thing)))
 }
 
 /// The verb of an action: `bot_flows:view` is "view".
 pub(super) fn verb(action: &str) -> String {
     plain(action.split_once(':').map_or(action, |(_, verb)| verb))
+}
+
+/// What people call a type of the policies: by its title, else by its name with spaces.
+pub(super) fn name_of(titles: &TypeTitles, name: &str) -> String {
+    titles.of(name).map_or_else(|| plain(name), str::to_owned)
 }
 
 /// A name of the policies with spaces.
@@ -498,11 +510,11 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 /// What an action is done to, by the type of resource that the policies have.
-pub(super) fn on(resource: &str) -> String {
+pub(super) fn on(titles: &TypeTitles, resource: &str) -> String {
     match resource {
         "user" => "(member)".to_owned(),
         "invite" => "(invitation)".to_owned(),
-        resource => format!("({})", plain(resource)),
+        resource => format!("({})", name_of(titles, resource)),
     }
 }
 
@@ -530,10 +542,10 @@ pub(super) fn no_action_matches(search: &str) -> String {
 }
 
 /// Selected actions that no longer exist.
-pub(super) fn actions_gone(actions: &[String]) -> String {
+pub(super) fn actions_gone(titles: &TypeTitles, actions: &[String]) -> String {
     format!(
         "The policies have changed. No longer available, and left out: {}.",
-        some_actions(actions, actions.len())
+        some_actions(titles, actions, actions.len())
     )
 }
 
@@ -803,6 +815,7 @@ pub(super) const FIRST_SET: &str = "The first policies.";
 pub(super) const TRY_DECISION: &str = "Try a decision";
 pub(super) const TRY_WHY: &str = "Asks the live policies and changes nothing. The resource is assumed to be in your account, without further attributes.";
 pub(super) const TRY_MEMBER: &str = "Member (name, email address or ID)";
+pub(super) const SEVERAL_ARE_CALLED: &str = "Several people have this name. Choose one:";
 pub(super) const NOBODY_TO_TRY: &str = "No member of your team has this name, address or ID.";
 pub(super) const TRY_RESOURCE: &str = "Resource";
 pub(super) const TRY_RESOURCE_HINT: &str = "Type and ID, such as template:t1.";
@@ -811,6 +824,18 @@ pub(super) const TRY: &str = "Try";
 pub(super) const ALLOWED: &str = "Allowed";
 pub(super) const DENIED: &str = "Denied";
 pub(super) const DECIDED_BY: &str = "Decided by";
+
+/// What KWIC Team loaded the policies for by itself.
+pub(super) fn reload_cause(cause: &str) -> String {
+    match cause {
+        reload::FOLDER_CHANGED => "Automatic reload: the folder changed",
+        reload::SIGNALLED => "Reload by a signal (SIGHUP)",
+        reload::STARTED => "Start of KWIC Team",
+        reload::EARLIER_FAILED => "Automatic retry of a reload that had failed",
+        _ => BY_ITSELF,
+    }
+    .to_owned()
+}
 
 /// How many files a set consists of.
 pub(super) fn files_count(count: usize) -> String {
@@ -854,12 +879,12 @@ pub(super) fn capital(text: &str) -> String {
 }
 
 /// The explanation of a decision as a sentence of a page: policies and roles by their names.
-pub(super) fn reasons(sentence: &str) -> String {
+pub(super) fn reasons(titles: &TypeTitles, sentence: &str) -> String {
     let end = if sentence.ends_with('?') { "" } else { "." };
     let sentence = match sentence.split_once(" may not `") {
         Some((who, rest)) => match rest.split_once('`') {
             Some((wanted, rest)) if wanted.contains(':') => {
-                format!("{who} doesn't allow \u{201c}{}\u{201d} on{rest}", action(wanted))
+                format!("{who} doesn't allow \u{201c}{}\u{201d} on{rest}", action(titles, wanted))
             }
             _ => sentence.to_owned(),
         },
@@ -872,14 +897,17 @@ pub(super) fn reasons(sentence: &str) -> String {
 mod tests {
     use super::*;
 
+    const NONE: TypeTitles = TypeTitles::none();
+
     #[test]
     fn reasons_name_policies_as_they_are_called() {
         assert_eq!(
-            reasons("forbidden by policy `own_account`"),
+            reasons(&NONE, "forbidden by policy `own_account`"),
             "Forbidden by policy own_account."
         );
         assert_eq!(
             reasons(
+                &NONE,
                 "the role `operator` may not `broadcasts:send` this `broadcast`; these roles may: `x`"
             ),
             "The role operator doesn't allow \u{201c}Send broadcasts\u{201d} on this broadcast; these roles may: x."
@@ -889,17 +917,17 @@ mod tests {
     #[test]
     fn a_change_names_actions_as_people_say_them() {
         assert_eq!(
-            change("operator gains chats:assign, x on account, roles/a.cedar:3: y"),
+            change(&NONE, "operator gains chats:assign, x on account, roles/a.cedar:3: y"),
             "operator gains \u{201c}Assign chats\u{201d}, x on account, roles/a.cedar:3: y"
         );
     }
 
     #[test]
     fn an_action_is_said_as_people_say_it() {
-        assert_eq!(action("broadcasts:send"), "Send broadcasts");
-        assert_eq!(action("bot_flows:view"), "View bot flows");
-        assert_eq!(action("fly"), "Fly");
+        assert_eq!(action(&NONE, "broadcasts:send"), "Send broadcasts");
+        assert_eq!(action(&NONE, "bot_flows:view"), "View bot flows");
+        assert_eq!(action(&NONE, "fly"), "Fly");
         let all = ["a:b", "c:d", "e:f"].map(str::to_owned);
-        assert_eq!(some_actions(&all, 2), "B a, D c, and 1 more");
+        assert_eq!(some_actions(&NONE, &all, 2), "B a, D c, and 1 more");
     }
 }

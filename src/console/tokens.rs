@@ -28,6 +28,7 @@ struct TokenRow {
     id: String,
     name: String,
     role: String,
+    role_gone: bool,
     maker: String,
     you: bool,
     created: TimeLabel,
@@ -79,6 +80,7 @@ fn row(
         id: token.id.to_string(),
         name: token.name.as_str().to_owned(),
         role: role_title(live, &token.role),
+        role_gone: !live.has_role(&token.role),
         maker: maker.map_or_else(|| w::NOT_ON_THE_TEAM.to_owned(), |maker| maker.full_name()),
         you,
         created: TimeLabel::from(token.created, now),
@@ -105,7 +107,7 @@ fn sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, form: &FormBody) -
     let input = |name, label, kind| Input::new(name, label, kind).value(form.text(name));
     let sheet = FormPage::new(inside(call, viewer, w::TOKEN_NEW), "/tokens/new", w::TOKEN_MAKE)
         .line(w::TOKENS_WHY)
-        .input(input("name", w::TOKEN_NAME, kind::TEXT).hint(w::TOKEN_NAME_HINT))
+        .input(input("name", w::NAME, kind::TEXT).hint(w::TOKEN_NAME_HINT))
         .part(FormPart::Select(Select {
             name: "role",
             label: w::ROLE.to_owned(),

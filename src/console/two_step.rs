@@ -5,7 +5,7 @@
 use askama::Template;
 
 use super::form_page::{FormErrors, FormPage, FormPart, Input, kind};
-use super::page_layout::{PageLayout, page, redirect_with_notice};
+use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::texts as w;
 use crate::browser_security;
@@ -157,7 +157,23 @@ fn next_code<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p
 
 pub(super) async fn ask_off(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
-    Ok(off_sheet(call, &viewer).page())
+    Ok(match cannot_turn_off(call, &viewer) {
+        Some(reply) => reply,
+        None => off_sheet(call, &viewer).page(),
+    })
+}
+
+/// There is nothing to turn off, or the account requires it.
+fn cannot_turn_off(call: &PageRequest<'_>, viewer: &CurrentUser) -> Option<Reply> {
+    let (why, next) = if !viewer.member.two_step {
+        (w::TWO_STEP_IS_OFF_ALREADY, ("/me", w::TO_SECURITY))
+    } else if viewer.account.two_step_enforced {
+        (w::TWO_STEP_STAYS_ON, ("/me/two-step", w::TWO_STEP_REPLACE))
+    } else {
+        return None;
+    };
+    let shell = PageLayout::own(call, viewer, w::TWO_STEP_OFF_TITLE);
+    Some(not_possible(shell, why, next))
 }
 
 fn off_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p> {
@@ -172,6 +188,9 @@ fn off_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p
 pub(super) async fn off(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let shown = proof_shown(&call.form().await?);
+    if let Some(reply) = cannot_turn_off(call, &viewer) {
+        return Ok(reply);
+    }
     match two_step::switch_off(call.app, &viewer.signed_in, &shown, &call.from()).await {
         Ok(done) => {
             let (entered, ended) = done.value;
@@ -187,7 +206,18 @@ pub(super) async fn off(call: &mut PageRequest<'_>) -> PageResult {
 
 pub(super) async fn ask_codes(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
-    Ok(codes_sheet(call, &viewer).page())
+    Ok(match no_codes(call, &viewer) {
+        Some(reply) => reply,
+        None => codes_sheet(call, &viewer).page(),
+    })
+}
+
+/// Recovery codes stand in for a second factor: without one there are none.
+fn no_codes(call: &PageRequest<'_>, viewer: &CurrentUser) -> Option<Reply> {
+    (!viewer.member.two_step).then(|| {
+        let shell = PageLayout::own(call, viewer, w::CODES_NEW);
+        not_possible(shell, w::CODES_TWO_STEP_FIRST, ("/me/two-step", w::SET_UP_TWO_STEP))
+    })
 }
 
 fn codes_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p> {
@@ -201,6 +231,9 @@ fn codes_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<
 pub(super) async fn codes(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let shown = proof_shown(&call.form().await?);
+    if let Some(reply) = no_codes(call, &viewer) {
+        return Ok(reply);
+    }
     match two_step::recovery_codes(call.app, &viewer.signed_in, &shown, &call.from()).await {
         Ok(done) => Ok(RecoveryCodesPage::new(
             PageLayout::own(call, &viewer, w::RECOVERY_CODES),

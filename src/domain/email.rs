@@ -40,7 +40,7 @@ impl Email {
         if text.len() > limits::EMAIL_BYTES_MAX {
             return refuse(TOO_LONG);
         }
-        let text = without_scheme(pasted(text));
+        let text = bare(pasted(text));
         if text.chars().any(hidden_in_address) {
             return refuse("it has a control or invisible character: remove it");
         }
@@ -78,6 +78,14 @@ impl Email {
         &self.typed
     }
 
+    /// What is unusual about an address that is accepted, if anything. A domain without a dot can
+    /// be the name of a server in an intranet, but is more often one whose end is missing.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let (_, domain) = self.typed.rsplit_once('@')?;
+        (!domain.contains('.')).then(|| format!("`{domain}` has no dot: check the address"))
+    }
+
     /// The address for logs: its first letter and its domain.
     #[must_use]
     pub fn masked(&self) -> String {
@@ -92,12 +100,15 @@ impl Email {
     }
 }
 
-/// An address without the `mailto:` of a link.
-fn without_scheme(text: &str) -> &str {
-    const SCHEME: &str = "mailto:";
-    match text.get(..SCHEME.len()) {
-        Some(scheme) if scheme.eq_ignore_ascii_case(SCHEME) => {
-            text.get(SCHEME.len()..).unwrap_or_default()
+/// An address without what may stand around it and belongs to none: the `mailto:` of a link, with
+/// what follows a `?` there; the brackets of a list; a full stop, comma or semicolon at the end.
+fn bare(text: &str) -> &str {
+    let text = text.strip_suffix(['.', ',', ';']).unwrap_or(text).trim_end();
+    let inside = text.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    let text = inside.unwrap_or(text).trim();
+    match text.split_once(':') {
+        Some((scheme, address)) if scheme.eq_ignore_ascii_case("mailto") => {
+            address.split_once('?').map_or(address, |(address, _)| address)
         }
         _ => text,
     }
@@ -116,6 +127,10 @@ fn not_one(text: &str, odd: char) -> String {
         return "give one address at a time".to_owned();
     }
     match odd {
+        ',' => match Email::parse(&text.replace(',', ".")) {
+            Ok(meant) => format!("it has a comma: if it should be a dot, write `{meant}`"),
+            Err(_) => "it has a comma: remove it".to_owned(),
+        },
         odd if odd.is_whitespace() => "it has a space: remove it".to_owned(),
         odd => format!("it has a `{odd}`: remove it"),
     }
@@ -202,8 +217,7 @@ mod tests {
         ] {
             assert!(refused(typed).contains("one address at a time"), "{}", refused(typed));
         }
-        for typed in ["Ann Lee <x@example.org>", "\"Lee, Ann\" <x@example.org>", "<x@example.org>"]
-        {
+        for typed in ["Ann Lee <x@example.org>", "\"Lee, Ann\" <x@example.org>"] {
             assert!(
                 refused(typed).ends_with("write the address alone, `x@example.org`"),
                 "{typed}"
@@ -211,15 +225,47 @@ mod tests {
         }
         for (typed, why) in [
             ("x y@example.org", "it has a space"),
-            ("x@example.org,", "it has a `,`"),
+            ("x @example.org", "it has a space"),
+            ("x@example,org", "it has a comma: if it should be a dot, write `x@example.org`"),
+            (",x@example.org", "it has a comma: remove it"),
             ("x:y@example.org", "it has a `:`"),
             ("Ann <x>", "it has a space"),
         ] {
             assert!(refused(typed).contains(why), "{}", refused(typed));
         }
-        for typed in ["mailto:Ann@example.org", " MAILTO:Ann@example.org"] {
-            assert_eq!(Email::parse(typed).unwrap().as_str(), "Ann@example.org");
+    }
+
+    #[test]
+    fn what_stands_around_an_address_is_left_out() {
+        for typed in [
+            "mailto:Ann@example.org",
+            " MAILTO:Ann@example.org",
+            "mailto:Ann@example.org?subject=Hello",
+            "<Ann@example.org>",
+            "<mailto:Ann@example.org>;",
+            "Ann@example.org.",
+            "Ann@example.org, ",
+            "Ann@example.org;",
+        ] {
+            assert_eq!(Email::parse(typed).unwrap().as_str(), "Ann@example.org", "{typed}");
         }
+        for typed in ["Ann@example.org..", "<<Ann@example.org>>", "Ann@example.org?subject=Hello"] {
+            assert!(Email::parse(typed).is_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_domain_without_a_dot_is_accepted_with_a_hint() {
+        let hint = |typed: &str| Email::parse(typed).unwrap().hint();
+        assert_eq!(
+            hint("asha@example").as_deref(),
+            Some("`example` has no dot: check the address")
+        );
+        assert_eq!(
+            hint("asha.rao@localhost.").as_deref(),
+            Some("`localhost` has no dot: check the address")
+        );
+        assert_eq!(hint("asha@example.org"), None);
     }
 
     #[test]
@@ -248,7 +294,7 @@ mod tests {
             "bo@-b\u{fc}cher.example",
             "bo@b\u{fc}_cher.example",
             "bo@b\u{fc}cher..example",
-            "bo@b\u{fc}cher.example.",
+            "bo@b\u{fc}cher.example..",
             "bo@\u{5d0}a.example",
             "bo@",
             "bo@a_b.example",

@@ -76,6 +76,12 @@ impl InviteState {
             Self::Revoked => "revoked",
         }
     }
+
+    /// Whether it can be accepted, or sent again.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Expired)
+    }
 }
 
 /// What the link of an invite leads to.

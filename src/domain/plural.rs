@@ -15,10 +15,10 @@ mod tests {
 
     #[test]
     fn one_has_a_noun_of_its_own() {
-        let letters = |count: usize| plural(count, "letter waits", "letters wait");
+        let letters = |count: usize| plural(count, "message waits", "messages wait");
         assert_eq!(
             [letters(0), letters(1), letters(2)],
-            ["0 letters wait", "1 letter waits", "2 letters wait"]
+            ["0 messages wait", "1 message waits", "2 messages wait"]
         );
         assert_eq!(plural(1_u64, "entry", "entries"), "1 entry");
     }

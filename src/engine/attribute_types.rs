@@ -10,6 +10,7 @@ use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, RestrictedExpre
 use serde_json::Value as Json;
 
 use super::extension_values;
+use super::type_titles::TypeTitles;
 use crate::domain::Value;
 use crate::domain::query::property;
 
@@ -318,6 +319,8 @@ pub(super) struct SchemaShapes {
     pub(super) listed: HashMap<String, Vec<String>>,
     /// By namespace and action id.
     pub(super) contexts: HashMap<(String, String), AttributeShape>,
+    /// What people call the types.
+    pub(super) titles: TypeTitles,
 }
 
 impl SchemaShapes {
@@ -335,6 +338,9 @@ impl SchemaShapes {
                     shape => reader.shape(namespace, shape)?,
                 };
                 shapes.entities.insert(qualified(namespace, name), shape);
+                if let Some(title) = at(at(entity, "annotations"), "title").as_str() {
+                    shapes.titles.add(name, title);
+                }
                 if let Some(ids) = listed(entity) {
                     shapes.listed.insert(qualified(namespace, name), ids);
                 }

@@ -10,6 +10,7 @@ use cedar_policy::{Entities, Entity, EntityId, EntityTypeName, EntityUid, Schema
 use foldhash::fast::RandomState;
 
 use super::attribute_types::{AttributeShape, SchemaShapes};
+use super::type_titles::TypeTitles;
 
 /// The resource type that callers may say for `User`.
 const MEMBER_ALIAS: &str = "member";
@@ -46,6 +47,8 @@ pub(super) struct Symbols {
     pub(super) user: usize,
     pub(super) role: usize,
     pub(super) account: usize,
+    /// What people call the types.
+    pub(super) titles: TypeTitles,
     type_spellings: Spellings,
     action_spellings: Spellings,
 }
@@ -89,7 +92,17 @@ impl Symbols {
         }
         match (user, role, account) {
             (Some(user), Some(role), Some(account)) if faults.is_empty() => {
-                Ok(Self { types, actions, user, role, account, type_spellings, action_spellings })
+                let titles = shapes.titles;
+                Ok(Self {
+                    types,
+                    actions,
+                    user,
+                    role,
+                    account,
+                    titles,
+                    type_spellings,
+                    action_spellings,
+                })
             }
             _ => Err(faults),
         }

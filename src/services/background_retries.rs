@@ -24,7 +24,8 @@ pub async fn watch(app: Arc<App>, mut folder: FolderWatch) {
         folder.changed().await;
         let began = clock::monotonic();
         // The outcome is in the log and the status.
-        if reload::reload_now(&app, StorePermit::system()).await.is_ok() {
+        let permit = StorePermit::system().because(reload::FOLDER_CHANGED);
+        if reload::reload_now(&app, permit).await.is_ok() {
             tracing::info!(
                 took_ms = began.elapsed().as_millis(),
                 "policies were reloaded after the folder changed"
@@ -45,7 +46,8 @@ pub async fn retry_failed_reload(app: Arc<App>) {
             None => drop(changed.await),
             Some(pause) if tokio::time::timeout(pause, changed).await.is_err() => {
                 // The outcome is in the log and the status, with the next retry.
-                if reload::reload_now(&app, StorePermit::system()).await.is_ok() {
+                let permit = StorePermit::system().because(reload::EARLIER_FAILED);
+                if reload::reload_now(&app, permit).await.is_ok() {
                     tracing::info!("policies were reloaded after an earlier attempt failed");
                 }
             }
@@ -62,9 +64,10 @@ pub async fn save_unsaved_policies(app: Arc<App>) {
         // The store itself checks when it can be written again.
         if app.policies_unkept.load(Ordering::Relaxed) && app.store.fault().is_none() {
             let unkept = &mut app.reloading.lock().await.unkept;
-            let Some(files) = unkept.as_ref().map(|unkept| unkept.files.clone()) else { continue };
-            let (set, at) =
-                (UnsavedPolicies { files, changes: AccessChanges::default() }, app.clock.now());
+            let Some(UnsavedPolicies { files, cause, .. }) = unkept.as_ref() else { continue };
+            let (files, cause) = (files.clone(), *cause);
+            let set = UnsavedPolicies { files, changes: AccessChanges::default(), cause };
+            let at = app.clock.now();
             if reload::keep(&app, Actor::System, set, at, unkept).await.is_ok() {
                 tracing::info!("the live policies are saved for the next start");
             }

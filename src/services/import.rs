@@ -11,6 +11,8 @@ mod row_parser;
 mod upload_spool;
 
 use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::BuildHasher as _;
 use std::mem;
 use std::path::Path;
 use std::sync::Arc;
@@ -51,20 +53,19 @@ pub enum Format {
 const PART_ROWS: usize = 1_000;
 /// Buffered parts: the store writes one while the next is read.
 const PARTS_AHEAD: usize = 2;
-/// People whose lines are remembered, so that one who comes twice is told by both lines. Of more the
-/// store finds out.
-const LINES_REMEMBERED: usize = 100_000;
 /// How a file of a spreadsheet program begins: as a ZIP archive, or as an older workbook.
 const WORKBOOKS: [&[u8]; 2] = [b"PK\x03\x04", b"\xd0\xcf\x11\xe0"];
 /// How long after a failed write it is checked whether the disk works again.
 const TRY_EVERY: Duration = Duration::from_secs(5);
 /// The result of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
     /// The number of created members.
     pub members: u64,
     /// SHA-256 of the file.
     pub digest: Digest,
+    /// What is unusual, by line, up to [`limits::IMPORT_FAULTS_MAX`] lines.
+    pub hints: Vec<(u64, String)>,
 }
 
 /// Imports the body of `request` into the account, for the operator of the sidecar.
@@ -139,7 +140,12 @@ async fn store(
     let actor = caller.actor();
     let storing = app.store.member_import(&actor, caller.account(), receiver);
     let (read, stored) = tokio::join!(read(&mut file, &mut reader, &maker, parts), storing);
-    outcome(read, reader.finish(), directory_sync::wait_until_applied(app, stored).await)
+    let hints = mem::take(&mut reader.hints);
+    outcome(
+        read,
+        reader.finish().map(|digest| (digest, hints)),
+        directory_sync::wait_until_applied(app, stored).await,
+    )
 }
 
 /// The source of a file, in pieces.
@@ -230,12 +236,12 @@ impl MemberMaker {
 /// The caller's result: faults of the file and conflicts in the store are one list.
 fn outcome(
     read: Result<(), Failure>,
-    file: Result<Digest, ImportFaults>,
+    file: Result<(Digest, Vec<(u64, String)>), ImportFaults>,
     stored: Result<Committed<u64>, Failure>,
 ) -> Result<Committed<Imported>, Failure> {
     match (file, stored) {
-        (Ok(digest), Ok(Committed { revision, value: members })) => {
-            Ok(Committed { revision, value: Imported { members, digest } })
+        (Ok((digest, hints)), Ok(Committed { revision, value: members })) => {
+            Ok(Committed { revision, value: Imported { members, digest, hints } })
         }
         (Err(faults), Ok(Committed { revision: Revision(revision), .. })) => {
             Err(Failure::internal(format!(
@@ -321,9 +327,13 @@ pub struct ImportReader {
     people: usize,
     /// The first bytes of the file, by which a workbook is known.
     begins: Vec<u8>,
-    /// The line of each address and id.
-    lines: HashMap<String, u64>,
+    /// The line of each address and id, by a hash, which is smaller than the text. That two texts of
+    /// the largest file have one hash has a chance below one in a million.
+    lines: HashMap<u64, u64>,
+    hashes: RandomState,
     rows: Vec<(u64, ImportedRow)>,
+    /// What is unusual, by line.
+    hints: Vec<(u64, String)>,
     faults: ImportFaults,
     /// The rest cannot be parsed.
     over: bool,
@@ -354,7 +364,9 @@ impl ImportReader {
             people: 0,
             begins: Vec::new(),
             lines: HashMap::new(),
+            hashes: RandomState::new(),
             rows: Vec::new(),
+            hints: Vec::new(),
             faults: ImportFaults::default(),
             over: false,
         }
@@ -431,7 +443,12 @@ impl ImportReader {
                 self.people += 1;
                 match self.named_before(line, &row) {
                     Some(reason) => self.faults.add(line, reason),
-                    None => self.rows.push((line, row)),
+                    None => {
+                        let hint = row.email.hint().map(|hint| (line, hint));
+                        let room = limits::IMPORT_FAULTS_MAX - self.hints.len();
+                        self.hints.extend(hint.into_iter().take(room));
+                        self.rows.push((line, row));
+                    }
                 }
             }
             Ok(None) => {}
@@ -441,15 +458,13 @@ impl ImportReader {
 
     /// Says of a person who comes twice what is the same, and on which line it was first.
     fn named_before(&mut self, line: u64, row: &ImportedRow) -> Option<String> {
-        // No address is an id: ids of both kinds share the map.
-        let email = ("address", format!("a {}", row.email.key()));
-        let id = row.id.as_ref().map(|id| ("id", format!("i {id}")));
+        let email = ("address", row.email.key());
+        let id = row.id.as_ref().map(|id| ("id", id.as_str()));
         let mut same = Vec::new();
-        for (what, key) in std::iter::once(email).chain(id) {
-            match self.lines.get(&key) {
-                Some(first) => same.push(format!("same {what} as line {first}")),
-                None if self.lines.len() < LINES_REMEMBERED => drop(self.lines.insert(key, line)),
-                None => {}
+        for (what, text) in std::iter::once(email).chain(id) {
+            match self.lines.entry(self.hashes.hash_one((what, text))) {
+                Entry::Occupied(first) => same.push(format!("same {what} as line {}", first.get())),
+                Entry::Vacant(free) => drop(free.insert(line)),
             }
         }
         (!same.is_empty())
@@ -615,6 +630,18 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_twice_is_told_by_both_lines_in_a_long_file_too() {
+        let mut file = HEADER.to_owned();
+        for number in 0..120_000 {
+            file.push_str(&format!("Ann,Lee,a{number}@example.org,writer\n"));
+        }
+        file.push_str("Ann,Lee,A119999@example.org,writer\n");
+        let faults = read_all(Format::Csv, file.as_bytes(), 64 << 10);
+        let [(120_002, reason)] = faults.list.as_slice() else { panic!("{faults:?}") };
+        assert!(reason.contains("same address as line 120001"), "{reason}");
+    }
+
+    #[test]
     fn a_workbook_is_named_and_read_no_further() {
         for begin in WORKBOOKS {
             for (format, piece) in [(Format::Csv, 1), (Format::Csv, 64), (Format::JsonLines, 64)] {
@@ -657,7 +684,8 @@ mod tests {
         let lines: Vec<&str> = failure.fields.iter().map(|(field, _)| field.as_str()).collect();
         assert_eq!(lines, ["line 3", "line 5", "line 9"]);
         assert!(failure.public.contains("3 faults;"), "{failure}");
-        let failure = outcome(Ok(()), Ok(Digest::default()), Err(clash("line 5"))).unwrap_err();
+        let failure =
+            outcome(Ok(()), Ok((Digest::default(), Vec::new())), Err(clash("line 5"))).unwrap_err();
         assert_eq!(failure.fields.len(), 1);
         assert!(failure.public.contains("1 fault;"), "{failure}");
     }
@@ -677,7 +705,8 @@ mod tests {
         let failure = outcome(Ok(()), Err(faults(&[1])), Err(disk.clone())).unwrap_err();
         assert_eq!(failure.kind, Kind::Internal);
         let late = Failure::new(Kind::Timeout, "body_late", "too late");
-        let failure = outcome(Err(late), Ok(Digest::default()), Err(disk)).unwrap_err();
+        let failure =
+            outcome(Err(late), Ok((Digest::default(), Vec::new())), Err(disk)).unwrap_err();
         assert_eq!(failure.kind, Kind::Timeout);
     }
 

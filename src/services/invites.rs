@@ -95,7 +95,7 @@ pub struct InviteWithLink {
     pub inviter: Option<Member>,
     /// The valid link.
     pub link: Option<String>,
-    /// A warning for the one who resends it.
+    /// A warning for the one who sends it.
     pub warning: Option<String>,
     /// Created by an earlier call with the same idempotency key.
     pub repeated: bool,
@@ -220,7 +220,7 @@ pub async fn resend(
             InviteChange::begin(&app, caller, &chosen, None).await?;
         let chosen = chosen.at(&before);
         let seen_by = permit.caller().clone();
-        let warning = warning(&before);
+        let bounced = bounced(&before);
         let link = renewal(&app, &account, &before.invite)?;
         let (store, slug) = (&app.store, &account.slug);
         let (chosen, link) = (&chosen, &link);
@@ -229,7 +229,8 @@ pub async fn resend(
         };
         let done = permit.run(&app, change).await?;
         let mut done = shown(&app, &seen_by, done).await?;
-        done.value.warning = warning;
+        let both: Vec<String> = bounced.into_iter().chain(done.value.warning.take()).collect();
+        done.value.warning = (!both.is_empty()).then(|| both.join("; "));
         Ok(done)
     })
     .await
@@ -582,8 +583,8 @@ async fn inviter_still_may(
     }
 }
 
-/// An invite after a change, with its link if nobody else delivers it: for the operator of the
-/// sidecar, and if no mail is sent.
+/// An invite after a change, with what is unusual about its address, and with its link if nobody
+/// else delivers it: for the operator of the sidecar, and if no mail is sent.
 async fn shown(
     app: &App,
     caller: &Caller,
@@ -597,14 +598,15 @@ async fn shown(
         None
     };
     let inviter = inviter(app, &view.invite).await?;
+    let warning = view.invite.email.hint();
     Ok(Committed {
         revision,
-        value: InviteWithLink { view, inviter, link, warning: None, repeated: false },
+        value: InviteWithLink { view, inviter, link, warning, repeated: false },
     })
 }
 
 /// The warning about the previous mail.
-fn warning(before: &InviteView) -> Option<String> {
+fn bounced(before: &InviteView) -> Option<String> {
     let delivery = &before.delivery;
     (delivery.state == DeliveryState::Bounced).then(|| {
         format!(

@@ -58,7 +58,7 @@ pub async fn deliver(app: Arc<App>, mut feed: Follower) {
             Ok(DeliveryRound { tried, .. }) if tried > 0 => continue,
             Ok(_) => until_due(&app).await,
             Err(failure) => {
-                tracing::error!(%failure, "mail could not be read from the queue");
+                tracing::error!(%failure, "messages could not be read from the queue");
                 REST
             }
         };
@@ -281,7 +281,7 @@ fn tell(letter: &QueuedMail, handover: &SendOutcome) {
             detail,
             "no mail goes out: fix it, then run `kwic-team mail resume`"
         ),
-        _ => tracing::info!(letter = letter.id.0, kind, to, detail, "a mail was {how}"),
+        _ => tracing::info!(letter = letter.id.0, kind, to, detail, "a message was {how}"),
     }
 }
 
@@ -436,12 +436,13 @@ pub async fn resume(app: &App, caller: Caller) -> Result<Committed<bool>, Failur
 pub async fn record_bounce(app: &App, _permit: &StorePermit, raw: &[u8]) -> Result<bool, Failure> {
     let Some(report) = bounce::parse(raw) else { return Ok(false) };
     if !app.keys.is_bounce_mark(report.letter, &report.mark) {
-        if let Some(DueLogLine { left_out }) = log::due("a bounce without the mark of its mail") {
+        if let Some(DueLogLine { left_out }) = log::due("a bounce without the mark of its message")
+        {
             let letter = report.letter.0;
             tracing::warn!(
                 letter,
                 left_out,
-                "a bounce was ignored: it does not carry the mark of its mail"
+                "a bounce was ignored: it does not carry the mark of its message"
             );
         }
         return Ok(false);

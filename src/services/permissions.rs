@@ -141,13 +141,14 @@ pub(super) fn by_self(app: &App, signed_in: &SignedIn) -> Preconditions {
 #[derive(Debug)]
 pub struct StorePermit {
     actor: Actor,
+    cause: Option<&'static str>,
 }
 
 impl StorePermit {
     /// For the operator of the sidecar, by the user id that the kernel reports.
     #[must_use]
     pub fn sidecar(peer_uid: u32) -> Self {
-        Self { actor: Actor::Sidecar { uid: peer_uid } }
+        Self { actor: Actor::Sidecar { uid: peer_uid }, cause: None }
     }
 
     /// For a member who may edit the settings of the account that manages the policies.
@@ -160,13 +161,25 @@ impl StorePermit {
             return Err(operator_only());
         }
         let permit = Permit::authorize(app, caller, [Right::EDIT_SETTINGS]).await?;
-        Ok(Self { actor: permit.actor() })
+        Ok(Self { actor: permit.actor(), cause: None })
     }
 
-    /// For the sidecar itself: a reload by file watch or signal.
+    /// For the sidecar itself.
     #[must_use]
     pub fn system() -> Self {
-        Self { actor: Actor::System }
+        Self { actor: Actor::System, cause: None }
+    }
+
+    /// The same, with what made the sidecar act, for the audit log.
+    #[must_use]
+    pub fn because(self, cause: &'static str) -> Self {
+        Self { cause: Some(cause), ..self }
+    }
+
+    /// What made the sidecar itself act.
+    #[must_use]
+    pub fn cause(&self) -> Option<&'static str> {
+        self.cause
     }
 
     /// The actor for the audit log.

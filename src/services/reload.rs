@@ -32,6 +32,15 @@ const LOGGED_CHANGES: usize = 200;
 /// The set is live but not saved; it is saved as soon as the store can be written.
 const NOT_KEPT: &str = "policies_not_kept";
 
+/// What the sidecar itself reloads for, as the audit log has it: a changed folder.
+pub const FOLDER_CHANGED: &str = "the policy folder changed";
+/// The signal SIGHUP.
+pub const SIGNALLED: &str = "SIGHUP";
+/// Its own start.
+pub const STARTED: &str = "the sidecar started";
+/// A reload that failed for a reason outside the folder.
+pub const EARLIER_FAILED: &str = "an earlier reload failed";
+
 /// The pauses before a failed reload is retried: doubled from the first to the last.
 pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(2);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
@@ -251,7 +260,8 @@ async fn try_once(
     let Some(snapshot) = snapshot else {
         app.policy_status.store(Arc::new(PolicyStatus::live(at)));
         if unkept.is_some() {
-            let set = UnsavedPolicies { files, changes: AccessChanges::default() };
+            let (changes, cause) = (AccessChanges::default(), permit.cause());
+            let set = UnsavedPolicies { files, changes, cause };
             keep(app, permit.into_actor(), set, at, unkept).await?;
         }
         // The caller is told, also if the watcher has reloaded the folder before.
@@ -267,7 +277,7 @@ async fn try_once(
     orphaned.iter().for_each(|note| tracing::warn!(%note, "policies"));
     give_back(app, &files, retired).await;
     log_changes(&changes.lines());
-    let set = UnsavedPolicies { files, changes: changes.clone() };
+    let set = UnsavedPolicies { files, changes: changes.clone(), cause: permit.cause() };
     keep(app, permit.into_actor(), set, at, unkept).await?;
     let mut report = report(&snapshot, true, changes);
     report.notes.extend(orphaned);
@@ -290,7 +300,7 @@ async fn go_live(app: &App, snapshot: &Arc<Snapshot>, at: Timestamp) -> Result<(
 pub(super) async fn keep(
     app: &App,
     actor: Actor,
-    UnsavedPolicies { files, changes }: UnsavedPolicies,
+    UnsavedPolicies { files, changes, cause }: UnsavedPolicies,
     at: Timestamp,
     unkept: &mut Option<UnsavedPolicies>,
 ) -> Result<(), Failure> {
@@ -299,8 +309,8 @@ pub(super) async fn keep(
         None => changes,
     };
     let (live, lines) = (app.policies.load_full(), changes.lines());
-    let again = UnsavedPolicies { files: files.clone(), changes };
-    let kept = install(&app.store, actor, &live, files, at, &lines).await;
+    let again = UnsavedPolicies { files: files.clone(), changes, cause };
+    let kept = install(&app.store, actor, &live, files, at, cause, &lines).await;
     settle(app, kept, again, unkept).await
 }
 
@@ -353,9 +363,12 @@ pub(super) async fn install(
     snapshot: &Snapshot,
     files: PolicyFiles,
     at: Timestamp,
+    cause: Option<&str>,
     changes: &[String],
 ) -> Result<Revision, Failure> {
-    let mut fields = vec![FieldChange::added("policies", snapshot.policy_count().to_string())];
+    let mut fields: Vec<FieldChange> =
+        cause.into_iter().map(|cause| FieldChange::added("cause", cause)).collect();
+    fields.push(FieldChange::added("policies", snapshot.policy_count().to_string()));
     fields.extend(changes.iter().map(|line| FieldChange::added("change", line)));
     let stored = StoredPolicies { digest: snapshot.digest(), at, files: files.into_files() };
     store.policies_installed(&actor, stored, fields).await.map(|committed| committed.revision)

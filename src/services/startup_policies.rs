@@ -115,7 +115,8 @@ async fn begin(
     let LoadedPolicies { files, snapshot } = loaded;
     let untold = match kept {
         None => {
-            reload::install(store, Actor::System, &snapshot, files, now, &[]).await?;
+            let cause = Some(reload::STARTED);
+            reload::install(store, Actor::System, &snapshot, files, now, cause, &[]).await?;
             None
         }
         Some(kept) if kept.digest == snapshot.digest() => None,
@@ -144,7 +145,7 @@ pub async fn tell(
     };
     reload::log_changes(&changes.lines());
     let unkept = &mut reloading.unkept;
-    let set = UnsavedPolicies { files, changes };
+    let set = UnsavedPolicies { files, changes, cause: Some(reload::STARTED) };
     let kept = reload::keep(&app, Actor::System, set, at, unkept).await;
     if let Err(fault) = kept {
         tracing::error!(cause = fault.private.as_deref(), "{}", fault.public);

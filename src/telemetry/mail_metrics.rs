@@ -80,7 +80,7 @@ impl MailGauges {
         gauge("kwic_mail_oldest_waiting_seconds", "Age of the oldest of them; 0 for none.", &age);
         gauge(
             "kwic_mail_accounts_delayed",
-            "Accounts whose mail waits for longer than usual.",
+            "Accounts whose messages wait for longer than usual.",
             &figures.delayed,
         );
         gauge(
@@ -90,7 +90,7 @@ impl MailGauges {
         );
         gauge(
             "kwic_mail_last_success_timestamp_seconds",
-            "When the mail server last accepted a mail; 0 for never.",
+            "When the mail server last accepted a message; 0 for never.",
             &seconds(figures.taken),
         );
         gauge(

@@ -333,6 +333,7 @@ async fn an_import_is_all_or_nothing_and_an_export_gives_it_back() {
     let good = "first_name,last_name,email,role,id\n=1,Lee,bo@example.org,operator,b2\n";
     let done = sidecar.send("POST /members/import", CSV, good.as_bytes()).await.is(200);
     assert_eq!((&done["imported"], &done["revision"]), (&json!(1), &json!(3)));
+    assert_eq!(done.get("warnings"), None);
     assert!(sidecar.app.directory.with("b2", |_| ()).is_some());
     let csv = sidecar.get("/members/export").await;
     assert!(csv.head.contains("text/csv"), "{}", csv.head);
@@ -344,6 +345,10 @@ async fn an_import_is_all_or_nothing_and_an_export_gives_it_back() {
     sidecar.get("/members/export?bom=1").await.problem(400, "invalid");
     let lines = sidecar.get("/members/export?format=jsonl").await;
     assert!(lines.text.contains(r#""first_name":"=1""#), "{}", lines.text);
+    let odd = "first_name,last_name,email,role\nDi,Lee,di@example,operator\n";
+    let done = sidecar.send("POST /members/import", CSV, odd.as_bytes()).await.is(200);
+    let warning = json!({"line": 2, "sentence": "`example` has no dot: check the address"});
+    assert_eq!(done["warnings"], json!([warning]));
 }
 
 #[tokio::test]

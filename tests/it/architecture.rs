@@ -330,6 +330,33 @@ fn no_role_and_no_feature_is_named_in_the_code() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Characters beyond Latin-1 that the fonts of every usual system have. Others are an empty box
+/// where a font lacks them, or a coloured picture.
+const DRAWN: &str = "\u{2013}\u{201c}\u{201d}\u{2026}\u{203a}\u{2190}\u{2191}\u{2192}\u{2193}\u{21bb}\u{22ef}\u{25a0}\u{25b2}\u{25be}\u{25cb}\u{25cf}\u{25d0}\u{2713}\u{2715}";
+
+#[test]
+fn pages_show_only_characters_that_usual_fonts_have() {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/console")];
+    let mut odd = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let of_text = text.chars().filter(|c| *c > '\u{ff}');
+            let escapes = text.split("\\u{").skip(1).filter_map(|rest| {
+                char::from_u32(u32::from_str_radix(rest.split('}').next()?, 16).ok()?)
+            });
+            let all = of_text.chain(escapes.filter(|c| *c > '\u{ff}'));
+            odd.extend(all.filter(|c| !DRAWN.contains(*c)).map(|c| format!("{c} in {path:?}")));
+        }
+    }
+    assert!(odd.is_empty(), "{odd:?}");
+}
+
 #[test]
 fn the_only_status_codes_are_in_respond() {
     let mut faults = Vec::new();

@@ -125,7 +125,7 @@ fn a_command_that_is_not_understood_ends_with_64_and_never_with_a_deny() {
         &["invite", "send", "--email", "a@example.org", "--first-name", "A", "--last-name", "B"],
         &["invite", "send", "--file", "team.csv", "--email", "a@example.org"],
         &["invite", "send", "--file", "team.csv", "--idempotency-key", "k"],
-        &["invite", "send", "--file", "team.txt"],
+        &["invite", "send", "--file", "team.doc"],
         &[
             "invite",
             "send",

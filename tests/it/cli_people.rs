@@ -156,7 +156,7 @@ fn verdicts() -> Json {
                 {"field": "role", "message": "may not be given"},
             ],
         }},
-        {"status": 201, "invite": invite('3', "cy@example.org", "pending")},
+        {"status": 201, "invite": with(invite('3', "cy@example.org", "pending"), &[("warning", json!("check it"))])},
     ]})
 }
 
@@ -169,7 +169,7 @@ fn a_file_gets_a_verdict_a_line_and_ends_with_1_where_any_is_refused() {
     assert_eq!(
         ran.ends(1),
         format!(
-            "2\t{ANN}\tinvited\tqueued\t{LINK}\n4\tbo@example.org\trefused\t`bo@example.org` is invited already; role: may not be given\t\n5\tcy@example.org\tinvited\tqueued\t\n"
+            "2\t{ANN}\tinvited\tqueued\t{LINK}\n4\tbo@example.org\trefused\t`bo@example.org` is invited already; role: may not be given\t\n5\tcy@example.org\tinvited\tqueued; check it\t\n"
         )
     );
     let heard = sidecar.heard();
@@ -249,6 +249,59 @@ fn a_file_at_fault_invites_nobody_and_names_every_line() {
 }
 
 #[test]
+fn an_address_list_of_a_mail_program_is_a_file_too() {
+    let one = json!({"status": 201, "invite": invite('1', ANN, "pending")});
+    let sent = ok(&json!({"items": [one, one, one]}));
+    let none = || page(&[], None);
+    let sidecar = FakeSidecar::answering([
+        roles(),
+        sent,
+        roles(),
+        roles(),
+        none(),
+        none(),
+        none(),
+        none(),
+        roles(),
+    ]);
+    let list = "\"Last, First\" <user@example.org>; Ann Lee <ann@example.org>\nBo,Ek,bo@example.org,Reader\n";
+    let place = file(&sidecar, "team.txt", list);
+    let send =
+        |arguments: &[&str]| sidecar.run(&[&["invite", "send", "--file"], arguments].concat());
+    let told = send(&[&place, "--role", "writer"]).ends(0);
+    let lines: Vec<&str> = told.lines().map(|line| line.split('\t').next().unwrap()).collect();
+    assert_eq!(lines, ["1", "1", "2"]);
+    let person = |first: &str, last: &str, email: &str, role: &str| json!({"first_name": first, "last_name": last, "email": email, "role": role});
+    assert_eq!(
+        json_of(&sidecar.heard()[1].body),
+        json!({"items": [
+            person("First", "Last", "user@example.org", "writer"),
+            person("Ann", "Lee", "ann@example.org", "writer"),
+            person("Bo", "Ek", "bo@example.org", "reader"),
+        ]})
+    );
+    // All faults at once, each with its line and its entry.
+    let list = "Ann Lee <ann@example.org>; Cy <nonsense>\nDi Fox <di@example.org>\nAnn Lee <ANN@example.org>";
+    let place = file(&sidecar, "team.list", list);
+    let told = send(&[&place, "--format", "list"]).complains(1);
+    for part in
+        ["line 1: `Ann Lee <ann@example.org>`: no role is given", "line 1: `Cy <nonsense>`: "]
+    {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let told = send(&[&place, "--format", "list", "--role", "writer"]).complains(1);
+    assert!(
+        told.contains("line 3: `Ann Lee <ANN@example.org>`: same address as on line 1"),
+        "{told}"
+    );
+    let told = send(&[&place, "--format", "list", "--role", "boss"]).complains(64);
+    assert!(told.contains("there is no role `boss`"), "{told}");
+    let csv = file(&sidecar, "team.csv", TEAM);
+    assert!(send(&[&csv, "--role", "writer"]).complains(64).contains("--role is for a list"));
+    assert!(send(&["team.doc"]).complains(64).contains("`.txt`: give --format csv, jsonl or list"));
+}
+
+#[test]
 fn an_answer_without_a_verdict_for_each_line_is_a_failure() {
     let sidecar = FakeSidecar::answering([roles(), ok(&json!({"items": []}))]);
     let team = file(&sidecar, "team.csv", TEAM);
@@ -298,6 +351,23 @@ fn a_list_tells_in_plain_words_how_far_the_mail_got() {
         sidecar.lines()[0],
         "GET /api/v1/invites?account=acme&state=pending&role=writer&search=a%20b&limit=1000"
     );
+}
+
+#[test]
+fn a_list_marks_a_role_that_was_removed() {
+    let removed = [("role_removed", json!(true))];
+    let invites = [with(invite('1', ANN, "pending"), &removed), invite('2', ANN, "revoked")];
+    let token = json!({"id": "t1", "name": "nightly", "role": "writer", "role_removed": true,
+        "member": {"id": "m1", "name": "Ann Lee"}, "expires": EXPIRES});
+    let sidecar =
+        FakeSidecar::answering([page(&invites, None), page(&invites, None), page(&[token], None)]);
+    let listed = sidecar.run(&["invite", "list"]).ends(0);
+    let roles: Vec<&str> = listed.lines().map(|line| line.split('\t').nth(3).unwrap()).collect();
+    assert_eq!(roles, ["writer (removed)", "writer"]);
+    let lines = sidecar.run(&["invite", "list", "--json"]).ends(0);
+    assert_eq!(json_of(lines.lines().next().unwrap())["role_removed"], true);
+    let tokens = sidecar.run(&["token", "list"]).ends(0);
+    assert!(tokens.contains("\twriter (removed)\tAnn Lee (m1)\t"), "{tokens}");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use kwic_team::domain::AccountSlug;
-use kwic_team::services::accounts;
 use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::{accounts, reload};
 use serde_json::{Value, json};
 
 use super::api_fixture::{Answer, ApiFixture, Person};
@@ -536,14 +536,30 @@ async fn an_invitation_to_a_role_that_was_removed_says_so_and_leads_to_another_r
     let operator = console.stage.operator();
     let sent = console.stage.invite(operator, "cy", "automation_manager").await.unwrap().value;
     let of_cy = format!("/team/invitations/{}", sent.view.invite.id);
+    let id = ann.get("/me").await.is(200)["id"].clone();
+    let token = json!({"name": "Nightly", "member": id, "role": "automation_manager",
+        "expires_days": 1});
+    let made = console.operator("POST /tokens?account=acme", &token).await.is(201);
+    assert_eq!(made.get("role_removed"), None);
     let list = "/team?tab=invitations";
-    ann.page(list).await.leaves_out("Role removed");
+    for page in [list, "/tokens"] {
+        ann.page(page).await.leaves_out("Role removed");
+    }
     fs::remove_file(folder.path().join("roles/automation_manager.cedar")).unwrap();
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
 
-    let page = ann.page(list).await;
-    page.shows(200, &["Role removed</span>", "<bdi>Automation manager</bdi>"]);
-    page.leaves_out("automation_manager");
+    for page in [ann.page(list).await, ann.page("/tokens").await] {
+        page.shows(200, &["Role removed</span>", "<bdi>Automation manager</bdi>"]);
+        page.leaves_out("automation_manager");
+    }
+    for path in ["/invites", "/tokens"] {
+        let listed = ann.get(path).await.is(200);
+        let of = |item: &Value| (item["role"].clone(), item.get("role_removed").cloned());
+        let marked: Vec<_> = listed["items"].as_array().unwrap().iter().map(of).collect();
+        let removed = (json!("automation_manager"), Some(json!(true)));
+        assert_eq!(marked.iter().filter(|it| **it == removed).count(), 1, "{listed}");
+        assert!(marked.iter().all(|it| *it == removed || it.1.is_none()), "{listed}");
+    }
     for verb in ["resend", "link"] {
         let path = format!("{of_cy}/{verb}");
         for page in [ann.page(&path).await, ann.form(&path, "").await] {
@@ -559,6 +575,54 @@ async fn an_invitation_to_a_role_that_was_removed_says_so_and_leads_to_another_r
     assert_eq!(ann.form(&edit, &format!("{names}&role=operator")).await.status, 303);
     ann.page(list).await.leaves_out("Role removed");
     assert_eq!(ann.form(&format!("{of_cy}/link"), "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_type_is_called_by_its_title_in_the_schema_on_every_page() {
+    let console = ApiFixture::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let own = format!("/team/members/{}", ann.get("/me").await.is(200)["id"].as_str().unwrap());
+    for (path, words) in [
+        ("/roles", "BotFlows"),
+        ("/roles/compare", "(BotFlow)"),
+        ("/roles/suggest", "View BotFlows"),
+        ("/policies/try?member=joe&action=botflows:view&resource=bot_flow:b1", "View BotFlows"),
+        (own.as_str(), "View BotFlows"),
+    ] {
+        let page = ann.page(path).await;
+        page.shows(200, &[words]);
+        for other in ["Botflow", "View botflow", "bot flow"] {
+            page.leaves_out(other);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_policies_were_loaded_for_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let console = managing(&folder).await;
+    let ann = console.person("ann", "administrator").await;
+    let file = folder.path().join("roles/operator.cedar");
+    let text = fs::read_to_string(&file).unwrap();
+    for (number, (cause, words)) in [
+        (reload::FOLDER_CHANGED, "Automatic reload: the folder changed"),
+        (reload::SIGNALLED, "Reload by a signal (SIGHUP)"),
+        (reload::STARTED, "Start of KWIC Team"),
+        (reload::EARLIER_FAILED, "Automatic retry of a reload that had failed"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        fs::write(&file, format!("{text}// {number}\n")).unwrap();
+        let permit = StorePermit::system().because(cause);
+        reload::reload_now(&console.stage.app, permit).await.unwrap();
+        let page = ann.page("/policies").await;
+        let by = between(&page.text, "<dt>By</dt><dd><bdi>", "</bdi>");
+        assert_eq!(by, [words], "{}", page.text);
+        assert!(!read(&page.text).contains("Reason"), "{}", page.text);
+        let log = console.operator("GET /audit?chain=store", &NONE).await.is(200);
+        assert!(log.to_string().contains(cause), "{log}");
+    }
 }
 
 #[tokio::test]
@@ -626,13 +690,58 @@ async fn the_audit_log_is_searched_by_name_and_address_also_of_who_has_left() {
 }
 
 #[tokio::test]
+async fn where_several_have_a_name_they_are_offered_to_choose_from() {
+    let console = ApiFixture::new().await;
+    let stage = &console.stage;
+    let ann = console.person("ann", "administrator").await;
+    let several = "Several people have this name";
+    // Nobody else has it.
+    ann.page("/audit?member=Ann+Lee").await.leaves_out(several);
+    let bo = stage.member("bo", "operator").await;
+    let about_bo = format!("/audit?member={}&#38;event=user_created\"><bdi>Ann Lee", bo.id);
+    let page = ann.page("/audit?member=ann+lee&event=user_created").await;
+    page.shows(200, &[several, "ann@example.org", "bo@example.org", &about_bo]);
+    page.leaves_out("No entries about this person");
+    let tried = "action=chats:assign&resource=chat:c1";
+    let page = ann.page(&format!("/policies/try?member=Ann+Lee&{tried}")).await;
+    let same = format!(
+        "/policies/try?member={}&#38;action=chats%3Aassign&#38;resource=chat%3Ac1\"",
+        bo.id
+    );
+    page.shows(200, &[several, &same]);
+    page.leaves_out("id=\"answer\"");
+    // The same for people who were invited or removed.
+    stage.later(61_000);
+    let rename = json!({"first_name": "Bo", "last_name": "Zulu"});
+    let path = format!("PATCH /members/{}", bo.id);
+    ann.send(&path, "if-match: *\r\n", &rename).await.is(200);
+    for who in ["cy", "di"] {
+        stage.later(61_000);
+        let person = json!({"first_name": "Bo", "last_name": "Yul", "role": "operator",
+            "email": format!("{who}@example.org")});
+        ann.call("POST /invites", &person).await.is(201);
+    }
+    let page = ann.page("/audit?member=Bo+Yul").await;
+    page.shows(200, &[several, "cy@example.org", "di@example.org"]);
+    stage.mails().await;
+    let other = stage.member("ed", "operator").await;
+    let path = format!("PATCH /members/{}", other.id);
+    ann.send(&path, "if-match: *\r\n", &rename).await.is(200);
+    for gone in [&bo.id, &other.id] {
+        let path = format!("DELETE /members/{gone}");
+        ann.send(&path, "if-match: *\r\n", &NONE).await.is(200);
+    }
+    let page = ann.page("/audit?member=Bo+Zulu").await;
+    page.shows(200, &[several, "bo@example.org", "ed@example.org"]);
+}
+
+#[tokio::test]
 async fn roles_are_called_by_their_titles_on_every_page() {
     let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
     console.stage.member("joe", "operator").await;
     let tried = "/policies/try?member=Ann+Lee&action=chats:assign&resource=chat:c1";
-    // Two have that name.
-    ann.page(tried).await.shows(200, &["No member of your team has this name"]);
+    ann.page(tried).await.shows(200, &["Several people have this name"]);
     let tried = "/policies/try?member=joe@example.org&action=chats:assign&resource=chat:c1";
     let page = ann.page(tried).await;
     page.shows(200, &["The role Operator doesn&#39;t allow", "with one of these roles: "]);

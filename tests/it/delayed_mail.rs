@@ -69,11 +69,13 @@ fn a_mail_server_that_is_away_is_seen_at_once_and_with_the_age_of_what_waits() {
     let detail = told["oldest"]["detail"].as_str().unwrap();
     assert!(detail.contains("could not be reached"), "{detail}");
     let said = sidecar.ok(&["mail", "status"]);
-    for part in ["\noldest\tsince 2", "\nlast_success\tnever\n", "3 mails wait, the oldest since"] {
+    for part in
+        ["\noldest\tsince 2", "\nlast_success\tnever\n", "3 messages wait, the oldest since"]
+    {
         assert!(said.contains(part), "{said}");
     }
     let ill = doctor(&sidecar);
-    let line = ill.lines().find(|line| line.contains("3 mails wait")).unwrap();
+    let line = ill.lines().find(|line| line.contains("3 messages wait")).unwrap();
     assert!(line.starts_with("warn: ") && line.contains("no mail has gone out yet"), "{line}");
     assert!(!ill.contains("ok: mail is"), "{ill}");
     eventually("the metrics say so", || metric(&sidecar, "kwic_mail_deferred") == 1);
@@ -105,7 +107,7 @@ fn what_went_out_is_remembered_over_a_restart() {
     invite(&sidecar, "bo");
     eventually("it is tried in vain", || status(&sidecar)["state"] == "slow");
     let ill = doctor(&sidecar);
-    assert!(ill.contains("warn: `acme`: 1 mail waits, since 2"), "{ill}");
+    assert!(ill.contains("warn: `acme`: 1 message waits, since 2"), "{ill}");
 }
 
 #[test]
@@ -139,19 +141,19 @@ fn mail_of_one_account_that_does_not_go_out_is_seen_while_that_of_others_does() 
     assert_eq!((&globex["state"], &globex["banner"]), (&"ok".into(), &Json::Null));
     assert!(globex["last_success"].is_string(), "{globex}");
     assert_eq!((&acme["state"], &acme["last_success"]), (&"slow".into(), &Json::Null), "{acme}");
-    assert!(acme["banner"].as_str().unwrap().contains("2 mails wait"), "{acme}");
+    assert!(acme["banner"].as_str().unwrap().contains("2 messages wait"), "{acme}");
     let ill = doctor(&sidecar);
-    assert!(ill.contains("warn: `acme`: 2 mails wait"), "{ill}");
+    assert!(ill.contains("warn: `acme`: 2 messages wait"), "{ill}");
     assert!(!ill.contains("ok: mail is"), "{ill}");
     eventually("the metrics say so", || metric(&sidecar, "kwic_mail_accounts_delayed") == 1);
     assert_eq!(metric(&sidecar, "kwic_mail_accounts_stuck"), 0);
     assert_eq!(sidecar.tcp().get("/readyz").json()["mail"], "slow");
-    // Of two accounts whose letters wait, the one that waits longest is named, and how many more.
+    // Of two accounts whose messages wait, the one that waits longest is named, and how many more.
     server.answer(&json!({"RCPT": "451 4.2.1 try again"}));
     sidecar.account("aaa");
     invite_to(&sidecar, "aaa", "dee");
     eventually("it is put off", || status_of(&sidecar, "aaa")["deferred"] == 1);
     let ill = doctor(&sidecar);
-    assert!(ill.contains("warn: `acme`: 2 mails wait"), "{ill}");
-    assert!(ill.contains("mail of 1 more account waits, too: `aaa`"), "{ill}");
+    assert!(ill.contains("warn: `acme`: 2 messages wait"), "{ill}");
+    assert!(ill.contains("messages of 1 more account wait, too: `aaa`"), "{ill}");
 }

@@ -745,6 +745,35 @@ async fn a_repeated_call_under_one_key_invites_nobody_twice() {
 }
 
 #[tokio::test]
+async fn an_address_whose_domain_has_no_dot_gets_a_warning() {
+    let console = ApiFixture::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let warning = json!("`example` has no dot: check the address");
+    let asha = json!({"first_name": "Asha", "last_name": "Rao", "email": "asha@example",
+        "role": "operator"});
+    console.stage.later(61_000);
+    let sent = ann.call("POST /invites", &asha).await.is(201);
+    assert_eq!(sent["warning"], warning);
+    console.stage.later(61_000);
+    let resend = format!("POST /invites/{}/resend", sent["id"].as_str().unwrap());
+    assert_eq!(ann.call(&resend, &NONE).await.is(200)["warning"], warning);
+    console.stage.later(61_000);
+    let bo = json!({"items": [
+        {"first_name": "Bo", "last_name": "Lee", "email": "bo@example", "role": "operator"},
+        {"first_name": "Cy", "last_name": "Lee", "email": "cy@example.org", "role": "operator"},
+    ]});
+    let several = ann.call("POST /invites/bulk", &bo).await.is(200);
+    let of = |at: usize| several["items"][at]["invite"]["warning"].clone();
+    assert_eq!((of(0), of(1)), (warning.clone(), Value::Null), "{several}");
+    let mut first = asha.clone();
+    first["slug"] = json!("beta");
+    first["name"] = json!("Beta");
+    first["role"] = json!("administrator");
+    let made = console.operator("POST /accounts", &first).await.is(201);
+    assert_eq!(made["invite"]["warning"], warning);
+}
+
+#[tokio::test]
 async fn own_sessions_are_listed_and_ended() {
     let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;

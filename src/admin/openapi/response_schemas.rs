@@ -210,6 +210,7 @@ fn api_token() -> SchemaObject {
     let maker = SchemaObject::new().with("id", text()).may("name", text());
     SchemaObject::new()
         .all(&["id", "name", "role"], text)
+        .may("role_removed", flag())
         .with("member", maker.schema())
         .all(&["created", "expires"], moment)
         .with("used", or_null(moment()))
@@ -238,7 +239,13 @@ fn receipt() -> Value {
 }
 
 fn imported() -> Value {
-    SchemaObject::new().with("imported", count()).with("digest", text()).changed().schema()
+    let warning = SchemaObject::new().with("line", count()).with("sentence", text()).schema();
+    SchemaObject::new()
+        .with("imported", count())
+        .with("digest", text())
+        .may("warnings", list(warning))
+        .changed()
+        .schema()
 }
 
 fn session() -> Value {
@@ -339,6 +346,7 @@ fn invite() -> SchemaObject {
         .may("member", text())
         .may("link", link())
         .may("previously_removed", moment())
+        .may("role_removed", flag())
         .may("warning", text())
 }
 

@@ -236,10 +236,21 @@ impl EndedSessions {
 pub(in crate::admin) struct ImportReceipt {
     imported: u64,
     digest: String,
+    /// What is unusual about lines that were imported.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<LineWarning>,
+}
+
+#[derive(Debug, Serialize)]
+struct LineWarning {
+    line: u64,
+    sentence: String,
 }
 
 impl From<Imported> for ImportReceipt {
     fn from(imported: Imported) -> Self {
-        Self { imported: imported.members, digest: imported.digest.hex() }
+        let Imported { members, digest, hints } = imported;
+        let warnings = hints.into_iter().map(|(line, sentence)| LineWarning { line, sentence });
+        Self { imported: members, digest: digest.hex(), warnings: warnings.collect() }
     }
 }

@@ -18,6 +18,9 @@ pub(in crate::admin) struct Invite {
     first_name: String,
     last_name: String,
     role: String,
+    /// Whether the policies no longer have the role of an invite that is not over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    role_removed: bool,
     state: &'static str,
     inviter: Inviter,
     created: String,
@@ -33,7 +36,7 @@ pub(in crate::admin) struct Invite {
     /// When a member with this address was last removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     previously_removed: Option<String>,
-    /// A warning for the one who resends it.
+    /// A warning for the one who sends it.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
 }
@@ -42,8 +45,10 @@ impl Invite {
     pub(in crate::admin) fn of(app: &App, shown: InviteWithLink) -> Self {
         let InviteWithLink { view, inviter, link, warning, repeated: _ } = shown;
         let invite = view.invite;
+        let state = invite.state(app.clock.now());
         Self {
-            state: invite.state(app.clock.now()).as_str(),
+            role_removed: state.is_open() && !app.policies.load().has_role(&invite.role),
+            state: state.as_str(),
             inviter: Inviter::of(&invite.inviter, inviter.as_ref()),
             id: invite.id.to_string(),
             account: invite.account.to_string(),

@@ -99,9 +99,9 @@ fn delayed(status: &MailStatus, flow: MailFlow) -> Option<String> {
         None => "no mail has gone out yet".to_owned(),
         Some(taken) => format!("the last mail went out {}", rfc3339(taken)),
     };
-    let mails = plural(status.count(&waiting), "mail waits,", "mails wait, the oldest");
+    let messages = plural(status.count(&waiting), "message waits,", "messages wait, the oldest");
     Some(format!(
-        "{mails} since {}; {why}; {last}; `kwic-team mail test ADDRESS` names the step that fails",
+        "{messages} since {}; {why}; {last}; `kwic-team mail test ADDRESS` names the step that fails",
         rfc3339(oldest.since)
     ))
 }

@@ -57,7 +57,7 @@ impl MemberData {
         Self {
             at: rfc3339(now),
             sessions: Session::list(app, sessions, current).items,
-            tokens: tokens.into_iter().map(ApiToken::from).collect(),
+            tokens: tokens.iter().map(|token| ApiToken::of(app, token)).collect(),
             two_step: TwoStepStatus::from(two_step),
             came_by: kept.came_by.map(JoinedBy::from),
             invites_sent: kept.invites_sent.iter().map(sent).collect(),

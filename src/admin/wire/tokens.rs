@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain;
 use crate::services::api_tokens::{IssuedToken, TokenWithOwner};
@@ -12,6 +13,9 @@ pub(in crate::admin) struct ApiToken {
     id: String,
     name: String,
     role: String,
+    /// Whether the policies no longer have the role: the token does not work.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    role_removed: bool,
     member: TokenOwner,
     created: String,
     expires: String,
@@ -26,9 +30,10 @@ struct TokenOwner {
     name: Option<String>,
 }
 
-impl From<domain::ApiToken> for ApiToken {
-    fn from(token: domain::ApiToken) -> Self {
+impl ApiToken {
+    pub(in crate::admin) fn of(app: &App, token: &domain::ApiToken) -> Self {
         Self {
+            role_removed: !app.policies.load().has_role(&token.role),
             id: token.id.to_string(),
             name: token.name.as_str().to_owned(),
             role: token.role.to_string(),
@@ -38,11 +43,9 @@ impl From<domain::ApiToken> for ApiToken {
             used: token.used.map(rfc3339),
         }
     }
-}
 
-impl From<TokenWithOwner> for ApiToken {
-    fn from(listed: TokenWithOwner) -> Self {
-        let mut token = Self::from(listed.token);
+    pub(in crate::admin) fn listed(app: &App, listed: TokenWithOwner) -> Self {
+        let mut token = Self::of(app, &listed.token);
         token.member.name = listed.maker.map(|maker| maker.full_name());
         token
     }
@@ -56,8 +59,8 @@ pub(in crate::admin) struct ApiTokenMade {
     secret: String,
 }
 
-impl From<IssuedToken> for ApiTokenMade {
-    fn from(made: IssuedToken) -> Self {
-        Self { token: ApiToken::from(made.token), secret: made.secret }
+impl ApiTokenMade {
+    pub(in crate::admin) fn of(app: &App, made: IssuedToken) -> Self {
+        Self { token: ApiToken::of(app, &made.token), secret: made.secret }
     }
 }

@@ -6,6 +6,7 @@
 use super::{action, capital, plain};
 use crate::browser_security::{CROSS_SITE, FOREIGN_HOST};
 use crate::domain::{Failure, Kind, api_token, invite, member, plural, two_step};
+use crate::engine::TypeTitles;
 use crate::services::caller::OPERATOR_ONLY;
 use crate::services::invites;
 use crate::store::preconditions::{STALE, TOO_MANY_INVITES};
@@ -80,11 +81,18 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
     sentence(own)
 }
 
-/// When a refused try is worth repeating, where its own words do not say so.
-pub(in crate::console) fn when_again(failure: &Failure) -> Option<String> {
-    let says = failure.code == TOO_MANY_INVITES || failure.public.ends_with(", then try again");
-    let seconds = failure.retry_after.filter(|_| !says)?;
-    Some(format!("Try again in {}.", wait(seconds)))
+/// The same with the time after which a try is worth repeating, said once.
+pub(in crate::console) fn refusal_with_wait(failure: &Failure) -> String {
+    let text = refusal(failure);
+    let Some(seconds) = failure.retry_after else { return text };
+    let says = failure.code == TOO_MANY_INVITES
+        || text.contains("again in ")
+        || text.ends_with(", then try again.");
+    match text.strip_suffix("try again.") {
+        _ if says => text,
+        Some(before) => format!("{before}try again in {}.", wait(seconds)),
+        None => format!("{text} Try again in {}.", wait(seconds)),
+    }
 }
 
 /// When an invitation can be sent again, with the time to wait.
@@ -110,7 +118,8 @@ fn not_allowed(public: &str) -> String {
             capital(&plain(given))
         ),
         [_, wanted] => {
-            let words = action(wanted).to_lowercase();
+            // Only the product's own rights are named so, and these have no titles.
+            let words = action(&TypeTitles::none(), wanted).to_lowercase();
             format!("Your role doesn't allow you to {words}. Ask an administrator.")
         }
         _ => sentence(public),
@@ -212,9 +221,19 @@ mod tests {
 
     #[test]
     fn the_time_to_wait_is_said_once() {
-        let said = |text: &str| when_again(&Failure::too_many("too_many_tries", text, 1));
-        assert_eq!(said("too many tries: wait 1 second, then try again"), None);
-        assert_eq!(said("busy: try again").as_deref(), Some("Try again in 1 second."));
+        let said = |text: &str| refusal_with_wait(&Failure::too_many("too_many_tries", text, 1));
+        for (text, words) in [
+            (
+                "too many tries: wait 1 second, then try again",
+                "Too many tries: wait 1 second, then try again.",
+            ),
+            ("busy: try again in a moment", "Busy: try again in a moment."),
+            ("not reloaded; tried again in 1 s", "Not reloaded; tried again in 1 s."),
+            ("busy: try again", "Busy: try again in 1 second."),
+            ("the disk is full", "The disk is full. Try again in 1 second."),
+        ] {
+            assert_eq!(said(text), words);
+        }
     }
 
     #[test]

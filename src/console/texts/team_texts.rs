@@ -94,6 +94,9 @@ words! {
     SUSPEND_INSTEAD: "Suspend instead"
     RESTORE: "Restore"
     LAST_ADMINISTRATOR: "The last administrator"
+    CANNOT_LEAVE: "You are the last administrator of the account. Make somebody else an administrator first, then you can leave."
+    OWN_ROLE: "You cannot change your own role. Ask another administrator of the account."
+    OWN_TWO_STEP: "Your own two-step verification is under My security."
     IS_SUSPENDED: "Suspended: restore first"
     FIRST_NAME: "First name"
     LAST_NAME: "Last name"
@@ -122,6 +125,7 @@ words! {
 
     CANNOT_INVITE: "you cannot invite members"
     CANNOT_CHANGE_MEMBERS: "you cannot change members"
+    INVITE_IS_REVOKED: "This invitation was revoked"
     INVITE_ROLE_GONE: "The role of this invitation was removed"
     INVITE_ROLE_GONE_CHOOSE: "The role of this invitation was removed: choose another one."
     EDIT_INVITATION: "Edit invitation"
@@ -150,7 +154,7 @@ words! {
 pub(in crate::console) fn status(status: Status) -> Badge {
     match status {
         Status::Active => badge("ok", "●", ACTIVE),
-        Status::Suspended => badge("error", "⏸", SUSPENDED),
+        Status::Suspended => badge("error", "■", SUSPENDED),
     }
 }
 
@@ -178,7 +182,7 @@ pub(in crate::console) fn invite_state(state: InviteState) -> Badge {
     match state {
         InviteState::Pending => badge("", "…", PENDING),
         InviteState::Accepted => badge("ok", "✓", ACCEPTED),
-        InviteState::Expired => badge("warn", "⌛", EXPIRED),
+        InviteState::Expired => badge("warn", "▲", EXPIRED),
         InviteState::Revoked => badge("error", "✕", REVOKED),
     }
 }
@@ -374,6 +378,24 @@ pub(in crate::console) fn ask_remove(name: &str, sessions: usize) -> Confirmatio
     (format!("Remove {name}?"), lines, format!("Remove {name}"))
 }
 
+pub(in crate::console) fn is_last_administrator(name: &str) -> String {
+    format!(
+        "{name} is the last administrator of the account. Make somebody else an administrator first."
+    )
+}
+
+pub(in crate::console) fn is_suspended(name: &str) -> String {
+    format!("{name} is suspended, signed out everywhere and cannot sign in. Restore {name} first.")
+}
+
+pub(in crate::console) fn is_active(name: &str) -> String {
+    format!("{name} is active already.")
+}
+
+pub(in crate::console) fn has_no_two_step(name: &str) -> String {
+    format!("{name} has no two-step verification, so there is nothing to reset.")
+}
+
 pub(in crate::console) fn type_name(name: &str) -> String {
     format!("To confirm, type the name: {name}")
 }
@@ -539,6 +561,16 @@ pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
 pub(in crate::console) fn invite_role_gone(name: &str) -> String {
     format!(
         "The invitation for {name} is for a role that was removed, so nobody can join with it. Edit it and choose another role, or revoke it."
+    )
+}
+
+pub(in crate::console) fn invite_is_accepted(name: &str) -> String {
+    format!("{name} has joined. Change the member instead.")
+}
+
+pub(in crate::console) fn invite_is_revoked(name: &str) -> String {
+    format!(
+        "The invitation for {name} was revoked, and its link no longer works. Invite them again."
     )
 }
 

@@ -385,7 +385,7 @@ impl DemoHistory<'_> {
         };
         store.letter_settle(letter, handover).await?;
         let detail = match to {
-            DeliveryState::Bounced => "came back: there is no such mailbox",
+            DeliveryState::Bounced => "there is no such mailbox",
             DeliveryState::Delivered => "the other end says that it arrived",
             _ => return Ok(()),
         };

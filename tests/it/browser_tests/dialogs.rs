@@ -118,7 +118,7 @@ async fn a_link_and_a_token_are_not_lost_by_a_slip() {
 
     browser.open("/tokens").await;
     browser.click("New token").await;
-    browser.fill("What it is for", "walk").await;
+    browser.fill("Name", "walk").await;
     browser.choose("Role", "Operator").await;
     browser.fill("Your password", PASSWORD).await;
     browser.click("Create token").await;

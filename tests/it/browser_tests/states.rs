@@ -377,6 +377,12 @@ const TEAM: &[State] = &[
         "/team/members/{member:Arjun}/restore",
         &[Sees("Restore Arjun Mehta?")],
     ),
+    state(
+        "member-not-possible",
+        ADMIN,
+        "/team/members/{member:Arjun}/reset-password",
+        &[Sees("Restore Arjun Mehta first")],
+    ),
     state("member-long-name", ADMIN, "/team/members/{member:Wolfeschlegel}", &[]),
     state(
         "member-reset-two-step",
@@ -472,6 +478,18 @@ const INVITATIONS: &[State] = &[
             Click("Check"),
             Sees("Can be sent"),
         ],
+    ),
+    state(
+        "invitation-over",
+        ADMIN,
+        "/team/invitations/{invite:Mateo}/resend",
+        &[Sees("was revoked, and its link no longer works")],
+    ),
+    state(
+        "invite-without-dot",
+        ADMIN,
+        "/team/invite-several",
+        &[Fill("People", "Leo,Blanc,leo@example,operator"), Click("Check"), Sees("has no dot")],
     ),
     state("invitations-all", ADMIN, "/team?tab=invitations&state=all", &[Sees("Accepted")]),
     state(
@@ -662,7 +680,7 @@ const REST: &[State] = &[
         ADMIN,
         "/tokens/new",
         &[
-            Fill("What it is for", "walk"),
+            Fill("Name", "walk"),
             Choose("Role", "Operator"),
             Fill("Days until it expires", "1"),
             Fill("Your password", DEMO_PASSWORD),
@@ -696,7 +714,7 @@ const REST: &[State] = &[
         ADMIN,
         "/tokens/new",
         &[
-            Fill("What it is for", "walk"),
+            Fill("Name", "walk"),
             Choose("Role", "Operator"),
             Fill("Days until it expires", "0"),
             Fill("Your password", DEMO_PASSWORD),
@@ -821,6 +839,7 @@ const PERSONAL: &[State] = &[
             Sees("next code"),
         ],
     ),
+    state("me-codes-not-possible", ADMIN, "/me/recovery-codes", &[Sees("Turn it on to get them")]),
     state("me-leave", ADMIN, "/me/leave", &[]),
     state(
         "me-name-refused",
@@ -1071,7 +1090,7 @@ const FIRST: &[State] = &[
 
 /// An administrator alone, where no mail is sent.
 const LONELY: &[State] = &[
-    state("forgot-without-mail", NOBODY, "/forgot", &[Sees("No mail is sent from here")]),
+    state("forgot-without-mail", NOBODY, "/forgot", &[Sees("No mail is sent here")]),
     state("team-alone", "chief", "/team", &[Sees("You're the only one here")]),
     state("invitations-none", "chief", "/team?tab=invitations", &[Sees("No pending invitations")]),
     state("tokens-none", "chief", "/tokens", &[Sees("No API tokens")]),
