@@ -64,7 +64,8 @@ fn is_test_path(path: &str) -> bool {
     path.starts_with("it::") || path.contains("::tests::")
 }
 
-/// Whether there is a test by this path: a function under the attribute, or a rule that is run.
+/// Whether there is a test by this path: a function under the attribute, or a rule of the store,
+/// which is a module of two tests.
 fn exists(path: &str) -> bool {
     let Some((module, name)) = path.rsplit_once("::") else { return false };
     let file = match module.strip_prefix("it::") {
@@ -83,12 +84,12 @@ fn exists(path: &str) -> bool {
     };
     let above = lines[..at].iter().rev().take_while(|line| line.starts_with('#'));
     let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-    let is_run = || {
-        let lists = text.split("run_all!(").skip(1);
+    let is_rule = || {
+        let lists = text.split("store_rules!(").skip(1);
         let lists = lists.filter_map(|list| list.split_once(");"));
         lists.flat_map(|(list, _)| list.split(',')).any(|rule| rule.trim() == name)
     };
-    above.into_iter().any(is_test) || file.starts_with("tests/it/store_suite") && is_run()
+    above.into_iter().any(is_test) || file.starts_with("tests/it/store_suite") && is_rule()
 }
 
 /// What is wrong with one row.

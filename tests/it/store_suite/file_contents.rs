@@ -102,9 +102,7 @@ async fn story(stage: &StoreFixture) -> Vec<Token> {
 }
 
 async fn told(file: &Path) -> Vec<Token> {
-    let clock = Clock::fixed(NOW);
-    let stage = StoreFixture::new(Store::open(file, 8, clock.clone()).await.unwrap(), clock).await;
-    story(&stage).await
+    story(&StoreFixture::in_file(file).await).await
 }
 
 #[tokio::test]
