@@ -5,7 +5,7 @@ macro_rules! store_rules {
     ($($rule:ident),* $(,)?) => {
         $(
             mod $rule {
-                use crate::store_suite::fixture::StoreFixture;
+                use crate::support::store_fixture::StoreFixture;
 
                 #[tokio::test]
                 async fn in_memory() {
@@ -26,7 +26,6 @@ mod accounts;
 mod api_tokens;
 mod erasure;
 pub(crate) mod file_contents;
-pub(crate) mod fixture;
 mod guards;
 mod invites;
 mod letters;
@@ -48,7 +47,9 @@ use kwic_team::store::{
 };
 use redb::ReadableTable;
 
-use self::fixture::{ACTOR, BY, NOW, StoreFixture, id, member, name, refused, role, slug};
+use crate::support::store_fixture::{
+    ACTOR, BY, NOW, StoreFixture, id, member, name, refused, role, slug,
+};
 
 store_rules!(
     accounts_are_made_once_and_listed_in_order,

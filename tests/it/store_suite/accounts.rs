@@ -6,7 +6,9 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::{ChangedRecord, Kind, Version};
 use kwic_team::store::{AccountEdit, FirstAccount, Store};
 
-use super::fixture::{ACTOR, BY, NOW, StoreFixture, id, member, password, refused, slug};
+use crate::support::store_fixture::{
+    ACTOR, BY, NOW, StoreFixture, id, member, password, refused, slug,
+};
 
 store_rules!(
     settings_change_by_version,

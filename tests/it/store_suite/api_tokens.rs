@@ -10,7 +10,7 @@ use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::two_step::{CheckedPassword, SecondFactorProof, StepUp};
 use kwic_team::store::{MemberEdit, Preconditions};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, DAY, MINUTE, StoreFixture, by, hash, id, refused, role, sealed, shown, to_role, token_id,
 };
 
@@ -56,7 +56,8 @@ async fn a_token_is_made_by_who_shows_it_and_is_told(stage: StoreFixture) {
     assert_eq!(stage.last_event().await, entry);
     let found = stage.store.api_token(&stage.acme, &new.token.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&new.token));
-    let elsewhere = stage.store.api_token(&super::fixture::slug("globex"), &new.token.id).await;
+    let elsewhere =
+        stage.store.api_token(&crate::support::store_fixture::slug("globex"), &new.token.id).await;
     assert_eq!(elsewhere.unwrap(), None);
     let (told, reader) = std::sync::mpsc::channel();
     stage.store.load(move |record| told.send(record).unwrap()).await.unwrap();
@@ -175,7 +176,7 @@ async fn a_token_is_revoked_once_and_by_its_own_account(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     let token = made(&stage, &anna, "t", "viewer").await;
     let unknown = (Kind::NotFound, "unknown_token");
-    let elsewhere = super::fixture::slug("globex");
+    let elsewhere = crate::support::store_fixture::slug("globex");
     let other = stage.store.api_token_revoke(&BY, &elsewhere, &token.id).await;
     assert_eq!(refused(other), unknown);
     stage.told();

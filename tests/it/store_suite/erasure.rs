@@ -12,7 +12,7 @@ use kwic_team::store::invites::{Acceptance, Idempotency, NewInvite};
 use kwic_team::store::personal_data::Erasure;
 use kwic_team::store::{AuditFilter, MemberEdit};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, DAY, MINUTE, NOW, StoreFixture, address, by, hash, id, invite_id, key, member, name,
     password, refused, shown, slug,
 };

@@ -11,7 +11,7 @@ use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::sessions::SessionSelector;
 use kwic_team::store::{AccountEdit, ImportRow, MemberEdit, Preconditions};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     ACTOR, BY, StoreFixture, address, by, hash, id, invite_id, member, name, refused, role, slug,
     to_address, to_role, where_administer,
 };
@@ -228,11 +228,11 @@ async fn a_removal_ends_all_that_a_member_could_act_by(stage: StoreFixture) {
     assert_eq!(due, ["Bo Ray"], "only the invite that somebody else sent");
     // The addresses are free, and an invite to hers says that she was here.
     stage.create("cy").await;
-    stage.clock.advance_ms(super::fixture::DAY);
+    stage.clock.advance_ms(crate::support::store_fixture::DAY);
     let again = stage.new_invite("anna");
     let again = kwic_team::store::invites::NewInvite { id: invite_id("anna again"), ..again };
     let view = stage.store.invite_create(&BY, again).await.unwrap().value;
-    assert_eq!(view.previously_removed, Some(super::fixture::NOW));
+    assert_eq!(view.previously_removed, Some(crate::support::store_fixture::NOW));
 }
 
 async fn a_hundred_sessions_and_a_hundred_invites_end_in_one_change(stage: StoreFixture) {

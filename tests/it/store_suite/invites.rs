@@ -10,7 +10,7 @@ use kwic_team::store::invites::{
 use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::{ImportRow, MemberEdit, Preconditions};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, DAY, HOUR, LIFETIME, MINUTE, NOW, StoreFixture, address, by, email, hash, id, invite_id,
     key, member, name, password, refused, role, shown, slug, to_address,
 };
@@ -82,7 +82,7 @@ async fn taken(stage: &StoreFixture, wanted: &str) -> Vec<(Kind, &'static str)> 
     });
     let (old, mail) = (stage.link("old"), stage.link("new"));
     vec![
-        refused(store.member_create(&super::fixture::ACTOR, new).await),
+        refused(store.member_create(&crate::support::store_fixture::ACTOR, new).await),
         refused(imported),
         refused(store.member_edit(&BY, target, to_address(wanted)).await),
         refused(
@@ -136,7 +136,7 @@ async fn an_expired_invite_gives_way_to_everybody(stage: StoreFixture) {
     assert_eq!(stage.invited("a").await.invite.state(stage.clock.now()), InviteState::Expired);
     let (store, anna) = (&stage.store, id("anna"));
     let target = stage.target(&anna);
-    store.member_create(&super::fixture::ACTOR, member("acme", "a")).await.unwrap();
+    store.member_create(&crate::support::store_fixture::ACTOR, member("acme", "a")).await.unwrap();
     let row = ImportRow { line: 2, member: member("acme", "b") };
     stage.import(vec![vec![row]], true).await.unwrap();
     store.member_edit(&BY, target, to_address("c")).await.unwrap();

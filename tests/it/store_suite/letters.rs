@@ -10,7 +10,7 @@ use kwic_team::domain::{
 use kwic_team::store::Committed;
 use kwic_team::store::invites::{InviteFilter, NewInvite};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     ACTOR, BY, DAY, LEASE, LIFETIME, MINUTE, NOW, StoreFixture, hash, invite_id, refused, slug,
 };
 

@@ -4,7 +4,7 @@ use kwic_team::domain::{Actor, AddressSide, ChangedRecord, Kind, MailKind, Membe
 use kwic_team::store::Preconditions;
 use kwic_team::store::one_time_links::EmailConfirmed;
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, HOUR, NOW, StoreFixture, address, email, hash, id, link_id, password, refused, shown,
 };
 

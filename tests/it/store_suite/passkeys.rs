@@ -6,7 +6,7 @@ use kwic_team::store::Committed;
 use kwic_team::store::passkeys::NewPasskey;
 use kwic_team::store::two_step::StepUp;
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, StoreFixture, by_passkey, code, hash, id, passkey, passkey_id, refused, shown,
 };
 

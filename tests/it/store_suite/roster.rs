@@ -7,7 +7,9 @@ use kwic_team::store::invites::{InviteFilter, OpenInvites};
 use kwic_team::store::member_table::{MemberOrder, MemberTablePage, MemberTableQuery};
 use kwic_team::store::{ImportRow, MemberFilter};
 
-use super::fixture::{ACTOR, BY, HOUR, LIFETIME, StoreFixture, member, name, role, slug};
+use crate::support::store_fixture::{
+    ACTOR, BY, HOUR, LIFETIME, StoreFixture, member, name, role, slug,
+};
 
 store_rules!(
     names_are_ordered_as_people_read_them,
@@ -91,7 +93,7 @@ async fn nine(stage: &StoreFixture) -> Vec<Member> {
         stage.signed_in(member, &format!("s{number}")).await;
     }
     for member in &all[..4] {
-        let edit = super::fixture::to_role("viewer");
+        let edit = crate::support::store_fixture::to_role("viewer");
         stage.store.member_edit(&BY, stage.target(&member.id), edit).await.unwrap();
     }
     all

@@ -8,7 +8,7 @@ use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::sessions::{PasswordChange, SessionSelector, SignIn};
 use kwic_team::store::two_step::CheckedPassword;
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, MINUTE, NOW, StoreFixture, hash, id, member, password, refused, session_id, shown, slug,
 };
 

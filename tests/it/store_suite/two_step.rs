@@ -9,7 +9,7 @@ use kwic_team::store::two_step::{
     CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp,
 };
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, HOUR, StoreFixture, address, by, code, hash, id, password, recovery, recovery_code,
     refused, sealed, shown,
 };
