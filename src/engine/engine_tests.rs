@@ -351,6 +351,29 @@ fn stored_tags_hold() {
 }
 
 #[test]
+fn a_test_of_the_folder_reads_the_stored_entities_too() {
+    let entities = r#"[
+        {"uid": {"type": "KWIC::Account", "id": "acme"}, "attrs": {}, "parents": [{"type": "KWIC::Group", "id": "eu"}]},
+        {"uid": {"type": "KWIC::Template", "id": "t"}, "attrs": {}, "parents": [{"type": "KWIC::Account", "id": "acme"}]}]"#;
+    let rule = r#"@id("closed") forbid (principal, action, resource in KWIC::Group::"eu");"#;
+    let own = json!([{"uid": {"type": "KWIC::Template", "id": "own"}, "attrs": {},
+        "parents": [{"type": "KWIC::Account", "id": "acme"}]}]);
+    // A stored resource, and one of the case, whose account is stored.
+    let case = |resource: &str, entities: Json| {
+        json!({"decision": "deny", "reason": ["closed"], "num_errors": 0, "entities": entities,
+            "request": {"principal": "KWIC::Service::\"s\"", "action": "KWIC::Action::\"view\"",
+                "resource": format!("KWIC::Template::{resource:?}"), "context": {}}})
+    };
+    let cases = json!([case("t", json!([])), case("own", own)]).to_string();
+    snapshot(&[("entities.json", entities), ("rules/more.cedar", rule), ("tests/a.json", &cases)]);
+    let other = json!([case("other", json!([]))]).to_string();
+    refused(
+        &[("entities.json", entities), ("rules/more.cedar", rule), ("tests/a.json", &other)],
+        "expected to be decided by `closed`, got no policy",
+    );
+}
+
+#[test]
 fn asking_for_an_attribute_of_an_attribute_builds_it() {
     let entities = r#"[{"uid": {"type": "KWIC::Account", "id": "acme"}, "attrs": {"limit": 1}, "parents": []}]"#;
     let rule = r#"@id("limited") forbid (principal is KWIC::User, action, resource) when { principal has account.limit };"#;

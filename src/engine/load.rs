@@ -4,12 +4,13 @@
 //! reports everything that is wrong. Nothing is repaired or skipped: a file that is not understood
 //! is a fault. Does not read or replace the live set.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::panic::resume_unwind;
 use std::sync::OnceLock;
 use std::thread;
 
-use cedar_policy::{Effect, Entities, EntityTypeName, EntityUid, Policy, Request, Schema};
+use cedar_policy::{Effect, Entities, Entity, EntityTypeName, EntityUid, Policy, Request, Schema};
 use serde_json::Value as Json;
 
 use super::cacheable_policies::is_cacheable_policy;
@@ -515,8 +516,14 @@ impl Snapshot {
             return nothing;
         };
         let stored = self.stored.iter().filter(|(uid, _)| given.get(uid).is_none());
-        let all = given.iter().cloned().chain(stored.map(|(_, stored)| stored.entity.clone()));
-        let Ok(entities) = Entities::from_entities(all, None) else { return nothing };
+        let stored: Vec<Entity> = stored.map(|(_, stored)| stored.entity.clone()).collect();
+        // Adding finds all ancestors again, which costs more than all else here.
+        let entities = if stored.is_empty() {
+            Cow::Borrowed(given)
+        } else {
+            let Ok(all) = given.clone().add_entities(stored, None) else { return nothing };
+            Cow::Owned(all)
+        };
         let lineage = |uid: &EntityUid| {
             let mut lineage = vec![uid.clone()];
             lineage.extend(entities.ancestors(uid).into_iter().flatten().cloned());
@@ -529,7 +536,8 @@ impl Snapshot {
         );
         let (Some(kind), Some(action), Some(resource_kind)) = found else { return nothing };
         let Some(env) = self.slices.env(kind, action, resource_kind) else { return nothing };
-        let evaluation = Evaluation { forbids: &self.forbids, request, entities: &entities };
+        let evaluation =
+            Evaluation { forbids: &self.forbids, request, entities: entities.as_ref() };
         let keys = SliceKeys {
             role: None,
             role_lineage: &[],

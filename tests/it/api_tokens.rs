@@ -3,10 +3,10 @@
 use kwic_team::store::{MemberEdit, MemberTarget};
 use serde_json::{Value, json};
 
-use crate::api_fixture::{Answer, ApiFixture, Person};
-use crate::api_users::{PASSWORD, call, document, problem};
-use crate::fixture::role;
-use crate::support::Sidecar;
+use crate::support::api_fixture::{Answer, ApiFixture, Person};
+use crate::support::api_users::{PASSWORD, call, document, problem};
+use crate::support::fixture::role;
+use crate::support::sidecar::Sidecar;
 
 const NONE: Value = Value::Null;
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -290,7 +290,7 @@ fn a_proxy_asks_about_a_program_and_hears_of_its_own_role() {
     let headers = format!("authorization: Bearer {secret}\r\n");
     assert_eq!(problem(&call(&sidecar, "GET /members", &headers, None), 401), "token_ended");
     let other = json!({"name": "t", "role": "operator", "expires_days": 7});
-    let cookie = crate::api_users::Person::of_import(&sidecar, "acme", "bo");
+    let cookie = crate::support::api_users::Person::of_import(&sidecar, "acme", "bo");
     assert_eq!(problem(&cookie.call("POST /tokens", Some(&other)), 403), "not_allowed");
     document(&cookie.call("GET /me", None), 200);
 }

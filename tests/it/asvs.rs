@@ -60,19 +60,23 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
+/// The binaries of the integration tests.
+const BINARIES: [&str; 2] = ["it", "long"];
+
 fn is_test_path(path: &str) -> bool {
-    path.starts_with("it::") || path.contains("::tests::")
+    let (first, _) = path.split_once("::").unwrap_or_default();
+    BINARIES.contains(&first) || path.contains("::tests::")
 }
 
-/// Whether there is a test by this path: a function under the attribute, or a rule that is run.
+/// Whether there is a test by this path: a function under the attribute, or a rule of the store,
+/// which is a module of two tests.
 fn exists(path: &str) -> bool {
     let Some((module, name)) = path.rsplit_once("::") else { return false };
-    let file = match module.strip_prefix("it::") {
-        Some(module) => format!("tests/it/{}.rs", module.replace("::", "/")),
-        None => match module.strip_suffix("::tests") {
-            Some(module) => format!("src/{}.rs", module.replace("::", "/")),
-            None => return false,
-        },
+    let path = module.replace("::", "/");
+    let file = match (module.split_once("::"), path.strip_suffix("/tests")) {
+        (Some((binary, _)), _) if BINARIES.contains(&binary) => format!("tests/{path}.rs"),
+        (_, Some(path)) => format!("src/{path}.rs"),
+        _ => return false,
     };
     let Some(text) = read(&file) else { return false };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
@@ -83,12 +87,12 @@ fn exists(path: &str) -> bool {
     };
     let above = lines[..at].iter().rev().take_while(|line| line.starts_with('#'));
     let is_test = |line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
-    let is_run = || {
-        let lists = text.split("run_all!(").skip(1);
+    let is_rule = || {
+        let lists = text.split("store_rules!(").skip(1);
         let lists = lists.filter_map(|list| list.split_once(");"));
         lists.flat_map(|(list, _)| list.split(',')).any(|rule| rule.trim() == name)
     };
-    above.into_iter().any(is_test) || file.starts_with("tests/it/store_suite") && is_run()
+    above.into_iter().any(is_test) || file.starts_with("tests/it/store_suite") && is_rule()
 }
 
 /// What is wrong with one row.
@@ -165,6 +169,8 @@ fn a_row_at_fault_is_found() {
     for nobody in [
         "it::nowhere::a_test",
         "it::two_step::no_such_test",
+        "it::crash::a_power_cut_leaves_each_transition_whole_or_undone",
+        "long::crash::no_such_test",
         "it::two_step::set_up",
         "it::store_suite::two_step::guarded",
         "nowhere::tests::a_test",
@@ -187,6 +193,7 @@ fn a_row_at_fault_is_found() {
         "it::two_step::a_code_signs_in_once",
         "it::store_suite::two_step::a_removed_member_leaves_no_factor",
         "it::store_suite::an_import_is_one_change_or_none",
+        "long::crash::a_power_cut_leaves_each_transition_whole_or_undone",
         "password::tests::a_password_never_prints",
         "password::rules::tests::a_common_password_is_refused",
     ] {

@@ -11,9 +11,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value as Json, json};
 
-use crate::api_users::{PASSWORD, Person, call, document, problem, token_of};
-use crate::fake_sidecar::Ran;
-use crate::support::{Sidecar, binary, copy_folder};
+use crate::support::api_users::{PASSWORD, Person, call, document, problem, token_of};
+use crate::support::fake_sidecar::Ran;
+use crate::support::sidecar::{Sidecar, binary, copy_folder};
 use crate::two_step::Phone;
 
 fn mode(path: &Path) -> u32 {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::support::{Sidecar, Start, command, eventually, question};
+use crate::support::sidecar::{Sidecar, Start, command, eventually, question};
 
 const OLD: &str = "old-0123456789abcdef0123456789abcdef";
 const NEW: &str = "new-0123456789abcdef0123456789abcdef";

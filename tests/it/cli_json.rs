@@ -7,8 +7,8 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use super::fake_sidecar::{FakeSidecar, command, ok, page, problem, run};
-use super::support::{copy_folder, shipped_policies};
+use crate::support::fake_sidecar::{FakeSidecar, command, ok, page, problem, run};
+use crate::support::sidecar::{copy_folder, shipped_policies};
 
 /// The shipped folder, to be changed.
 fn copied() -> TempDir {

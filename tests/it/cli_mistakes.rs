@@ -5,10 +5,10 @@ use std::fs;
 
 use serde_json::{Value as Json, json};
 
-use crate::api_fixture::ApiFixture;
-use crate::fake_sidecar::{Ran, run};
 use crate::reload::without_tests;
-use crate::support::{Sidecar, Start, shipped_policies};
+use crate::support::api_fixture::ApiFixture;
+use crate::support::fake_sidecar::{Ran, run};
+use crate::support::sidecar::{Sidecar, Start, shipped_policies};
 
 /// One with the account `acme`, an administrator `ann` and an operator `bo`.
 fn sidecar() -> Sidecar {
@@ -424,7 +424,7 @@ fn policy_tools_point_at_the_line() {
 async fn the_current_password_is_no_new_one() {
     let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;
-    let same = json!({"current": crate::fixture::PASSWORD, "password": crate::fixture::PASSWORD});
+    let same = json!({"current": crate::support::fixture::PASSWORD, "password": crate::support::fixture::PASSWORD});
     let me: Json = ann.get("/me").await.is(200);
     assert!(me["id"].is_string());
     let answer = ann.call("POST /me/password", &same).await;

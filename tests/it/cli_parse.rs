@@ -12,10 +12,10 @@ use kwic_team::domain::AuditEvent;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use super::fake_sidecar::{
+use crate::support::fake_sidecar::{
     FakeSidecar, Ran, command, hear, member, ok, page, problem, run, unknown_member,
 };
-use super::support::{binary, copy_folder, shipped_policies};
+use crate::support::sidecar::{binary, copy_folder, shipped_policies};
 
 const HEAD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 

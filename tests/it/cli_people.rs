@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use super::fake_sidecar::{FakeSidecar, Ran, Scripted, member, ok, page, problem, unknown_member};
-use super::support::binary;
+use crate::support::fake_sidecar::{
+    FakeSidecar, Ran, Scripted, member, ok, page, problem, unknown_member,
+};
+use crate::support::sidecar::binary;
 
 const ANN: &str = "ann@example.org";
 const LINK: &str = "https://app.example/team/join#TOKEN";

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::fake_sidecar::{FakeSidecar, Ran, command, hear, page};
-use super::support::{Sidecar, shipped_policies};
+use crate::support::fake_sidecar::{FakeSidecar, Ran, command, hear, page};
+use crate::support::sidecar::{Sidecar, shipped_policies};
 
 /// A socket whose other end does this with each connection.
 fn listening(with: fn(UnixStream)) -> TempDir {

@@ -10,7 +10,7 @@ use kwic_team::config::{self, Config, ConfigFault};
 use kwic_team::domain::limits;
 use serde_json::Value as Json;
 
-use super::fake_sidecar::run;
+use crate::support::fake_sidecar::run;
 
 const HERE: &str = "/data";
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::api_users::{Person, call, document, problem};
-use crate::support::{PATIENCE, Sidecar, Start, eventually, question};
+use crate::support::api_users::{Person, call, document, problem};
+use crate::support::sidecar::{PATIENCE, Sidecar, Start, eventually, question};
 
 /// More connections than there may be open files.
 const CROWD: usize = 260;
@@ -94,7 +94,7 @@ fn too_few_open_files_refuse_the_start_and_say_so() {
     let home = tempfile::tempdir().unwrap();
     let config = "[console]\nlisten = \"127.0.0.1:0\"\n[decision]\nlisten = \"127.0.0.1:0\"\n";
     std::fs::write(home.path().join("kwic-team.toml"), config).unwrap();
-    let output = crate::support::bounded(home.path(), Some("-n 70")).output().unwrap();
+    let output = crate::support::sidecar::bounded(home.path(), Some("-n 70")).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("only 70 files open: allow at least 88"), "{message}");
@@ -126,7 +126,7 @@ fn questions_that_wait_for_a_revision_leave_room_for_others() {
     eventually("13 are told at once", || waiting.iter().filter(is_told).count() == 13);
     let told = waiting.iter().find(is_told).unwrap().try_clone().unwrap();
     told.set_nonblocking(false).unwrap();
-    let told = crate::support::Connection::new(told).read(false);
+    let told = crate::support::sidecar::Connection::new(told).read(false);
     assert_eq!(told.status, 503, "{told:?}");
     assert!(told.body.contains("17 requests wait for a revision already"), "{told:?}");
     assert!(sidecar.tcp().allows(&asked()));
@@ -233,7 +233,7 @@ impl Drop for Stops<'_> {
 fn ask_on(
     sidecar: &Sidecar,
     stop: &AtomicBool,
-    ask: fn(&mut crate::support::Connection<TcpStream>) -> crate::support::Answer,
+    ask: fn(&mut crate::support::sidecar::Connection<TcpStream>) -> crate::support::sidecar::Answer,
 ) {
     while !stop.load(Ordering::Relaxed) {
         let mut warm = sidecar.tcp();

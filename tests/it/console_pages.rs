@@ -14,8 +14,8 @@ use kwic_team::services::{accounts, members, set_up};
 use kwic_team::store::AccountEdit;
 use serde_json::{Value, json};
 
-use crate::api_fixture::{Answer, ApiFixture};
-use crate::fixture::{Fixture, HOUR, NOW, PASSWORD, email, link_in, role};
+use crate::support::api_fixture::{Answer, ApiFixture};
+use crate::support::fixture::{Fixture, HOUR, NOW, PASSWORD, email, link_in, role};
 use crate::two_step::{Phone, guarded};
 
 const SESSION: &str = "__Host-kwic_session";

@@ -9,8 +9,8 @@ use kwic_team::services::permissions::StorePermit;
 use kwic_team::services::{accounts, reload};
 use serde_json::{Value, json};
 
-use super::api_fixture::{Answer, ApiFixture, Person};
-use super::support::{copy_folder, shipped_policies, with_auditor};
+use crate::support::api_fixture::{Answer, ApiFixture, Person};
+use crate::support::sidecar::{copy_folder, shipped_policies, with_auditor};
 
 const NONE: Value = Value::Null;
 

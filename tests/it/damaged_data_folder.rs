@@ -13,12 +13,12 @@ use kwic_team::domain::Kind;
 use kwic_team::store::Store;
 use serde_json::{Value as Json, json};
 
-use crate::api_users::{document, problem};
-use crate::fake_sidecar::Ran;
-use crate::store_suite::fixture::{ACTOR, NOW, member, slug};
-use crate::support::{
+use crate::support::api_users::{document, problem};
+use crate::support::fake_sidecar::Ran;
+use crate::support::sidecar::{
     PATIENCE, Sidecar, Start, command, copy_folder, eventually, is_installed, question,
 };
+use crate::support::store_fixture::{ACTOR, NOW, member, slug};
 
 const STORE: &str = "data/kwic.redb";
 

@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 
 use serde_json::json;
 
-use super::fake_smtp_server::SmtpServer;
-use super::support::{Sidecar, Start, eventually};
+use crate::support::fake_smtp_server::SmtpServer;
+use crate::support::sidecar::{Sidecar, Start, eventually};
 
 /// A port at which nobody listens.
 fn nobody() -> u16 {

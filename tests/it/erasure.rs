@@ -13,12 +13,12 @@ use kwic_team::store::{MemberEdit, Preconditions, Store};
 use redb::{ReadableDatabase, ReadableTable};
 use serde_json::{Value as Json, json};
 
-use crate::api_fixture::ApiFixture;
-use crate::api_users::{PASSWORD, Person};
-use crate::fake_sidecar::{FakeSidecar, ok};
-use crate::fixture::HOUR;
-use crate::store_suite::fixture::{self as suite, BY, MINUTE, NOW};
-use crate::support::{Sidecar, Start};
+use crate::support::api_fixture::ApiFixture;
+use crate::support::api_users::{PASSWORD, Person};
+use crate::support::fake_sidecar::{FakeSidecar, ok};
+use crate::support::fixture::HOUR;
+use crate::support::sidecar::{Sidecar, Start};
+use crate::support::store_fixture::{self as suite, BY, MINUTE, NOW};
 
 const DAY: i64 = 24 * HOUR;
 const NONE: Json = Json::Null;
@@ -430,7 +430,7 @@ async fn the_review_names_who_has_not_been_here_and_a_lone_administrator() {
         config.sessions.idle = config.sessions.absolute;
     })
     .await;
-    let kinds = async |person: &crate::api_fixture::Person<'_>| -> Vec<(String, u64)> {
+    let kinds = async |person: &crate::support::api_fixture::Person<'_>| -> Vec<(String, u64)> {
         let found = person.get("/members/review").await.is(200);
         let item = |item: &Json| {
             let count = item["count"].as_u64().unwrap();

@@ -16,7 +16,7 @@ use kwic_team::services::{own_membership, passwords, sessions};
 use kwic_team::store::MemberEdit;
 use kwic_team::store::types::one_time_links::EmailConfirmed;
 
-use crate::fixture::{Fixture, HOUR, PASSWORD, email, link_in, refused, role};
+use crate::support::fixture::{Fixture, HOUR, PASSWORD, email, link_in, refused, role};
 
 fn from(address: &str) -> ClientInfo {
     ClientInfo {

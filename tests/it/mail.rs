@@ -12,8 +12,8 @@ use kwic_team::mail::{
 };
 use serde_json::{Value as Json, json};
 
-use crate::fake_smtp_server::{Certificates, SmtpServer};
-use crate::support::{Sidecar, Start};
+use crate::support::fake_smtp_server::{Certificates, SmtpServer};
+use crate::support::sidecar::{Sidecar, Start};
 
 /// How long a mail server may be silent here.
 const PATIENCE: Duration = Duration::from_millis(700);

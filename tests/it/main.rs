@@ -1,4 +1,4 @@
-//! The integration tests: one binary, one module for each topic.
+//! The quick integration tests: one module for each topic.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,20 +9,16 @@
     clippy::allow_attributes,
     clippy::large_futures,
     unreachable_pub,
-    dead_code,
     missing_docs,
     reason = "a test that meets the unexpected should stop there and say so"
 )]
 
 mod admin_api;
-mod api_fixture;
 mod api_tokens;
-mod api_users;
 mod architecture;
 mod asvs;
 mod authzen_wire;
 mod backup;
-mod browser_tests;
 mod caller_keys_file;
 mod cli_json;
 mod cli_mistakes;
@@ -33,16 +29,11 @@ mod config;
 mod connection_load;
 mod console_pages;
 mod console_read_pages;
-mod crash;
 mod damaged_data_folder;
 mod delayed_mail;
 mod directory;
 mod docs;
 mod erasure;
-mod failing_storage;
-mod fake_sidecar;
-mod fake_smtp_server;
-mod fixture;
 mod http;
 mod import;
 mod invite_and_sign_in_rules;
@@ -51,24 +42,34 @@ mod management;
 mod matrix;
 mod numeric_limits;
 mod oathtool;
-mod openapi;
 mod pagination;
 mod passkeys;
 mod policy_activation;
 mod policy_folders;
-mod postfix;
 mod proxies;
 mod readme;
 mod record_format;
 mod reload;
 mod removal;
 mod shutdown;
-mod simulation;
 mod startup;
 mod store_file_faults;
 mod store_suite;
-mod support;
 mod team_invariants;
 mod team_journey;
 mod two_step;
-mod virtual_authenticator;
+
+#[path = "../support"]
+mod support {
+    pub mod api_fixture;
+    pub mod api_users;
+    #[expect(dead_code, reason = "the crash tests use the rest of it")]
+    pub mod failing_storage;
+    pub mod fake_sidecar;
+    pub mod fake_smtp_server;
+    pub mod first_layout;
+    pub mod fixture;
+    pub mod sidecar;
+    pub mod store_fixture;
+    pub mod virtual_authenticator;
+}

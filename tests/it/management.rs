@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::api_fixture::{Answer, ApiFixture};
-use super::fixture::{HOUR, PASSWORD};
+use crate::support::api_fixture::{Answer, ApiFixture};
+use crate::support::fixture::{HOUR, PASSWORD};
 
 const NONE: Value = Value::Null;
 
@@ -824,7 +824,7 @@ async fn an_administrator_sends_a_link_and_chooses_nobodys_password() {
     console.stage.mails().await;
     let sent = ann.call(&line, &NONE).await;
     sent.is(200);
-    let link = super::fixture::Fixture::link_of(&console.stage.mails().await);
+    let link = crate::support::fixture::Fixture::link_of(&console.stage.mails().await);
     assert!(!sent.text.contains(link.code.expose()), "the link is the member's: {sent:?}");
     let set = json!({"token": link.code.expose(), "password": "eleven blue umbrellas"});
     console.anybody("POST /password-reset/confirm", &set).await.is(200);
@@ -844,7 +844,7 @@ async fn a_new_password_gives_a_new_cookie_and_leaving_takes_it() {
     for dead in [&bo, &other] {
         dead.get("/me").await.problem(401, "session_ended");
     }
-    let bo = super::api_fixture::Person { console: &console, cookie: changed.cookie() };
+    let bo = crate::support::api_fixture::Person { console: &console, cookie: changed.cookie() };
     bo.get("/me").await.is(200);
     bo.call("POST /me/leave", &json!({"password": PASSWORD})).await.problem(403, "wrong_password");
     let left = bo.call("POST /me/leave", &json!({"password": "eleven blue umbrellas"})).await;
@@ -967,7 +967,7 @@ async fn a_password_is_asked_for_and_reset_with_one_answer_for_everybody() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let link = super::fixture::Fixture::link_of(&mails);
+    let link = crate::support::fixture::Fixture::link_of(&mails);
     let set = json!({"token": link.code.expose(), "password": "eleven blue umbrellas"});
     let done = console.anybody("POST /password-reset/confirm", &set).await;
     assert_eq!(done.is(200), json!({"state": "changed", "sessions_ended": 1}));

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{Read, Write};
 
-use crate::support::{Connection, Sidecar, Start, question};
+use crate::support::sidecar::{Connection, Sidecar, Start, question};
 
 const ROLES: [&str; 7] = [
     "administrator",

@@ -4,8 +4,8 @@ use std::io::Write;
 
 use serde_json::{Value as Json, json};
 
-use crate::api_users::{Person, call};
-use crate::support::{Connection, Sidecar, Start, question};
+use crate::support::api_users::{Person, call};
+use crate::support::sidecar::{Connection, Sidecar, Start, question};
 
 /// Texts that are numbers for somebody.
 const EDGES: [&str; 14] = [
@@ -93,7 +93,7 @@ fn questions_with_numbers_at_the_edge_are_answered_in_order() {
         ] {
             bent.insert_str(0, "POST /access/v1/evaluation HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
             let mut stream = std::net::TcpStream::connect(&sidecar.address).unwrap();
-            stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(crate::support::sidecar::PATIENCE)).unwrap();
             stream.write_all(format!("{bent}\r\n{asked}").as_bytes()).unwrap();
             in_order(&bent, Connection::new(stream).read(false).status);
         }
@@ -124,7 +124,7 @@ fn a_cookie_of_another_application_spoils_no_session_for_a_proxy() {
         head.extend_from_slice(ann.cookie.as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
         let mut stream = std::net::TcpStream::connect(&sidecar.address).unwrap();
-        stream.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(crate::support::sidecar::PATIENCE)).unwrap();
         stream.write_all(&head).unwrap();
         let answer = Connection::new(stream).read(false);
         assert_eq!(answer.header("x-kwic-user"), Some("ann"), "{foreign:?}: {answer:?}");

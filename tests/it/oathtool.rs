@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value as Json, json};
 
-use crate::api_users::{PASSWORD, Person, call, cookie_of, document, problem};
-use crate::support::{Sidecar, is_installed};
+use crate::support::api_users::{PASSWORD, Person, call, cookie_of, document, problem};
+use crate::support::sidecar::{Sidecar, is_installed};
 
 /// Seconds of a time step.
 const STEP: u64 = 30;
@@ -60,13 +60,18 @@ fn sign_in(sidecar: &Sidecar, who: &str) -> Json {
     document(&call(sidecar, "POST /sign-in", "", Some(&body)), 200)
 }
 
-fn show(sidecar: &Sidecar, ticket: &Json, code: &str) -> crate::support::Answer {
+fn show(sidecar: &Sidecar, ticket: &Json, code: &str) -> crate::support::sidecar::Answer {
     let body = json!({"ticket": ticket, "code": code});
     call(sidecar, "POST /sign-in/second-factor", "", Some(&body))
 }
 
 /// Calls with a cookie.
-fn by(sidecar: &Sidecar, cookie: &str, line: &str, body: Option<&Json>) -> crate::support::Answer {
+fn by(
+    sidecar: &Sidecar,
+    cookie: &str,
+    line: &str,
+    body: Option<&Json>,
+) -> crate::support::sidecar::Answer {
     let headers = format!("cookie: {cookie}\r\nsec-fetch-site: same-origin\r\n");
     call(sidecar, line, &headers, body)
 }
@@ -126,7 +131,7 @@ fn the_story_of_a_second_factor() {
     sidecar.ok(&["account", "edit", "--two-step", "on"]);
     let printed = sidecar.ok(&["member", "reset-password", "bo", "--json"]);
     let link: Json = serde_json::from_str(&printed).unwrap();
-    let token = crate::api_users::token_of(link["link"].as_str().unwrap()).to_owned();
+    let token = crate::support::api_users::token_of(link["link"].as_str().unwrap()).to_owned();
     let reset = json!({"token": token, "password": PASSWORD});
     let answer = call(&sidecar, "POST /password-reset/confirm", "", Some(&reset));
     assert!(

@@ -6,8 +6,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::api_fixture::{Answer, ApiFixture, Person};
-use super::support::Sidecar;
+use crate::support::api_fixture::{Answer, ApiFixture, Person};
+use crate::support::sidecar::Sidecar;
 
 /// More pages than any list here has.
 const PAGES: usize = 50;

@@ -19,13 +19,13 @@ use webauthn_authenticator_rs::WebauthnAuthenticator as _;
 use webauthn_authenticator_rs::prelude::Url;
 use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
-use crate::api_fixture::ApiFixture;
-use crate::fixture::{Fixture, HOUR, PASSWORD, email, refused};
+use crate::support::api_fixture::ApiFixture;
+use crate::support::fixture::{Fixture, HOUR, PASSWORD, email, refused};
+use crate::support::virtual_authenticator::{
+    BACKED_UP, BACKUP_ELIGIBLE, PRESENT, Says, VERIFIED, VirtualAuthenticator, bent, text,
+};
 use crate::two_step::{
     Guarded, WRONG, enforce, guarded, here, news, show, shown, ticket, try_password,
-};
-use crate::virtual_authenticator::{
-    BACKED_UP, BACKUP_ELIGIBLE, PRESENT, Says, VERIFIED, VirtualAuthenticator, bent, text,
 };
 
 const ORIGIN: &str = "https://team.example.org";
@@ -723,7 +723,7 @@ async fn the_calls_as_a_browser_makes_them() {
     let stage = &console.stage;
     let ann = guarded(stage, "ann", "operator").await;
     let cookie = format!("__Host-kwic_session={}", ann.entered.token.expose());
-    let person = crate::api_fixture::Person { console: &console, cookie };
+    let person = crate::support::api_fixture::Person { console: &console, cookie };
     let device = VirtualAuthenticator::new(1);
     let origin = "http://localhost";
 
@@ -765,7 +765,8 @@ async fn the_calls_as_a_browser_makes_them() {
     stage.later(HOUR / 60);
     let entered = console.anybody("POST /sign-in/passkey/confirm", &body(&signed)).await;
     assert_eq!(entered.is(200)["state"], "signed_in");
-    let person = crate::api_fixture::Person { console: &console, cookie: entered.cookie() };
+    let person =
+        crate::support::api_fixture::Person { console: &console, cookie: entered.cookie() };
     let me = person.get("/me").await.is(200);
     assert_eq!(me["two_step"], true);
     let path = format!("DELETE /me/passkeys/{}", added["id"].as_str().unwrap());
@@ -786,7 +787,7 @@ async fn a_member_sees_which_passkeys_there_are_and_erasing_leaves_none() {
     add(stage, &ann, &device).await.unwrap();
     tries(stage, "ann", |says| device.signs(&says)).await.unwrap();
     let cookie = format!("__Host-kwic_session={}", ann.entered.token.expose());
-    let person = crate::api_fixture::Person { console: &console, cookie };
+    let person = crate::support::api_fixture::Person { console: &console, cookie };
     let own = person.get("/me/two-step").await.is(200)["passkeys"].clone();
     let fields: Vec<&String> = own[0].as_object().unwrap().keys().collect();
     assert_eq!(fields, ["id", "name", "created", "used"]);

@@ -21,7 +21,9 @@ use kwic_team::store::{AuditFilter, Store};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::reload::{may_view_templates, readiness, role_file, with_ann, without_tests};
-use crate::support::{PATIENCE, Sidecar, Start, copy_folder, eventually, shipped_policies};
+use crate::support::sidecar::{
+    PATIENCE, Sidecar, Start, copy_folder, eventually, shipped_policies,
+};
 
 /// A role file of the shipped folder that allows more.
 fn widen(policies: &Path) {

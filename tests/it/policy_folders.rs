@@ -21,7 +21,9 @@ use kwic_team::services::{directory_sync, reload};
 use kwic_team::store::Store;
 use kwic_team::telemetry::Gauges;
 
-use crate::support::{Sidecar, Start, binary, command, copy_folder, question, shipped_policies};
+use crate::support::sidecar::{
+    Sidecar, Start, binary, command, copy_folder, question, shipped_policies,
+};
 
 /// A folder's further files.
 type More = Vec<(&'static str, String)>;

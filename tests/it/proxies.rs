@@ -6,9 +6,9 @@ use std::fs;
 use kwic_team::domain::IpNetwork;
 use serde_json::json;
 
-use super::api_fixture::{Answer, ApiFixture};
-use super::fixture::PASSWORD;
-use super::support::{Sidecar, Start, command};
+use crate::support::api_fixture::{Answer, ApiFixture};
+use crate::support::fixture::PASSWORD;
+use crate::support::sidecar::{Sidecar, Start, command};
 
 const HTTPS: &str = "public_url = \"https://team.example.org\"";
 const LINE: &str = "write `trusted_proxies = [\"127.0.0.1\"]` under `[console]`";

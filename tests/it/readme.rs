@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::support::{Sidecar, binary, is_installed, question};
+use crate::support::sidecar::{Sidecar, binary, is_installed, question};
 
 const README: &str = include_str!("../../README.md");
 const DECISIONS: &str = include_str!("../../docs/decisions.md");

@@ -18,8 +18,10 @@ use kwic_team::services::permissions::StorePermit;
 use kwic_team::services::{directory_sync, reload};
 use kwic_team::store::{AuditFilter, Store};
 
-use crate::failing_storage::FailingStorage;
-use crate::support::{Sidecar, Start, copy_folder, eventually, question, shipped_policies};
+use crate::support::failing_storage::FailingStorage;
+use crate::support::sidecar::{
+    Sidecar, Start, copy_folder, eventually, question, shipped_policies,
+};
 
 pub fn with_ann(start: &Start) -> Sidecar {
     let sidecar = Sidecar::start_with(start);
@@ -284,7 +286,7 @@ fn no_request_notices_a_reload() {
     let stopped = std::sync::Arc::clone(&stop);
     let hammer = std::thread::spawn(move || {
         let stream = std::net::TcpStream::connect(address).unwrap();
-        let mut connection = crate::support::Connection::new(stream);
+        let mut connection = crate::support::sidecar::Connection::new(stream);
         let sure = question("ann", "contacts:view", ("contact", "c"), "acme");
         let mut asked = 0;
         while !stopped.load(std::sync::atomic::Ordering::Relaxed) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
-use crate::support::{Connection, Sidecar, question};
+use crate::support::sidecar::{Connection, Sidecar, question};
 
 #[test]
 fn a_removed_member_is_denied_a_thousand_times_out_of_a_thousand() {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{PATIENCE, Sidecar, Start, command, eventually, question};
+use crate::support::sidecar::{PATIENCE, Sidecar, Start, command, eventually, question};
 
 const DRAIN: &str = "[limits]\ndrain_ms_max = 600000\n";
 

@@ -11,7 +11,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{
+use crate::support::sidecar::{
     Connection, PATIENCE, Sidecar, Start, binary, command, copy_folder, eventually, question,
     shipped_policies,
 };

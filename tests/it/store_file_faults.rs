@@ -13,10 +13,12 @@ use kwic_team::domain::{Failure, Member};
 use kwic_team::store::change_feed::LoadedRecord;
 use kwic_team::store::{MemberFilter, Store};
 
-use crate::api_users::{document, problem};
-use crate::fake_sidecar::Ran;
-use crate::store_suite::fixture::{ACTOR, NOW, member, slug};
-use crate::support::{Answer, Sidecar, Start, command, eventually, is_installed, question};
+use crate::support::api_users::{document, problem};
+use crate::support::fake_sidecar::Ran;
+use crate::support::sidecar::{
+    Answer, Sidecar, Start, command, eventually, is_installed, question,
+};
+use crate::support::store_fixture::{ACTOR, NOW, member, slug};
 
 const STORE: &str = "data/kwic.redb";
 

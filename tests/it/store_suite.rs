@@ -1,13 +1,23 @@
 //! What the store must do, in memory and in a file: rules, revisions, feed, audit, pages.
 
-/// Runs rules, each on a fresh store.
-macro_rules! run_all {
-    ($fresh:expr, $($rule:ident),* $(,)?) => {
+/// Makes two tests of each rule, `RULE::in_memory` and `RULE::in_a_file`, each on a fresh store.
+macro_rules! store_rules {
+    ($($rule:ident),* $(,)?) => {
         $(
-            println!("{}", stringify!($rule));
-            let clock = kwic_team::clock::Clock::fixed(crate::store_suite::fixture::NOW);
-            let store = $fresh(clock.clone()).await;
-            $rule(crate::store_suite::fixture::StoreFixture::new(store, clock).await).await;
+            mod $rule {
+                use crate::support::store_fixture::StoreFixture;
+
+                #[tokio::test]
+                async fn in_memory() {
+                    super::$rule(StoreFixture::in_memory().await).await;
+                }
+
+                #[tokio::test]
+                async fn in_a_file() {
+                    let folder = tempfile::tempdir().unwrap();
+                    super::$rule(StoreFixture::in_file(&folder.path().join("s.redb")).await).await;
+                }
+            }
         )*
     };
 }
@@ -16,7 +26,6 @@ mod accounts;
 mod api_tokens;
 mod erasure;
 pub(crate) mod file_contents;
-pub(crate) mod fixture;
 mod guards;
 mod invites;
 mod letters;
@@ -38,7 +47,23 @@ use kwic_team::store::{
 };
 use redb::ReadableTable;
 
-use self::fixture::{ACTOR, BY, NOW, StoreFixture, id, member, name, refused, role, slug};
+use crate::support::store_fixture::{
+    ACTOR, BY, NOW, StoreFixture, id, member, name, refused, role, slug,
+};
+
+store_rules!(
+    accounts_are_made_once_and_listed_in_order,
+    ids_are_unique_everywhere_and_addresses_in_their_account,
+    each_change_takes_one_revision_one_entry_and_one_word_to_followers,
+    a_member_is_touched_only_in_its_account_and_its_state,
+    an_address_moves_with_its_member_and_is_free_again,
+    pages_hold_everybody_once_in_order,
+    an_import_is_one_change_or_none,
+    the_audit_log_is_paged_filtered_and_verified,
+    the_last_good_policies_are_kept_as_they_were,
+    an_entry_holds_so_much_and_says_what_it_leaves_out,
+    many_writers_get_revisions_without_gaps,
+);
 
 async fn accounts_are_made_once_and_listed_in_order(stage: StoreFixture) {
     let again = stage.store.account_create(&ACTOR, slug("acme"), "Other".into(), None).await;
@@ -306,55 +331,6 @@ async fn many_writers_get_revisions_without_gaps(stage: StoreFixture) {
     assert_eq!(stage.store.audit_verify(Some(&stage.acme)).await.unwrap().fault, None);
 }
 
-/// Runs every rule on a fresh store that `fresh` makes.
-async fn suite<S: Future<Output = Store>>(fresh: impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        accounts_are_made_once_and_listed_in_order,
-        ids_are_unique_everywhere_and_addresses_in_their_account,
-        each_change_takes_one_revision_one_entry_and_one_word_to_followers,
-        a_member_is_touched_only_in_its_account_and_its_state,
-        an_address_moves_with_its_member_and_is_free_again,
-        pages_hold_everybody_once_in_order,
-        an_import_is_one_change_or_none,
-        the_audit_log_is_paged_filtered_and_verified,
-        the_last_good_policies_are_kept_as_they_were,
-        an_entry_holds_so_much_and_says_what_it_leaves_out,
-        many_writers_get_revisions_without_gaps,
-    );
-    // At once: a disk that is waited for is not waited for one after the other.
-    tokio::join!(
-        accounts::all(&fresh),
-        api_tokens::all(&fresh),
-        erasure::all(&fresh),
-        guards::all(&fresh),
-        invites::all(&fresh),
-        letters::all(&fresh),
-        links::all(&fresh),
-        roster::all(&fresh),
-        sessions::all(&fresh),
-        passkeys::all(&fresh),
-        two_step::all(&fresh),
-    );
-}
-
-#[tokio::test]
-async fn a_store_in_memory_conforms() {
-    Box::pin(suite(|clock| async { Store::in_memory(clock).await.unwrap() })).await;
-}
-
-#[tokio::test]
-async fn a_store_in_a_file_conforms() {
-    let folder = tempfile::tempdir().unwrap();
-    let number = std::cell::Cell::new(0);
-    Box::pin(suite(|clock| {
-        number.set(number.get() + 1);
-        let file = folder.path().join(format!("{}.redb", number.get()));
-        async move { Store::open(&file, 8, clock).await.unwrap() }
-    }))
-    .await;
-}
-
 /// Opens a store's file, to tamper with it.
 fn tamper(file: &std::path::Path, work: impl FnOnce(&redb::WriteTransaction)) {
     let database = redb::Database::open(file).unwrap();
@@ -375,9 +351,7 @@ const HEADS: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new
 async fn a_changed_audit_log_is_found_out() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole.redb");
-    let clock = Clock::fixed(NOW);
-    let stage =
-        StoreFixture::new(Store::open(&whole, 8, clock.clone()).await.unwrap(), clock).await;
+    let stage = StoreFixture::in_file(&whole).await;
     for name in ["anna", "bert", "carl"] {
         stage.create(name).await;
     }

@@ -6,8 +6,8 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::api_users::{Person, call, document, problem};
-use crate::support::{Answer, Sidecar};
+use crate::support::api_users::{Person, call, document, problem};
+use crate::support::sidecar::{Answer, Sidecar};
 
 /// Two administrators and an operator on one account, and another account beside it.
 fn sidecar() -> Sidecar {
@@ -33,7 +33,10 @@ fn the_last_administrator_stays_on_every_path_of_the_api() {
     says_to_make_another(&ann.call("DELETE /members/ann", None));
     says_to_make_another(&ann.call("POST /members/ann/suspend", None));
     says_to_make_another(
-        &ann.call("POST /me/leave", Some(&json!({"password": crate::api_users::PASSWORD}))),
+        &ann.call(
+            "POST /me/leave",
+            Some(&json!({"password": crate::support::api_users::PASSWORD})),
+        ),
     );
     for item in [json!({"id": "ann", "do": "remove"}), json!({"id": "ann", "do": "suspend"})] {
         let done = document(&ann.call("POST /members/bulk", Some(&json!({"items": [item]}))), 200);
@@ -210,7 +213,8 @@ fn who_is_refused_stands_in_the_log_and_no_secret_does() {
         let is_utc = moment.starts_with("20") && moment.contains('T') && moment.ends_with('Z');
         assert!(is_utc, "a line without its time: {line}");
     }
-    let secrets = [guess, crate::api_users::PASSWORD, ann.token(), bo.token(), "ann@example.org"];
+    let secrets =
+        [guess, crate::support::api_users::PASSWORD, ann.token(), bo.token(), "ann@example.org"];
     for secret in secrets {
         assert!(!log.contains(secret), "{secret}: {log}");
     }

@@ -10,10 +10,10 @@ use kwic_team::services::invites::{self, ChosenInvite, InviteWithLink};
 use kwic_team::services::mail_delivery;
 use serde_json::{Value as Json, json};
 
-use crate::api_users::{PASSWORD, Person, call, document, problem, token_of};
-use crate::fake_smtp_server::SmtpServer;
-use crate::fixture::{Fixture, HOUR};
-use crate::support::{Sidecar, Start, eventually, question};
+use crate::support::api_users::{PASSWORD, Person, call, document, problem, token_of};
+use crate::support::fake_smtp_server::SmtpServer;
+use crate::support::fixture::{Fixture, HOUR};
+use crate::support::sidecar::{Sidecar, Start, eventually, question};
 
 const FROM: &str = "no-reply@example.org";
 

@@ -19,7 +19,7 @@ use kwic_team::services::{
 use kwic_team::store::AccountEdit;
 use totp_rs::{Builder, Secret};
 
-use crate::fixture::{Fixture, HOUR, PASSWORD, email, link_in, refused};
+use crate::support::fixture::{Fixture, HOUR, PASSWORD, email, link_in, refused};
 
 const STEP: i64 = 30_000;
 pub const WRONG: &str = "000000";
@@ -131,7 +131,8 @@ async fn an_api_token_is_made_by_who_shows_the_factor() {
     let signed_in = stage.signed_in(&ann.entered).unwrap();
     let make = |shown: StepUpProof| {
         let (app, signed_in) = (&stage.app, signed_in.clone());
-        let (name, role) = (crate::fixture::name("job"), crate::fixture::role("operator"));
+        let (name, role) =
+            (crate::support::fixture::name("job"), crate::support::fixture::role("operator"));
         let wanted = TokenRequest { name, role, days: 1 };
         async move { api_tokens::create_own(app, signed_in, wanted, Some(shown), here()).await }
     };

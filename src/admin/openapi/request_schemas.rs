@@ -1,6 +1,6 @@
 //! JSON Schema of inputs: parameters and bodies, as the domain checks them.
 //!
-//! The patterns repeat rules of `domain` as regular expressions; `tests/it/openapi.rs` keeps the
+//! The patterns repeat rules of `domain` as regular expressions; `tests/long/openapi.rs` keeps the
 //! two in step.
 
 use serde_json::{Map, Value, json};

@@ -6,18 +6,15 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::{ChangedRecord, Kind, Version};
 use kwic_team::store::{AccountEdit, FirstAccount, Store};
 
-use super::fixture::{ACTOR, BY, NOW, StoreFixture, id, member, password, refused, slug};
+use crate::support::store_fixture::{
+    ACTOR, BY, NOW, StoreFixture, id, member, password, refused, slug,
+};
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        settings_change_by_version,
-        an_account_is_made_with_the_invite_of_its_first_member,
-        only_an_empty_store_is_set_up,
-    );
-    let store = fresh(Clock::fixed(NOW)).await;
-    an_empty_store_is_set_up_with_a_member_who_can_sign_in(store).await;
-}
+store_rules!(
+    settings_change_by_version,
+    an_account_is_made_with_the_invite_of_its_first_member,
+    only_an_empty_store_is_set_up,
+);
 
 async fn settings_change_by_version(stage: StoreFixture) {
     let edit = AccountEdit {
@@ -74,7 +71,15 @@ async fn only_an_empty_store_is_set_up(stage: StoreFixture) {
     assert_eq!(stage.store.accounts().await.unwrap().len(), 2);
 }
 
-async fn an_empty_store_is_set_up_with_a_member_who_can_sign_in(store: Store) {
+#[tokio::test]
+async fn an_empty_store_is_set_up_with_a_member_who_can_sign_in() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::fixed(NOW));
+    let file = folder.path().join("s.redb");
+    sets_up(Store::in_memory(clock.clone()).await.unwrap()).await;
+    sets_up(Store::open(&file, 8, clock).await.unwrap()).await;
+}
+
+async fn sets_up(store: Store) {
     let made = store.set_up(setup()).await.unwrap();
     assert_eq!(store.member(&id("ann")).await.unwrap(), Some(made.value));
     let credential = store.credential(&id("ann")).await.unwrap().unwrap();

@@ -1,7 +1,6 @@
 //! Rules of API tokens: created by a checked member, published to subscribers, and ended with what
 //! they depend on.
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{
     Actor, ApiToken, ChangedRecord, Kind, LoadedRecord, Member, SessionLimits, Status, Timestamp,
     limits,
@@ -9,26 +8,23 @@ use kwic_team::domain::{
 use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::types::api_tokens::{NewApiToken, TokenOwner};
 use kwic_team::store::types::two_step::{CheckedPassword, SecondFactorProof, StepUp};
-use kwic_team::store::{MemberEdit, Preconditions, Store};
+use kwic_team::store::{MemberEdit, Preconditions};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, DAY, MINUTE, StoreFixture, by, hash, id, refused, role, sealed, shown, to_role, token_id,
 };
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        a_token_is_made_by_who_shows_it_and_is_told,
-        nobody_else_makes_one,
-        there_is_room_for_so_many,
-        tokens_end_with_their_maker,
-        a_maker_with_another_role_keeps_what_that_one_gives,
-        who_acts_by_a_token_that_ended_changes_nothing,
-        a_token_is_revoked_once_and_by_its_own_account,
-        use_is_written_down_and_what_has_expired_goes,
-        pages_are_oldest_first,
-    );
-}
+store_rules!(
+    a_token_is_made_by_who_shows_it_and_is_told,
+    nobody_else_makes_one,
+    there_is_room_for_so_many,
+    tokens_end_with_their_maker,
+    a_maker_with_another_role_keeps_what_that_one_gives,
+    who_acts_by_a_token_that_ended_changes_nothing,
+    a_token_is_revoked_once_and_by_its_own_account,
+    use_is_written_down_and_what_has_expired_goes,
+    pages_are_oldest_first,
+);
 
 const MOVED: (Kind, &str) = (Kind::Conflict, MOVED_ON);
 
@@ -60,7 +56,8 @@ async fn a_token_is_made_by_who_shows_it_and_is_told(stage: StoreFixture) {
     assert_eq!(stage.last_event().await, entry);
     let found = stage.store.api_token(&stage.acme, &new.token.id).await.unwrap();
     assert_eq!(found.as_ref(), Some(&new.token));
-    let elsewhere = stage.store.api_token(&super::fixture::slug("globex"), &new.token.id).await;
+    let elsewhere =
+        stage.store.api_token(&crate::support::store_fixture::slug("globex"), &new.token.id).await;
     assert_eq!(elsewhere.unwrap(), None);
     let (told, reader) = std::sync::mpsc::channel();
     stage.store.load(move |record| told.send(record).unwrap()).await.unwrap();
@@ -179,7 +176,7 @@ async fn a_token_is_revoked_once_and_by_its_own_account(stage: StoreFixture) {
     let anna = stage.join("anna").await;
     let token = made(&stage, &anna, "t", "viewer").await;
     let unknown = (Kind::NotFound, "unknown_token");
-    let elsewhere = super::fixture::slug("globex");
+    let elsewhere = crate::support::store_fixture::slug("globex");
     let other = stage.store.api_token_revoke(&BY, &elsewhere, &token.id).await;
     assert_eq!(refused(other), unknown);
     stage.told();

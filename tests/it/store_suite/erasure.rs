@@ -4,33 +4,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{
     AuditEntry, DeliveryNotice, DeliveryState, Digest, FieldChange, Kind, Member, SendOutcome,
     SessionLimits, Timestamp,
 };
 use kwic_team::store::types::invites::{Acceptance, Idempotency, NewInvite};
 use kwic_team::store::types::personal_data::Erasure;
-use kwic_team::store::{AuditFilter, MemberEdit, Store};
+use kwic_team::store::{AuditFilter, MemberEdit};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, DAY, MINUTE, NOW, StoreFixture, address, by, hash, id, invite_id, key, member, name,
     password, refused, shown, slug,
 };
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        everything_personal_goes_and_nothing_of_anybody_else,
-        only_who_was_removed_is_erased,
-        nothing_comes_back_by_what_was_under_way,
-        what_comes_while_it_is_looked_for_goes_too,
-        an_id_that_comes_back_is_somebody_who_is_here,
-        an_address_that_somebody_else_has_now_stays_theirs,
-        a_member_was_seen_when_a_session_began,
-        a_members_data_holds_ids_only_of_everybody_else,
-    );
-}
+store_rules!(
+    everything_personal_goes_and_nothing_of_anybody_else,
+    only_who_was_removed_is_erased,
+    nothing_comes_back_by_what_was_under_way,
+    what_comes_while_it_is_looked_for_goes_too,
+    an_id_that_comes_back_is_somebody_who_is_here,
+    an_address_that_somebody_else_has_now_stays_theirs,
+    a_member_was_seen_when_a_session_began,
+    a_members_data_holds_ids_only_of_everybody_else,
+);
 
 /// An invite to `zed`, whose name and addresses are nobody else's.
 fn invitation(stage: &StoreFixture, of: &str) -> NewInvite {

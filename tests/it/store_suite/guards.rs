@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{
     Actor, ChangedRecord, DeliveryState, InviteOutcome, InviteState, Kind, Member, MemberId,
     Status, Version,
@@ -10,28 +9,25 @@ use kwic_team::domain::{
 use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::types::invites::{InviteEdit, InviteFilter};
 use kwic_team::store::types::sessions::SessionSelector;
-use kwic_team::store::{AccountEdit, ImportRow, MemberEdit, Preconditions, Store};
+use kwic_team::store::{AccountEdit, ImportRow, MemberEdit, Preconditions};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     ACTOR, BY, StoreFixture, address, by, hash, id, invite_id, member, name, refused, role, slug,
     to_address, to_role, where_administer,
 };
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        the_author_of_a_change_is_the_one_who_was_authorized,
-        the_last_administrator_stays,
-        administrators_are_counted_through_every_path,
-        two_administrators_who_end_each_other_leave_one,
-        nobody_changes_the_own_role,
-        a_removal_ends_all_that_a_member_could_act_by,
-        a_hundred_sessions_and_a_hundred_invites_end_in_one_change,
-        a_new_role_ends_the_invites_that_it_may_not_send,
-        a_suspension_ends_sessions_and_links_and_leaves_invites,
-        a_new_address_ends_links_to_the_old_one,
-    );
-}
+store_rules!(
+    the_author_of_a_change_is_the_one_who_was_authorized,
+    the_last_administrator_stays,
+    administrators_are_counted_through_every_path,
+    two_administrators_who_end_each_other_leave_one,
+    nobody_changes_the_own_role,
+    a_removal_ends_all_that_a_member_could_act_by,
+    a_hundred_sessions_and_a_hundred_invites_end_in_one_change,
+    a_new_role_ends_the_invites_that_it_may_not_send,
+    a_suspension_ends_sessions_and_links_and_leaves_invites,
+    a_new_address_ends_links_to_the_old_one,
+);
 
 /// Every change that somebody makes by a right, tried; the codes that it was refused with.
 async fn tried(stage: &StoreFixture, by: &Preconditions) -> Vec<(Kind, &'static str)> {
@@ -232,12 +228,12 @@ async fn a_removal_ends_all_that_a_member_could_act_by(stage: StoreFixture) {
     assert_eq!(due, ["Bo Ray"], "only the invite that somebody else sent");
     // The addresses are free, and an invite to hers says that she was here.
     stage.create("cy").await;
-    stage.clock.advance_ms(super::fixture::DAY);
+    stage.clock.advance_ms(crate::support::store_fixture::DAY);
     let again = stage.new_invite("anna");
     let again =
         kwic_team::store::types::invites::NewInvite { id: invite_id("anna again"), ..again };
     let view = stage.store.invite_create(&BY, again).await.unwrap().value;
-    assert_eq!(view.previously_removed, Some(super::fixture::NOW));
+    assert_eq!(view.previously_removed, Some(crate::support::store_fixture::NOW));
 }
 
 async fn a_hundred_sessions_and_a_hundred_invites_end_in_one_change(stage: StoreFixture) {

@@ -1,6 +1,5 @@
 //! Rules of invites: what they reserve, which link works, who can be invited, and how often.
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{
     Actor, ChangedRecord, DeliveryState, Digest, Generation, InviteOutcome, InviteState, Kind,
     MailKind, Member, Timestamp, Version,
@@ -9,35 +8,32 @@ use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::types::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, NewInvite, NewInviteLink,
 };
-use kwic_team::store::{ImportRow, MemberEdit, Preconditions, Store};
+use kwic_team::store::{ImportRow, MemberEdit, Preconditions};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, DAY, HOUR, LIFETIME, MINUTE, NOW, StoreFixture, address, by, email, hash, id, invite_id,
     key, member, name, password, refused, role, shown, slug, to_address,
 };
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        an_invite_is_one_change_with_its_letter_and_its_entry,
-        an_address_is_a_members_or_an_open_invites,
-        an_expired_invite_gives_way_to_everybody,
-        a_repeated_call_answers_the_invite_of_the_first,
-        one_address_gets_few_invites,
-        one_inviter_and_one_account_send_so_many,
-        a_new_link_kills_the_one_before,
-        an_invite_is_corrected,
-        a_member_who_shows_a_link_becomes_the_inviter,
-        a_new_address_takes_the_link_with_it,
-        a_link_is_shown_without_a_change_or_with_a_new_one,
-        what_is_revoked_is_over_and_frees_its_address,
-        joining_makes_a_member_once,
-        the_inviter_must_still_have_the_right,
-        a_dead_link_asks_for_a_new_one,
-        an_invite_is_touched_only_in_its_account_and_its_version,
-        pages_hold_every_invite_once_newest_first,
-    );
-}
+store_rules!(
+    an_invite_is_one_change_with_its_letter_and_its_entry,
+    an_address_is_a_members_or_an_open_invites,
+    an_expired_invite_gives_way_to_everybody,
+    a_repeated_call_answers_the_invite_of_the_first,
+    one_address_gets_few_invites,
+    one_inviter_and_one_account_send_so_many,
+    a_new_link_kills_the_one_before,
+    an_invite_is_corrected,
+    a_member_who_shows_a_link_becomes_the_inviter,
+    a_new_address_takes_the_link_with_it,
+    a_link_is_shown_without_a_change_or_with_a_new_one,
+    what_is_revoked_is_over_and_frees_its_address,
+    joining_makes_a_member_once,
+    the_inviter_must_still_have_the_right,
+    a_dead_link_asks_for_a_new_one,
+    an_invite_is_touched_only_in_its_account_and_its_version,
+    pages_hold_every_invite_once_newest_first,
+);
 
 async fn an_invite_is_one_change_with_its_letter_and_its_entry(stage: StoreFixture) {
     let made = stage.store.invite_create(&BY, stage.new_invite("bo")).await.unwrap();
@@ -86,7 +82,7 @@ async fn taken(stage: &StoreFixture, wanted: &str) -> Vec<(Kind, &'static str)> 
     });
     let (old, mail) = (stage.link("old"), stage.link("new"));
     vec![
-        refused(store.member_create(&super::fixture::ACTOR, new).await),
+        refused(store.member_create(&crate::support::store_fixture::ACTOR, new).await),
         refused(imported),
         refused(store.member_edit(&BY, target, to_address(wanted)).await),
         refused(
@@ -140,7 +136,7 @@ async fn an_expired_invite_gives_way_to_everybody(stage: StoreFixture) {
     assert_eq!(stage.invited("a").await.invite.state(stage.clock.now()), InviteState::Expired);
     let (store, anna) = (&stage.store, id("anna"));
     let target = stage.target(&anna);
-    store.member_create(&super::fixture::ACTOR, member("acme", "a")).await.unwrap();
+    store.member_create(&crate::support::store_fixture::ACTOR, member("acme", "a")).await.unwrap();
     let row = ImportRow { line: 2, member: member("acme", "b") };
     stage.import(vec![vec![row]], true).await.unwrap();
     store.member_edit(&BY, target, to_address("c")).await.unwrap();

@@ -3,34 +3,30 @@
 
 use std::time::Duration;
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{
     ChangedRecord, DeliveryNotice, DeliveryState, InviteState, MailId, MailStop, QueuedMail,
     SendOutcome, SessionLimits, Timestamp,
 };
+use kwic_team::store::Committed;
 use kwic_team::store::types::invites::{InviteFilter, NewInvite};
-use kwic_team::store::{Committed, Store};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     ACTOR, BY, DAY, LEASE, LIFETIME, MINUTE, NOW, StoreFixture, hash, invite_id, refused, slug,
 };
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        a_letter_has_one_sender_at_a_time,
-        a_start_ends_every_lease,
-        each_account_has_its_turn,
-        who_knows_a_return_path_fills_no_log,
-        every_ending_of_a_try_is_written_down,
-        a_result_that_comes_too_late_changes_nothing,
-        a_letter_whose_time_is_over_is_given_up,
-        a_misconfiguration_stops_all_mail_and_costs_no_letter,
-        what_comes_back_is_written_down_once,
-        letters_are_listed_and_counted_by_account,
-        what_is_long_over_is_forgotten_and_nothing_else,
-    );
-}
+store_rules!(
+    a_letter_has_one_sender_at_a_time,
+    a_start_ends_every_lease,
+    each_account_has_its_turn,
+    who_knows_a_return_path_fills_no_log,
+    every_ending_of_a_try_is_written_down,
+    a_result_that_comes_too_late_changes_nothing,
+    a_letter_whose_time_is_over_is_given_up,
+    a_misconfiguration_stops_all_mail_and_costs_no_letter,
+    what_comes_back_is_written_down_once,
+    letters_are_listed_and_counted_by_account,
+    what_is_long_over_is_forgotten_and_nothing_else,
+);
 
 const LEASE_MS: i64 = 300_000;
 

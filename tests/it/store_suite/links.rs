@@ -1,24 +1,20 @@
 //! Rules of links to a new password and to a new address.
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{Actor, AddressSide, ChangedRecord, Kind, MailKind, MemberId};
+use kwic_team::store::Preconditions;
 use kwic_team::store::types::one_time_links::EmailConfirmed;
-use kwic_team::store::{Preconditions, Store};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, HOUR, NOW, StoreFixture, address, email, hash, id, link_id, password, refused, shown,
 };
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        a_link_to_a_new_password_opens_once,
-        only_the_last_link_to_a_new_password_opens,
-        both_ends_confirm_a_new_address,
-        a_new_address_is_still_free_when_it_is_confirmed,
-        a_link_opens_only_what_it_is_for,
-    );
-}
+store_rules!(
+    a_link_to_a_new_password_opens_once,
+    only_the_last_link_to_a_new_password_opens,
+    both_ends_confirm_a_new_address,
+    a_new_address_is_still_free_when_it_is_confirmed,
+    a_link_opens_only_what_it_is_for,
+);
 
 async fn a_link_to_a_new_password_opens_once(stage: StoreFixture) {
     let anna = stage.join("anna").await;

@@ -1,25 +1,21 @@
 //! Rules of passkeys: a credential has one owner, and its response is consumed once and only in the
 //! state in which it was verified.
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{Failure, Kind, Member};
+use kwic_team::store::Committed;
 use kwic_team::store::types::passkeys::NewPasskey;
 use kwic_team::store::types::two_step::StepUp;
-use kwic_team::store::{Committed, Store};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, StoreFixture, by_passkey, code, hash, id, passkey, passkey_id, refused, shown,
 };
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        a_passkey_is_added_by_who_shows_the_factor_in_the_round_of_it,
-        an_answer_is_spent_on_what_it_was_judged_by,
-        a_credential_has_one_owner_until_it_is_given_up,
-        a_copied_passkey_is_counted_and_written_down,
-    );
-}
+store_rules!(
+    a_passkey_is_added_by_who_shows_the_factor_in_the_round_of_it,
+    an_answer_is_spent_on_what_it_was_judged_by,
+    a_credential_has_one_owner_until_it_is_given_up,
+    a_copied_passkey_is_counted_and_written_down,
+);
 
 async fn guarded(stage: &StoreFixture, name: &str) -> Member {
     let member = stage.join(name).await;

@@ -2,27 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{Email, InviteState, Kind, Member, RoleId, SendOutcome, Status, Timestamp};
 use kwic_team::store::member_table::{MemberOrder, MemberTablePage, MemberTableQuery};
 use kwic_team::store::types::invites::{InviteFilter, OpenInvites};
-use kwic_team::store::{ImportRow, MemberFilter, Store};
+use kwic_team::store::{ImportRow, MemberFilter};
 
-use super::fixture::{ACTOR, BY, HOUR, LIFETIME, StoreFixture, member, name, role, slug};
+use crate::support::store_fixture::{
+    ACTOR, BY, HOUR, LIFETIME, StoreFixture, member, name, role, slug,
+};
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        names_are_ordered_as_people_read_them,
-        every_order_is_paged_forth_and_back,
-        a_page_is_right_after_its_cursor_has_gone,
-        a_cursor_is_of_one_order_and_one_end,
-        members_are_found_whatever_the_case_and_the_accents,
-        filters_and_counts_stand_beside_the_page,
-        ten_thousand_members_are_one_page,
-        open_invites_are_counted,
-    );
-}
+store_rules!(
+    names_are_ordered_as_people_read_them,
+    every_order_is_paged_forth_and_back,
+    a_page_is_right_after_its_cursor_has_gone,
+    a_cursor_is_of_one_order_and_one_end,
+    members_are_found_whatever_the_case_and_the_accents,
+    filters_and_counts_stand_beside_the_page,
+    ten_thousand_members_are_one_page,
+    open_invites_are_counted,
+);
 
 /// A member of acme with this id, these names, and an address of that id.
 fn called(of: &str, first: &str, last: &str) -> Member {
@@ -95,7 +93,7 @@ async fn nine(stage: &StoreFixture) -> Vec<Member> {
         stage.signed_in(member, &format!("s{number}")).await;
     }
     for member in &all[..4] {
-        let edit = super::fixture::to_role("viewer");
+        let edit = crate::support::store_fixture::to_role("viewer");
         stage.store.member_edit(&BY, stage.target(&member.id), edit).await.unwrap();
     }
     all

@@ -2,30 +2,26 @@
 
 use std::time::Duration;
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{ChangedRecord, Kind, Session, SessionLimits, Status};
+use kwic_team::store::change_feed::LoadedRecord;
 use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::types::sessions::{PasswordChange, SessionSelector, SignIn};
 use kwic_team::store::types::two_step::CheckedPassword;
-use kwic_team::store::{Store, change_feed::LoadedRecord};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, MINUTE, NOW, StoreFixture, hash, id, member, password, refused, session_id, shown, slug,
 };
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        a_session_begins_by_the_password_that_was_checked,
-        only_so_many_sessions_live,
-        sessions_end_one_or_all_or_all_others,
-        a_session_token_is_enough_to_sign_out,
-        use_is_written_down_and_what_is_over_goes,
-        a_new_password_ends_every_other_session,
-        a_slowed_sign_in_is_noted,
-        all_sessions_are_loaded,
-    );
-}
+store_rules!(
+    a_session_begins_by_the_password_that_was_checked,
+    only_so_many_sessions_live,
+    sessions_end_one_or_all_or_all_others,
+    a_session_token_is_enough_to_sign_out,
+    use_is_written_down_and_what_is_over_goes,
+    a_new_password_ends_every_other_session,
+    a_slowed_sign_in_is_noted,
+    all_sessions_are_loaded,
+);
 
 async fn a_session_begins_by_the_password_that_was_checked(stage: StoreFixture) {
     let anna = stage.join("anna").await;

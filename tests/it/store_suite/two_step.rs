@@ -1,34 +1,30 @@
 //! Rules of second factors: each proof is consumed once, and nothing begins or extends a session
 //! without them.
 
-use kwic_team::clock::Clock;
 use kwic_team::domain::{ChangedRecord, Kind, Member, limits};
+use kwic_team::store::AccountEdit;
 use kwic_team::store::preconditions::MOVED_ON;
 use kwic_team::store::types::sessions::{PasswordChange, SignIn};
 use kwic_team::store::types::two_step::{
     CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp,
 };
-use kwic_team::store::{AccountEdit, Store};
 
-use super::fixture::{
+use crate::support::store_fixture::{
     BY, HOUR, StoreFixture, address, by, code, hash, id, password, recovery, recovery_code,
     refused, sealed, shown,
 };
 
-pub(super) async fn all<S: Future<Output = Store>>(fresh: &impl Fn(Clock) -> S) {
-    run_all!(
-        fresh,
-        a_confirmed_app_is_said_by_the_record_and_renews_the_session,
-        a_code_is_spent_once_and_a_session_needs_one,
-        what_touches_the_sign_in_asks_for_the_factor,
-        a_recovery_code_that_begins_another_app_is_a_change_like_any_other,
-        where_it_is_enforced_no_session_begins_without_a_factor,
-        a_factor_is_reset_by_who_shows_an_own_one,
-        wrong_codes_are_counted_for_good_and_a_new_password_forgives,
-        a_removed_member_leaves_no_factor,
-        secrets_are_sealed_anew_where_they_are_what_they_were,
-    );
-}
+store_rules!(
+    a_confirmed_app_is_said_by_the_record_and_renews_the_session,
+    a_code_is_spent_once_and_a_session_needs_one,
+    what_touches_the_sign_in_asks_for_the_factor,
+    a_recovery_code_that_begins_another_app_is_a_change_like_any_other,
+    where_it_is_enforced_no_session_begins_without_a_factor,
+    a_factor_is_reset_by_who_shows_an_own_one,
+    wrong_codes_are_counted_for_good_and_a_new_password_forgives,
+    a_removed_member_leaves_no_factor,
+    secrets_are_sealed_anew_where_they_are_what_they_were,
+);
 
 const WRONG_CODE: (Kind, &str) = (Kind::Denied, "wrong_code");
 const CODE_MISSING: (Kind, &str) = (Kind::Denied, "code_missing");

@@ -9,8 +9,8 @@ use serde_json::json;
 use super::browser::{Browser, is_there};
 use super::state_checks::sign_in;
 use super::user_journeys::{Office, code_of};
-use crate::api_users::{PASSWORD, Person};
-use crate::support::{Sidecar, Start, is_installed};
+use crate::support::api_users::{PASSWORD, Person};
+use crate::support::sidecar::{Sidecar, Start, is_installed};
 
 /// Ann's browser, in front of a console that has a name, with what she has in her hands.
 struct Desk {

@@ -17,7 +17,7 @@ use kwic_team::store::{
 };
 use tokio::sync::mpsc;
 
-use crate::store_suite::fixture::{
+use crate::support::store_fixture::{
     ACTOR, BY, DAY, HOUR, LEASE, MINUTE, NOW, StoreFixture, address, by, by_passkey, code, hash,
     id, invite_id, key, member, passkey_id, password, recovery, recovery_code, role, sealed,
     session_id, shown, slug, to_address, to_role, token_id,

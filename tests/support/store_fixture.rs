@@ -2,6 +2,7 @@
 //! helpers.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -133,6 +134,16 @@ pub(crate) struct StoreFixture {
 }
 
 impl StoreFixture {
+    pub(crate) async fn in_memory() -> Self {
+        let clock = Clock::fixed(NOW);
+        Self::new(Store::in_memory(clock.clone()).await.unwrap(), clock).await
+    }
+
+    pub(crate) async fn in_file(file: &Path) -> Self {
+        let clock = Clock::fixed(NOW);
+        Self::new(Store::open(file, 8, clock.clone()).await.unwrap(), clock).await
+    }
+
     pub(crate) async fn new(store: Store, clock: Clock) -> Self {
         let follower = store.subscribe();
         for account in ["acme", "globex"] {

@@ -16,9 +16,9 @@ use kwic_team::services::members::{self, ChosenMember};
 use kwic_team::store::{MemberEdit, MemberFilter};
 use kwic_team::throttle::LoginKey;
 
-use super::api_fixture::ApiFixture;
-use super::fixture::{HOUR, PASSWORD, email, role as role_of};
-use super::support::is_there;
+use crate::support::api_fixture::ApiFixture;
+use crate::support::fixture::{HOUR, PASSWORD, email, role as role_of};
+use crate::support::sidecar::is_there;
 
 /// Cases in all, over both runs.
 const CASES_MIN: u64 = 2_000;
@@ -73,7 +73,7 @@ async fn keep_alone(app: &Arc<App>, operator: &Caller, ann: &Member) {
 /// Runs it as somebody; answers how many cases it made up.
 async fn run(console: &ApiFixture, who: &'static str) -> u64 {
     let document = format!("http://{}/api/v1/openapi.json", console.address);
-    let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/openapi.toml");
+    let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/long/openapi.toml");
     let ran = tokio::task::spawn_blocking(move || {
         Command::new("python3")
             .args(["-m", "schemathesis.cli", "--config-file"])

@@ -2,7 +2,7 @@
 //! elsewhere.
 
 use super::browser::key;
-use crate::api_users::PASSWORD;
+use crate::support::api_users::PASSWORD;
 
 /// Printed by the demonstration beside its members.
 pub const DEMO_PASSWORD: &str = "only for a look around";

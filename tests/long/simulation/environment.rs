@@ -16,8 +16,8 @@ use super::actions::{UID, name, role};
 use super::model::{ACCOUNTS, DAY_MS, HOUR_MS, MINUTE_MS, Model, Reasons, Who};
 use super::policies::{FEATURES, Set};
 use super::{Held, Sim, holds, slug};
-use crate::failing_storage::Survives;
-use crate::support::copy_folder;
+use crate::support::failing_storage::Survives;
+use crate::support::sidecar::copy_folder;
 
 impl Sim {
     /// Accounts, each with a first administrator: invited, or by the link of an empty store.

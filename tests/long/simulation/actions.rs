@@ -11,7 +11,7 @@ use super::policies::{Right, Set};
 use super::random::ActionKind;
 use super::system::{Ended, Interruption};
 use super::{Held, Sim, holds, slug};
-use crate::failing_storage::Survives;
+use crate::support::failing_storage::Survives;
 
 pub(super) const UID: u32 = 1000;
 /// Addresses of each account: few, so that they are wanted twice.

@@ -23,11 +23,11 @@ use serde_json::{Value as Json, json};
 use super::browser::{Browser, is_there, key};
 use super::states::{DEMO_PASSWORD, NOBODY, SCENES, SECURED, Scene, State, Step};
 use super::user_journeys::{code_of, link_to};
-use crate::api_users::{self, PASSWORD, Person};
-use crate::support::{
+use crate::support::api_users::{self, PASSWORD, Person};
+use crate::support::sidecar::{
     Sidecar, Start, eventually, is_installed, is_there as is_found, with_auditor,
 };
-use crate::virtual_authenticator::{Says, VirtualAuthenticator};
+use crate::support::virtual_authenticator::{Says, VirtualAuthenticator};
 
 /// What axe is asked to look at.
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];

@@ -20,19 +20,16 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use url::Url;
 
-use crate::support::{PATIENCE, is_installed};
+use crate::support::sidecar::{PATIENCE, is_installed};
 
 /// Keys as `WebDriver` names them (W3C `WebDriver`, section 17.4.2).
 pub mod key {
     pub const TAB: char = '\u{e004}';
     pub const ENTER: char = '\u{e007}';
-    pub const SHIFT: char = '\u{e008}';
     pub const CONTROL: char = '\u{e009}';
     pub const ESCAPE: char = '\u{e00c}';
     pub const SPACE: char = ' ';
     pub const END: char = '\u{e010}';
-    pub const HOME: char = '\u{e011}';
-    pub const UP: char = '\u{e013}';
     pub const DOWN: char = '\u{e015}';
 }
 

@@ -5,8 +5,8 @@ use super::browser::{Browser, is_there};
 use super::page_weight::grow;
 use super::state_checks::sign_in;
 use super::user_journeys::Office;
-use crate::api_users::PASSWORD;
-use crate::support::copy_folder;
+use crate::support::api_users::PASSWORD;
+use crate::support::sidecar::copy_folder;
 
 /// The second page of a list that is searched and sorted.
 async fn goes_to_second_page(browser: &Browser) -> String {
@@ -160,7 +160,7 @@ async fn what_somebody_wrote_fits_at_every_width() {
         return;
     }
     let policies = tempfile::tempdir().unwrap();
-    copy_folder(&crate::support::shipped_policies(), policies.path());
+    copy_folder(&crate::support::sidecar::shipped_policies(), policies.path());
     let role = policies.path().join("roles/operator.cedar");
     let text = std::fs::read_to_string(&role).unwrap();
     let title = format!("@title(\"{}\")", "R".repeat(60));

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::policies::{self, Set};
-use crate::failing_storage::{FailingStorage, Survives};
+use crate::support::failing_storage::{FailingStorage, Survives};
 
 const BEGINS: Timestamp = Timestamp(1_764_000_000_000);
 /// A change that hangs is a bug; this many looks are some seconds.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, is_installed, is_there};
+use crate::support::sidecar::{PATIENCE, is_installed, is_there};
 
 /// A running mail server.
 pub struct SmtpServer {
@@ -28,7 +28,7 @@ impl SmtpServer {
             return None;
         }
         let mut child = Command::new("python3")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/smtp_server.py"))
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/smtp_server.py"))
             .arg(options.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -20,9 +20,9 @@ use kwic_team::store::change_feed::LoadedRecord;
 use kwic_team::store::{AuditFilter, MemberFilter, Store, StoredPolicies};
 
 use self::transitions::{TRANSITIONS, Transition};
-use crate::failing_storage::{FailingStorage, Survives};
-use crate::store_suite::file_contents::of_layout_1;
-use crate::store_suite::fixture::{ACTOR, NOW, StoreFixture, id, member, slug};
+use crate::support::failing_storage::{FailingStorage, Survives};
+use crate::support::first_layout::of_layout_1;
+use crate::support::store_fixture::{ACTOR, NOW, StoreFixture, id, member, slug};
 
 /// More than one table or tree is written by each transition; no one of them takes more syncs.
 const SYNCS_MAX: usize = 20;

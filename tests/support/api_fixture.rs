@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::fixture::{Fixture, PASSWORD};
+use crate::support::fixture::{Fixture, PASSWORD};
 
 /// An answer as it came.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 use super::browser::{Browser, is_there, key};
 use super::state_checks::with_members;
 use super::user_journeys::{Office, code_of};
-use crate::api_users::PASSWORD;
-use crate::support::{Sidecar, is_installed};
+use crate::support::api_users::PASSWORD;
+use crate::support::sidecar::{Sidecar, is_installed};
 
 /// How many dialogs there are.
 async fn dialogs(browser: &Browser) -> Json {

@@ -17,7 +17,7 @@ use redb::{
     Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value,
 };
 
-use crate::failing_storage::FailingStorage;
+use crate::support::failing_storage::FailingStorage;
 
 type Hash = &'static [u8; 32];
 type Bytes = &'static [u8];

@@ -21,7 +21,7 @@ use super::actions::{name, role};
 use super::model::{ACCOUNTS, Lot, Model, Reasons, Who};
 use super::policies::Right;
 use super::{Held, Sim, slug};
-use crate::fixture::entered;
+use crate::support::fixture::entered;
 
 /// One of the two.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use kwic_team::engine::Snapshot;
 use kwic_team::policy_folder;
 use tempfile::TempDir;
 
-use crate::support::{copy_folder, shipped_policies};
+use crate::support::sidecar::{copy_folder, shipped_policies};
 
 /// A policy set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,12 +34,10 @@ pub enum Set {
 /// What can be asked for in this house's own words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right<'r> {
-    View,
     Invite,
     Edit,
     Remove,
     Assign(&'r str),
-    ViewSettings,
     EditSettings,
 }
 
@@ -96,7 +94,6 @@ impl Set {
         let deputy = role == "deputy" && self.has_role(role);
         deputy
             && match right {
-                Right::View => true,
                 Right::Invite => self != Self::Muted,
                 Right::Assign(given) => ["operator", "deputy"].contains(&given),
                 _ => false,

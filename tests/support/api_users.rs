@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value as Json, json};
 
-use crate::support::{Answer, Connection, PATIENCE, Sidecar};
+use crate::support::sidecar::{Answer, Connection, PATIENCE, Sidecar};
 
 /// Passes every rule, for anybody.
 pub const PASSWORD: &str = "seven green bicycles";

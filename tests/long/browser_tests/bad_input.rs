@@ -6,7 +6,7 @@ use serde_json::json;
 use super::browser::{is_there, key};
 use super::state_checks::sign_in;
 use super::user_journeys::Office;
-use crate::api_users::PASSWORD;
+use crate::support::api_users::PASSWORD;
 
 /// Names that pages get wrong: the longest, without a space to break at; right to left; letters
 /// that join; and what a page must show, never run.

@@ -17,8 +17,8 @@ use kwic_team::mail::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::fake_smtp_server::SmtpServer;
-use crate::support::{eventually, is_installed, is_there};
+use crate::support::fake_smtp_server::SmtpServer;
+use crate::support::sidecar::{eventually, is_installed, is_there};
 
 const MASTER: &str = "\
 127.0.0.1:PORT inet n - n - - smtpd

@@ -11,7 +11,7 @@ use kwic_team::store::records::two_step::decode_factors;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::random::{ActionKind, Swarm};
-use crate::failing_storage::FailingStorage;
+use crate::support::failing_storage::FailingStorage;
 
 type Hash = &'static [u8; 32];
 const SESSIONS: TableDefinition<Hash, &[u8]> = TableDefinition::new("sessions");
@@ -49,16 +49,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 7] = [
-        Self::SessionLeft,
-        Self::TokenOutlivesMaker,
-        Self::FactorBypass,
-        Self::LetterLost,
-        Self::InviteTwice,
-        Self::AdministratorMiscounted,
-        Self::AuditGap,
-    ];
-
     /// Lets a seed do what this fault can be planted and found by.
     pub fn encourages(self, swarm: Swarm) -> Swarm {
         let swarm = Swarm { cut_percent: 0, long_jumps: false, ..swarm };

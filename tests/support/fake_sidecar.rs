@@ -11,7 +11,7 @@ use std::thread;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use super::support::binary;
+use crate::support::sidecar::binary;
 
 /// What a command did.
 pub struct Ran {

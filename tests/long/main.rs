@@ -1,0 +1,34 @@
+//! The long integration tests: browser, mail server, simulation, crashes and generated API calls.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    clippy::allow_attributes,
+    clippy::large_futures,
+    unreachable_pub,
+    missing_docs,
+    reason = "a test that meets the unexpected should stop there and say so"
+)]
+
+mod browser_tests;
+mod crash;
+mod openapi;
+mod postfix;
+mod simulation;
+
+#[expect(dead_code, reason = "the quick tests use the rest of it")]
+#[path = "../support"]
+mod support {
+    pub mod api_fixture;
+    pub mod api_users;
+    pub mod failing_storage;
+    pub mod fake_smtp_server;
+    pub mod first_layout;
+    pub mod fixture;
+    pub mod sidecar;
+    pub mod store_fixture;
+    pub mod virtual_authenticator;
+}
