@@ -128,7 +128,7 @@ fn print_restored(restored: &Restored) -> Result<(), CommandError> {
         restored.revision.0
     ))?;
     output::line(
-        "later changes were undone: members who were removed or suspended are back, roles, passwords, second factors and recovery codes are as they were, and cancelled invites are open again; review them",
+        "later changes were undone: members who were removed or suspended are back, roles, passwords, second factors and recovery codes are as they were, and revoked invites are open again; review them",
     )?;
     output::say(&format!(
         "ended: {}, {}, {} to a new password or address",

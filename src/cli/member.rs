@@ -432,7 +432,7 @@ fn remove(
     let receipt = remote.json(&ApiCall::new("DELETE", path_of(who, &member, "")))?;
     output::answer(global, &receipt, |receipt| {
         output::say(&format!(
-            "{name} is removed, at revision {}: {} ended, {} revoked, {} cancelled",
+            "{name} is removed, at revision {}: {} ended, {} revoked, {} revoked",
             text(receipt, "revision"),
             output::count(receipt, "sessions_ended", "session", "sessions"),
             output::count(receipt, "tokens_revoked", "token", "tokens"),

@@ -186,11 +186,11 @@ impl Invite {
             InviteOutcome::Open => Ok(()),
             InviteOutcome::Accepted { member, .. } => over(
                 "invite_accepted",
-                format!("this invite was accepted already: edit the member `{member}` instead"),
+                format!("this invitation was accepted already: edit the member `{member}` instead"),
             ),
             InviteOutcome::Revoked { .. } => over(
                 "invite_revoked",
-                "this invite was revoked already: send a new one instead".to_owned(),
+                "this invitation was revoked already: send a new one".to_owned(),
             ),
         }
     }

@@ -380,7 +380,7 @@ fn role_removed(invite: &Invite) -> Failure {
         Kind::Conflict,
         "invite_role_gone",
         format!(
-            "this invite is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or cancel it with `kwic-team invite revoke {id}`"
+            "this invitation is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or revoke it with `kwic-team invite revoke {id}`"
         ),
     )
 }
@@ -574,7 +574,7 @@ async fn inviter_still_may(
         _ => Err(Failure::new(
             Kind::Gone,
             "inviter_lost_right",
-            "the person who sent this invitation may not invite you any more: ask an administrator of the account for a new one",
+            "the person who sent this invitation may not invite you any more: ask an administrator of the team for a new one",
         )),
     }
 }
