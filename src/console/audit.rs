@@ -23,6 +23,15 @@ use crate::store::{AuditFilter, Page};
 /// Entries on a page.
 const PAGE: usize = 50;
 
+/// The events of the whole store, which are in no account's log.
+const OF_THE_STORE: [AuditEvent; 5] = [
+    AuditEvent::AccountCreated,
+    AuditEvent::StoreRestored,
+    AuditEvent::PoliciesReloaded,
+    AuditEvent::MailStopped,
+    AuditEvent::MailResumed,
+];
+
 /// One entry in words.
 struct TimelineEntry {
     sentence: Vec<SentencePart>,
@@ -64,7 +73,9 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let found = match &target {
         AuditTarget::Nobody => Page { items: Vec::new(), next: None },
         AuditTarget::All => entries(call, &viewer, None, known, before).await?,
-        AuditTarget::Id(id) => entries(call, &viewer, Some(id.clone()), known, before).await?,
+        AuditTarget::Known(id) | AuditTarget::Id(id) => {
+            entries(call, &viewer, Some(id.clone()), known, before).await?
+        }
     };
     let chain = match call.parameter("verify").as_str() {
         "" => None,
@@ -78,7 +89,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
         shell: PageLayout::inside(call, &viewer, w::AUDIT, "/audit"),
         events: events(),
         entries: told.collect(),
-        nobody: !matches!(target, AuditTarget::All),
+        nobody: matches!(target, AuditTarget::Id(_) | AuditTarget::Nobody),
         chain,
         next: found.next.map(|next| format!("{here}&before={next}")),
         here,
@@ -90,6 +101,9 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
 /// The member whose entries are shown.
 enum AuditTarget {
     All,
+    /// Somebody who was found.
+    Known(String),
+    /// What may be the id of somebody.
     Id(String),
     Nobody,
 }
@@ -104,7 +118,7 @@ async fn target(
         return Ok(AuditTarget::All);
     }
     if let Some(id) = somebody(call.app, viewer, text).await? {
-        return Ok(AuditTarget::Id(id));
+        return Ok(AuditTarget::Known(id));
     }
     Ok(match MemberId::parse(text) {
         Ok(id) if !text.contains('@') => AuditTarget::Id(id.to_string()),
@@ -123,10 +137,10 @@ async fn entries(
     audit::latest(call.app, viewer.caller(), &filter, before, PAGE).await
 }
 
-/// The name and label of each event, sorted by label.
+/// The name and label of each event of an account, sorted by label.
 fn events() -> Vec<(&'static str, &'static str)> {
-    let mut events: Vec<_> =
-        AuditEvent::ALL.into_iter().map(|event| (event.as_str(), w::event(event).0)).collect();
+    let of_account = AuditEvent::ALL.into_iter().filter(|event| !OF_THE_STORE.contains(event));
+    let mut events: Vec<_> = of_account.map(|event| (event.as_str(), w::event(event).0)).collect();
     events.sort_by_key(|(_, words)| *words);
     events
 }
@@ -198,7 +212,11 @@ mod tests {
         let events = events();
         let mut words: Vec<_> = events.iter().map(|(_, words)| *words).collect();
         words.dedup();
-        assert_eq!(words.len(), AuditEvent::ALL.len(), "two events have the same words");
+        assert_eq!(
+            words.len(),
+            AuditEvent::ALL.len() - OF_THE_STORE.len(),
+            "two events have the same words"
+        );
         for event in AuditEvent::ALL {
             let pattern = w::event(event).1.replace("{who}", "").replace("{whom}", "");
             assert!(!pattern.contains(['{', '}', '.']), "{pattern}");

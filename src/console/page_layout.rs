@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::browser_security::{self, PublicUrl, TOLD};
 use crate::domain::{Failure, Kind, Member};
 use crate::http::query_string::decoded;
-use crate::http::{Reply, Request};
+use crate::http::{Method, Reply, Request};
 use crate::services::members;
 
 /// A link of the navigation.
@@ -151,7 +151,11 @@ pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Fa
         ("foreign_host", _) => w::WRONG_ADDRESS,
         ("cross_site", _) => w::SENT_FROM_ELSEWHERE,
         ("operator_only", _) => w::OPERATOR_ONLY,
-        (_, Kind::NotFound) => w::NOT_FOUND,
+        ("policies_not_kept", _) => w::NOT_SAVED,
+        // A button of a page asked for something that is gone: the page itself exists.
+        (code, Kind::NotFound) if code == "unknown_path" || request.method == Method::Get => {
+            w::NOT_FOUND
+        }
         (_, Kind::Denied) => w::NOT_ALLOWED,
         _ => w::WENT_WRONG,
     };

@@ -14,6 +14,7 @@ use super::roles::title as role_title;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use super::two_step::{proof_asked, proof_shown};
+use crate::domain::input_cleanup::pasted;
 use crate::domain::{ApiToken, ApiTokenId, Failure, Kind, Name, RoleId, Timestamp, limits};
 use crate::engine::Snapshot;
 use crate::services::api_tokens::{self, IssuedToken, TokenRequest, TokenWithOwner};
@@ -147,7 +148,7 @@ async fn make_by(
     form: &FormBody,
 ) -> Result<IssuedToken, Failure> {
     let mut read = form.reader();
-    let name = read.read("name", |text| Name::parse("name", text));
+    let name = read.read("name", name);
     let role = read.read("role", role);
     let days = read.read("days", days);
     let ((name, role), days) = read.done(name.zip(role).zip(days))?;
@@ -155,6 +156,13 @@ async fn make_by(
     let signed_in = viewer.signed_in.clone();
     let done = api_tokens::create_own(call.app, signed_in, wanted, shown, call.from()).await?;
     Ok(done.value)
+}
+
+fn name(text: &str) -> Result<Name, Failure> {
+    match pasted(text) {
+        "" => Err(Failure::invalid("name", w::TOKEN_NAME_MISSING)),
+        text => Name::parse("name", text),
+    }
 }
 
 fn role(text: &str) -> Result<RoleId, Failure> {

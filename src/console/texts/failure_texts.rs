@@ -49,12 +49,24 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         "not_allowed" => return not_allowed(&failure.public),
         "stale" => "this was changed in the meantime: look at it again, then repeat your change",
         "unknown_member" => "there is no such member: somebody may have removed them",
-        "unknown_invite" => "there is no such invitation: it may have been cancelled or accepted",
+        "unknown_invite" => "there is no such invitation: it may have been revoked or accepted",
+        "unknown_passkey" => "there is no such passkey: you may have removed it already",
+        "unknown_session" => "that device was signed out already",
         "unknown_token" => "there is no such API token: somebody may have revoked it",
         "foreign_host" => "this is not the address of KWIC Team: open the one that you were given",
         "cross_site" => "this was not sent from a page of KWIC Team: open KWIC Team and try again",
         "operator_only" => "only your system administrator can do this",
+        "moved_on" => {
+            "nothing was changed, because somebody's role or access changed at the same moment: open the page again, then repeat it"
+        }
+        "body_too_large" => "this is too much at once: go back and enter fewer lines",
+        "store_replaced" | "store_broken" => {
+            "something is wrong with KWIC Team's data file, and changes may not be kept: tell your system administrator at once"
+        }
         // Who joins by such an invitation hears something else.
+        "invite_accepted" if failure.kind == Kind::Conflict => {
+            "this invitation was accepted already: change the member instead"
+        }
         "invite_role_gone" if failure.kind == Kind::Conflict => {
             "this invitation is for a role that was removed: edit it and choose another role, or revoke it"
         }
@@ -79,14 +91,19 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
 
 /// When a refused try is worth repeating, where its own words do not say so.
 pub(in crate::console) fn when_again(failure: &Failure) -> Option<String> {
-    let says = failure.code == "too_many_invites" || failure.public.ends_with(", then try again");
+    let says = failure.code == "too_many_invites"
+        || failure.public.ends_with(", then try again")
+        || failure.public.contains("; it is tried again by itself");
     let seconds = failure.retry_after.filter(|_| !says)?;
     Some(format!("Try again in {}.", wait(seconds)))
 }
 
 /// When an invitation can be sent again, with the time to wait.
 fn resend_in(seconds: u64) -> String {
-    format!("Nothing was sent: too many invitations went out. You can resend in {}.", wait(seconds))
+    format!(
+        "Nothing was sent: too many invitations were sent recently. Try again in {}.",
+        wait(seconds)
+    )
 }
 
 /// A time to wait, in seconds if it is short.
@@ -102,10 +119,9 @@ pub(in crate::console) fn wait(seconds: u64) -> String {
 fn not_allowed(public: &str) -> String {
     let quoted: Vec<&str> = public.split('`').skip(1).step_by(2).collect();
     match quoted.as_slice() {
-        [_, given, _] => format!(
-            "Your role doesn't allow you to give the role {}. Ask an administrator.",
-            capital(&plain(given))
-        ),
+        [_, _, _] => {
+            "Your role doesn't allow you to give this role. Ask an administrator.".to_owned()
+        }
         [_, wanted] => {
             let words = action(wanted).to_lowercase();
             format!("Your role doesn't allow you to {words}. Ask an administrator.")
@@ -119,9 +135,8 @@ fn not_allowed(public: &str) -> String {
 /// ask.
 pub(in crate::console) fn sentence(failure: &str) -> String {
     let failure = without_operators(failure);
-    let is_field = |part: &str| part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     let part = |(number, part): (usize, &str)| {
-        if number % 2 == 1 && is_field(part) { part.replace('_', " ") } else { part.to_owned() }
+        if number % 2 == 1 && FIELDS.contains(&part) { plain(part) } else { part.to_owned() }
     };
     let text: String = failure.split('`').enumerate().map(part).collect();
     let text = with_moments(&text);
@@ -133,8 +148,14 @@ pub(in crate::console) fn sentence(failure: &str) -> String {
     if begins_with_value { text + end } else { capital(&text) + end }
 }
 
-/// The message with whom to ask, instead of a remedy for the operator.
+/// The message with whom to ask, instead of a remedy for the operator. A command in parentheses
+/// does what the message says, so it is only left out.
 fn without_operators(failure: &str) -> String {
+    if let Some((before, command)) = failure.split_once(" (`kwic-team ")
+        && let Some((_, after)) = command.split_once(')')
+    {
+        return without_operators(&format!("{before}{after}"));
+    }
     let named = OPERATORS.iter().filter_map(|word| failure.find(word)).min();
     let Some(named) = named else { return failure.to_owned() };
     match failure.get(..named).and_then(|before| before.rfind(": ")) {
@@ -174,6 +195,14 @@ mod tests {
                 "there is none: `kwic-team member list` shows all",
                 "There is none: ask your system administrator.",
             ),
+            (
+                "give it another role (`kwic-team invite edit --role`), or revoke it",
+                "Give it another role, or revoke it.",
+            ),
+            (
+                "`Manager` is several roles: write `chat_manager`",
+                "Manager is several roles: write chat_manager.",
+            ),
             ("give a `kwic-team` name", "This cannot be done here: ask your system administrator."),
             (
                 "`x@example.org` was invited at 2026-11-24T12:00:00.123Z, and may accept until 2026-11-27T12:00:00Z: resend that",
@@ -197,20 +226,21 @@ mod tests {
             "your role `operator` may not give the role `chat_manager` (`roles:assign`): ask";
         assert_eq!(
             said("not_allowed", lacking),
-            "Your role doesn't allow you to give the role Chat manager. Ask an administrator."
+            "Your role doesn't allow you to give this role. Ask an administrator."
         );
         let stale =
             "this member was changed by `member:abc` at 2026-11-24T12:00:00Z and is at version 3";
         assert!(!said("stale", stale).contains("abc"));
         let many =
             Failure::too_many("too_many_invites", "nothing was sent: try again after 2026-", 1);
-        assert!(refusal(&many).ends_with("You can resend in 1 second."), "{}", refusal(&many));
+        assert!(refusal(&many).ends_with("Try again in 1 second."), "{}", refusal(&many));
     }
 
     #[test]
     fn the_time_to_wait_is_said_once() {
         let said = |text: &str| when_again(&Failure::too_many("too_many_tries", text, 1));
         assert_eq!(said("too many tries: wait 1 second, then try again"), None);
+        assert_eq!(said("busy; it is tried again by itself in 2 s"), None);
         assert_eq!(said("busy: try again").as_deref(), Some("Try again in 1 second."));
     }
 

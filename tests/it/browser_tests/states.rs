@@ -740,7 +740,7 @@ const REST: &[State] = &[
         ADMIN,
         "/account",
         &[
-            Fill("Account name", "Demonstration"),
+            Fill("Name of the team", "Demonstration"),
             Meanwhile(&["account", "edit", "--name", "Demo team"]),
             Click("Save"),
             Refused,
@@ -1081,7 +1081,7 @@ const LONELY: &[State] = &[
         "policies-seen",
         "chief",
         "/policies",
-        &[Sees("Your system administrator loads the folder again")],
+        &[Sees("Your system administrator changes these policies")],
     ),
     state(
         "invite-link",
