@@ -430,7 +430,7 @@ async fn a_changed_audit_log_is_found_out() {
                 heads.insert("acme", other.as_slice()).unwrap();
             }),
             3,
-            "head",
+            "not the recorded end of the log",
         ),
     ];
     for (what, work, at, why) in cases {
