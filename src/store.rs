@@ -19,7 +19,7 @@ pub mod types;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub use self::redb::{REPLACED, Store, UNAVAILABLE};
+pub use self::redb::{BROKEN, REPLACED, Store, UNAVAILABLE};
 pub use preconditions::Preconditions;
 
 use crate::domain::{

@@ -10,8 +10,8 @@ use super::json_body::JsonBody;
 use super::query_params::QueryParams;
 use crate::app::App;
 use crate::browser_security;
-use crate::domain::api_token;
 use crate::domain::{ApiTokenId, Failure, InviteId, Kind, MemberId, SessionId, Version, limits};
+use crate::domain::{api_token, session};
 use crate::http::{Peer, Reply, Request};
 use crate::services::caller::{Caller, operator_only, person_needed};
 use crate::services::client_info::ClientInfo;
@@ -229,7 +229,7 @@ impl ApiRequest<'_> {
         SessionId::parse(&self.id).ok_or_else(|| {
             Failure::new(
                 Kind::NotFound,
-                "unknown_session",
+                session::UNKNOWN,
                 "there is no such session: `/api/v1/me/sessions` lists yours",
             )
         })

@@ -22,6 +22,15 @@ use crate::store::{AuditFilter, Page};
 /// Entries on a page.
 const PAGE: usize = 50;
 
+/// The events of the whole store, which are in no account's log.
+const OF_THE_STORE: [AuditEvent; 5] = [
+    AuditEvent::AccountCreated,
+    AuditEvent::StoreRestored,
+    AuditEvent::PoliciesReloaded,
+    AuditEvent::MailStopped,
+    AuditEvent::MailResumed,
+];
+
 /// One entry in words.
 struct TimelineEntry {
     sentence: Vec<SentencePart>,
@@ -65,7 +74,9 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let found = match &target {
         AuditTarget::Nobody | AuditTarget::Several(_) => Page { items: Vec::new(), next: None },
         AuditTarget::All => entries(call, &viewer, None, known, before).await?,
-        AuditTarget::Id(id) => entries(call, &viewer, Some(id.clone()), known, before).await?,
+        AuditTarget::Known(id) | AuditTarget::Id(id) => {
+            entries(call, &viewer, Some(id.clone()), known, before).await?
+        }
     };
     let chain = match call.parameter("verify").as_str() {
         "" => None,
@@ -75,7 +86,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let live = call.app.policies.load_full();
     let told = found.items.iter().map(|entry| told(&people, &live, entry));
     let here = format!("/audit?member={}&event={}", escaped(&member), escaped(&event));
-    let nobody = !matches!(target, AuditTarget::All);
+    let nobody = matches!(target, AuditTarget::Id(_) | AuditTarget::Nobody);
     let several = match target {
         AuditTarget::Several(people) => people,
         _ => Vec::new(),
@@ -101,6 +112,9 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
 /// The member whose entries are shown.
 enum AuditTarget {
     All,
+    /// Somebody who was found.
+    Known(String),
+    /// What may be the id of somebody.
     Id(String),
     Several(Vec<KnownPerson>),
     Nobody,
@@ -117,7 +131,7 @@ async fn target(
     }
     let mut people = people_of(call.app, viewer, text).await?;
     Ok(match (people.len(), people.pop(), MemberId::parse(text)) {
-        (1, Some(person), _) => AuditTarget::Id(person.id),
+        (1, Some(person), _) => AuditTarget::Known(person.id),
         (_, Some(last), _) => {
             people.push(last);
             AuditTarget::Several(people)
@@ -138,10 +152,10 @@ async fn entries(
     audit::latest(call.app, viewer.caller(), &filter, before, PAGE).await
 }
 
-/// The name and label of each event, sorted by label.
+/// The name and label of each event of an account, sorted by label.
 fn events() -> Vec<(&'static str, &'static str)> {
-    let mut events: Vec<_> =
-        AuditEvent::ALL.into_iter().map(|event| (event.as_str(), w::event(event).0)).collect();
+    let of_account = AuditEvent::ALL.into_iter().filter(|event| !OF_THE_STORE.contains(event));
+    let mut events: Vec<_> = of_account.map(|event| (event.as_str(), w::event(event).0)).collect();
     events.sort_by_key(|(_, words)| *words);
     events
 }
@@ -210,7 +224,11 @@ mod tests {
         let events = events();
         let mut words: Vec<_> = events.iter().map(|(_, words)| *words).collect();
         words.dedup();
-        assert_eq!(words.len(), AuditEvent::ALL.len(), "two events have the same words");
+        assert_eq!(
+            words.len(),
+            AuditEvent::ALL.len() - OF_THE_STORE.len(),
+            "two events have the same words"
+        );
         for event in AuditEvent::ALL {
             let pattern = w::event(event).1.replace("{who}", "").replace("{whom}", "");
             assert!(!pattern.contains(['{', '}', '.']), "{pattern}");

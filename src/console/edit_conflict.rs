@@ -54,11 +54,7 @@ pub(super) async fn about(
     current: Vec<Fact>,
 ) -> EditConflict {
     let filter = AuditFilter { member: Some(id.to_owned()), ..AuditFilter::default() };
-    let sentence = match by_whom(call, viewer, &filter).await {
-        Some((who, when)) => w::overtaken_by(&who, &when),
-        None => w::OVERTAKEN.to_owned(),
-    };
-    EditConflict { sentence, current, version, anew: None }
+    EditConflict { by: by_whom(call, viewer, &filter).await, current, version, anew: None }
 }
 
 /// The current values of a member.

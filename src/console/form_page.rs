@@ -328,13 +328,13 @@ impl<'p> FormPage<'p> {
 
 /// The data for an overtaken form.
 pub(super) struct EditConflict {
-    /// Who changed the record first, and when.
-    pub(super) sentence: String,
+    /// Who changed the record first, and when; `None` if the viewer may not see it.
+    pub(super) by: Option<(String, String)>,
     /// The current values.
     pub(super) current: Vec<Fact>,
     /// The current version, on which the form is based from now on.
     pub(super) version: Version,
-    /// The link to the form without what was typed.
+    /// The link to the form without what was typed; `None` if it only asks for confirmation.
     pub(super) anew: Option<String>,
 }
 
@@ -347,12 +347,18 @@ impl FormPage<'_> {
                 *value = by.version.0.to_string();
             }
         }
+        let sentence = match (by.by, &by.anew) {
+            (Some((who, when)), Some(_)) => w::overtaken_by(&who, &when),
+            (Some((who, when)), None) => w::changed_by(&who, &when),
+            (None, Some(_)) => w::OVERTAKEN.to_owned(),
+            (None, None) => w::CHANGED_BEFORE.to_owned(),
+        };
         self.parts.insert(0, FormPart::Current(by.current));
         let sheet = match by.anew {
             Some(path) => self.instead(path, w::DISCARD),
             None => self,
         };
-        sheet.refused(&Failure { public: by.sentence, code: "overtaken", ..failure.clone() })
+        sheet.refused(&Failure { public: sentence, code: "overtaken", ..failure.clone() })
     }
 
     /// The same, except for viewers whose session has ended, who get the page that says so.
@@ -392,10 +398,14 @@ pub(super) struct FieldError {
 
 impl FormErrors {
     pub(super) fn of(failure: &Failure) -> Self {
-        let fields = failure.fields.iter().map(|(name, sentence)| FieldError {
-            name: name.clone(),
-            sentence: w::sentence(sentence),
-        });
+        // A fault of the whole message is told at its field in the same words.
+        let told = |sentence: &String| {
+            if *sentence == failure.public { w::refusal(failure) } else { w::sentence(sentence) }
+        };
+        let fields = failure
+            .fields
+            .iter()
+            .map(|(name, sentence)| FieldError { name: name.clone(), sentence: told(sentence) });
         Self { sentence: w::refusal_with_wait(failure), fields: fields.collect() }
     }
 }

@@ -141,7 +141,7 @@ pub(super) async fn list(
 }
 
 /// The states to show. By default invites that can still be accepted or resent: accepted ones are
-/// members, and cancelled ones are history.
+/// members, and revoked ones are history.
 fn chosen_states(named: &str) -> Vec<InviteState> {
     match InviteState::ALL.into_iter().find(|state| state.as_str() == named) {
         Some(state) => vec![state],
@@ -325,8 +325,7 @@ pub(super) async fn edited(call: &mut PageRequest<'_>) -> PageResult {
     match correct(call, &viewer, &shown, &form).await {
         Ok(corrected) => {
             let (before, now) = (&shown.view.invite, &corrected.view.invite);
-            // A mail is sent only for a new address.
-            let told = if now.email == before.email {
+            let told = if now.generation == before.generation {
                 w::invitation_changed(&now.full_name())
             } else {
                 w::invitation_anew(now.email.as_str())
@@ -420,7 +419,11 @@ fn verb_sheet<'p>(
         InvitationAction::Resend => {
             w::ask_resend(&invite.full_name(), invite.email.as_str(), call.sends_mail())
         }
-        InvitationAction::Link => w::ask_link(&invite.full_name()),
+        InvitationAction::Link => {
+            let who = viewer.caller().actor();
+            let renewed = invite.needs_own_link(&who, call.app.clock.now());
+            w::ask_link(&invite.full_name(), renewed)
+        }
         InvitationAction::Revoke => w::ask_revoke(&invite.full_name()),
     };
     let shell = PageLayout::inside(call, viewer, title, "/team");

@@ -15,6 +15,7 @@ use super::page_request::{CurrentUser, FormBody, FormReader, PageRequest, PageRe
 use super::role_picker::RolePicker;
 use super::texts as w;
 use super::timestamps::TimeLabel;
+use crate::domain::printable::printable;
 use crate::domain::{
     Email, Failure, IdempotencyKey, InviteState, Member, Name, RoleId, Timestamp, Token, limits,
 };
@@ -105,9 +106,8 @@ async fn send_one(
 pub(super) fn role_chosen(text: &str) -> Result<RoleId, Failure> {
     match text {
         "" => Err(Failure::invalid("role", w::CHOOSE_ROLE)),
-        text => RoleId::parse(text).map_err(|_| {
-            Failure::invalid("role", w::no_such_role(&text.escape_debug().to_string()))
-        }),
+        text => RoleId::parse(text)
+            .map_err(|_| Failure::invalid("role", w::no_such_role(&printable(text)))),
     }
 }
 
@@ -195,8 +195,9 @@ struct PastedLinesPage<'p> {
     verdicts: Vec<PastedLineResult>,
     /// The lines still to be sent.
     left: String,
-    /// The role for lines without one.
+    /// The role for lines without one, and those to choose from.
     role: String,
+    roles: Vec<(String, String)>,
     checked: bool,
     /// The number of valid lines.
     good: usize,
@@ -212,18 +213,22 @@ pub(super) async fn several(call: &mut PageRequest<'_>) -> PageResult {
 /// The choice of no default role.
 const NO_ROLE: &str = "-";
 
+/// The choices of a role for lines without one: none, then the roles that the viewer can give.
+fn roles_of_others(call: &PageRequest<'_>, viewer: &CurrentUser) -> Vec<(String, String)> {
+    let live = call.app.policies.load();
+    let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
+    let given = given.map(|card| (card.id.to_string(), card.title.clone()));
+    std::iter::once((NO_ROLE.to_owned(), w::ROLE_IN_LINE.to_owned())).chain(given).collect()
+}
+
 fn several_sheet<'p>(
     call: &PageRequest<'_>,
     viewer: &'p CurrentUser,
     lines: &str,
     role: &str,
 ) -> FormPage<'p> {
-    let live = call.app.policies.load();
-    let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
-    let given: Vec<_> = given.collect();
-    let roles: Vec<&str> = given.iter().map(|card| card.title.as_str()).collect();
-    let mut options = vec![(NO_ROLE.to_owned(), w::ROLE_IN_LINE.to_owned())];
-    options.extend(given.iter().map(|card| (card.id.to_string(), card.title.clone())));
+    let options = roles_of_others(call, viewer);
+    let roles: Vec<&str> = options.iter().skip(1).map(|(_, title)| title.as_str()).collect();
     let shell = PageLayout::inside(call, viewer, w::INVITE_SEVERAL, "/team");
     FormPage::new(shell, "/team/invite-several", w::CHECK_LINES)
         .line(w::SEVERAL_HOW)
@@ -232,7 +237,7 @@ fn several_sheet<'p>(
         .part(FormPart::Select(Select {
             name: "role",
             label: w::ROLE_OF_OTHERS.to_owned(),
-            options,
+            options: options.clone(),
             chosen: role.to_owned(),
             wrong: None,
         }))
@@ -289,10 +294,11 @@ pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
     let left = left.join("\n");
     let title = if sending { w::SEVERAL_SENT } else { w::SEVERAL_CHECKED };
     let shell = PageLayout::inside(call, &viewer, title, "/team");
-    let role = form.text("role").to_owned();
+    let (role, roles) = (form.text("role").to_owned(), roles_of_others(call, &viewer));
     let good = verdicts.iter().filter(|verdict| verdict.why.is_none()).count();
     let links = verdicts.iter().any(|verdict| verdict.link.is_some());
-    Ok(page(&PastedLinesPage { shell, verdicts, left, role, checked: !sending, good, links }))
+    let checked = !sending;
+    Ok(page(&PastedLinesPage { shell, verdicts, left, role, roles, checked, good, links }))
 }
 
 /// Sends what was checked; answers the link, where no mail carries it.

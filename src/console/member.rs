@@ -243,6 +243,8 @@ struct MemberPage<'p> {
     leads_back: String,
     deeds: Vec<AvailableAction>,
     can: Vec<String>,
+    /// Allowed in some cases, by a policy that reads more than the role.
+    depends: Vec<String>,
     cannot: Vec<String>,
 }
 
@@ -253,7 +255,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let seen = members::with_last_sign_in_of(call.app, member).await?;
     let member = &seen.member;
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
-    let (can, cannot) = allowed(live.type_titles(), &matrix, member);
+    let [can, depends, cannot] = allowed(live.type_titles(), &matrix, member);
     let lock = sign_in_locks::lock_of_member(call.app, viewer.caller(), member).await?;
     let (path, back) = (member_path(&member.id, ""), call.back(TEAM));
     let here =
@@ -278,19 +280,25 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
         path,
         back,
         can,
+        depends,
         cannot,
         member,
     }))
 }
 
-/// What a member may and may not do, in words.
-fn allowed(titles: &TypeTitles, matrix: &Matrix, member: &Member) -> (Vec<String>, Vec<String>) {
-    let may = roles::permissions_of(matrix, member).into_iter();
-    let may = may.filter(|(.., cell)| *cell == Cell::Allowed).map(|(action, ..)| action.to_owned());
-    let can: Vec<String> = may.collect::<BTreeSet<_>>().into_iter().collect();
-    let all = matrix.rows.iter().map(|row| &row.action).collect::<BTreeSet<_>>();
-    let cannot = all.into_iter().filter(|action| !can.contains(action)).cloned();
-    (said(titles, &can), said(titles, &cannot.collect::<Vec<_>>()))
+/// What a member may do, may do in some cases, and may not do, in words.
+fn allowed(titles: &TypeTitles, matrix: &Matrix, member: &Member) -> [Vec<String>; 3] {
+    let permissions = roles::permissions_of(matrix, member);
+    let with = |wanted: Cell| {
+        let found = permissions.iter().filter(|(.., cell)| *cell == wanted);
+        found.map(|(action, ..)| *action).collect::<BTreeSet<_>>()
+    };
+    let (can, mut depends, mut cannot) =
+        (with(Cell::Allowed), with(Cell::Depends), with(Cell::Denied));
+    depends.retain(|action| !can.contains(action));
+    cannot.retain(|action| !can.contains(action) && !depends.contains(action));
+    [can, depends, cannot]
+        .map(|actions| actions.into_iter().map(|action| w::action(titles, action)).collect())
 }
 
 fn said(titles: &TypeTitles, actions: &[String]) -> Vec<String> {
@@ -526,7 +534,7 @@ async fn verb_sheet<'p>(
 ) -> FormPage<'p> {
     let back = form.back(TEAM);
     let name = member.full_name();
-    let devices = devices(call, viewer, member).await.map_or(0, |sessions| sessions.len());
+    let devices = devices(call, viewer, member).await.map(|sessions| sessions.len());
     let mail = call.sends_mail();
     let (title, lines, submit) = match verb {
         MemberAction::ResetPassword => w::ask_reset_password(&name, member.email.as_str(), mail),

@@ -15,9 +15,10 @@ use crate::app::App;
 use crate::browser_security::{self, CROSS_SITE, FOREIGN_HOST, PublicUrl, TOLD};
 use crate::domain::{Failure, Kind, Member};
 use crate::http::query_string::decoded;
-use crate::http::{Reply, Request, status};
+use crate::http::{Method, Reply, Request, status};
 use crate::services::caller::OPERATOR_ONLY;
 use crate::services::members;
+use crate::services::reload;
 
 /// A link of the navigation.
 pub(super) struct NavigationLink {
@@ -163,7 +164,11 @@ pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Fa
         (FOREIGN_HOST, _) => w::WRONG_ADDRESS,
         (CROSS_SITE, _) => w::SENT_FROM_ELSEWHERE,
         (OPERATOR_ONLY, _) => w::OPERATOR_ONLY,
-        (_, Kind::NotFound) => w::NOT_FOUND,
+        (reload::NOT_KEPT, _) => w::NOT_SAVED,
+        // A button of a page asked for something that is gone: the page itself exists.
+        (code, Kind::NotFound) if code == "unknown_path" || request.method == Method::Get => {
+            w::NOT_FOUND
+        }
         (_, Kind::Denied) => w::NOT_ALLOWED,
         _ => w::WENT_WRONG,
     };

@@ -4,6 +4,7 @@
 //! of another account is reported as unknown.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use askama::Template;
 
@@ -15,9 +16,11 @@ use super::policies::SECTION;
 use super::roles::{title, with_titles};
 use super::texts as w;
 use crate::domain::decision::Explanation;
+use crate::domain::printable::printable;
 use crate::domain::query::{Record, type_and_id};
 use crate::domain::{EntityRef, Failure, Query, Reason, Value};
 use crate::engine::Snapshot;
+use crate::services::roles::compared;
 use crate::services::{accounts, decide};
 
 /// The decision.
@@ -37,6 +40,7 @@ struct TryDecisionPage<'p> {
     member: String,
     action: String,
     resource: String,
+    resource_hint: String,
     /// Name and label.
     actions: Vec<(String, String)>,
     wrong: Option<String>,
@@ -48,7 +52,9 @@ struct TryDecisionPage<'p> {
 pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     accounts::show(call.app, viewer.caller()).await?;
-    let live = call.app.policies.load_full();
+    let (live, matrix) = compared(call.app).await?;
+    let types = matrix.rows.iter().map(|row| row.resource.clone()).collect::<BTreeSet<_>>();
+    let types: Vec<String> = types.into_iter().collect();
     let (member, action) = (call.parameter("member"), call.parameter("action"));
     let resource = call.parameter("resource");
     let asked = !member.is_empty() || !resource.is_empty();
@@ -65,6 +71,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
         member,
         action,
         resource,
+        resource_hint: w::try_resource_hint(&types),
     };
     match type_and_id(shown.resource.trim()) {
         Some(on) if asked => {
@@ -77,7 +84,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
                 // Any other text is taken as an id.
                 let id = people.first().map_or(member, |person| &person.id);
                 let asked = (id, action, on);
-                shown.answered = Some(answered(call, &viewer, &live, asked).await?);
+                shown.answered = Some(answered(call, &viewer, (&live, &types), asked).await?);
             }
         }
         None if asked => shown.wrong = Some(w::RESOURCE_WRONG.to_owned()),
@@ -90,7 +97,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
 async fn answered(
     call: &PageRequest<'_>,
     viewer: &CurrentUser,
-    live: &Snapshot,
+    (live, types): (&Snapshot, &[String]),
     (member, action, (kind, id)): (&str, &str, (&str, &str)),
 ) -> Result<TriedDecision, Failure> {
     let account = Value::String(Cow::Borrowed(viewer.account.slug.as_str()));
@@ -104,6 +111,12 @@ async fn answered(
     };
     let decision = decide::try_out(call.app, viewer.caller(), live, &query).await?;
     Ok(match decision.explanation {
+        Some(Explanation { reason: Reason::UnknownResourceType, .. }) => TriedDecision {
+            allowed: decision.allowed,
+            sentence: w::no_such_type(&printable(kind), types),
+            policies: Vec::new(),
+            remedy: String::new(),
+        },
         Some(why) => explained(live, decision.allowed, why),
         None => TriedDecision {
             allowed: decision.allowed,
@@ -141,7 +154,7 @@ fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> TriedDecision 
     // Which roles may is said once: after the sentence, or in it where something else must change
     // too.
     let (sentence, remedy) = match (reason, sentence.split_once("; these roles may: ")) {
-        (Reason::UnknownSubject, _) => (w::NOBODY_TO_TRY.to_owned(), String::new()),
+        (Reason::UnknownSubject, _) => (w::NOBODY_FOUND.to_owned(), String::new()),
         (_, Some((sentence, _))) => (said(live, sentence), w::remedy(reason, &titles)),
         (_, None) if sentence.contains("these roles may: ") => {
             (said(live, &sentence), String::new())

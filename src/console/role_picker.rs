@@ -68,9 +68,7 @@ impl<'d> RolePicker<'d> {
 
     fn card(&self, role: &RoleCard, chosen: &str) -> RoleChoice {
         let can = roles::actions(&self.matrix, &role.id);
-        let all: BTreeSet<&String> = self.matrix.rows.iter().map(|row| &row.action).collect();
-        let cannot: Vec<String> =
-            all.into_iter().filter(|action| !can.contains(action)).cloned().collect();
+        let cannot = roles::denied_actions(&self.matrix, &role.id);
         let titles = self.live.type_titles();
         RoleChoice {
             id: role.id.to_string(),

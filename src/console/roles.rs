@@ -1,4 +1,4 @@
-//! The role guide, the comparison of roles, and the smallest role for a job.
+//! The roles, their comparison, and the smallest role for a job.
 //!
 //! Read from the live policies each time; no role or action is named in the code.
 
@@ -197,13 +197,14 @@ fn topics(titles: &TypeTitles, actions: &[String]) -> Vec<ActionTopic> {
 pub(super) fn change(live: &Snapshot, line: &str) -> String {
     let titles = live.type_titles();
     let verbs = ["gains ", "loses ", "may gain ", "may lose "];
-    match line.split_once(' ') {
+    let told = match line.split_once(' ') {
         Some((role, what)) if verbs.iter().any(|verb| what.starts_with(verb)) => {
             let role = RoleId::parse(role).map_or_else(|_| role.to_owned(), |id| title(live, &id));
             format!("{role} {}", w::change(titles, what))
         }
         _ => w::change(titles, line),
-    }
+    };
+    w::capital(&told.replace('`', ""))
 }
 
 /// A sentence about roles and actions that names them in backticks, as people say it.
@@ -237,9 +238,11 @@ pub(super) fn with_titles(live: &Snapshot, sentence: &str) -> String {
             Ok(role) if listed || before.ends_with("the role ") => {
                 out.push_str(&title(live, &role));
             }
-            _ if before.ends_with("this ") => out.push_str(&w::name_of(live.type_titles(), part)),
-            // The action, where the answer begins with it.
-            _ if number == 1 && before.is_empty() && part.contains(':') => {
+            _ if ["this ", " a ", " an "].iter().any(|word| before.ends_with(word)) => {
+                out.push_str(&w::name_of(live.type_titles(), part));
+            }
+            _ if part.contains(':') && is_action(before) => {
+                out.truncate(out.trim_end_matches("the action ").len());
                 out.push_str(&format!("\u{201c}{}\u{201d}", w::action(live.type_titles(), part)));
             }
             _ => {
@@ -250,6 +253,11 @@ pub(super) fn with_titles(live: &Snapshot, sentence: &str) -> String {
         }
     }
     out
+}
+
+/// Whether an action is named after these words. At the beginning of an answer it always is.
+fn is_action(before: &str) -> bool {
+    before.is_empty() || ["the action ", "no policy allows "].iter().any(|it| before.ends_with(it))
 }
 
 /// What people call a role; its name as words where the live policies do not have it.

@@ -32,7 +32,7 @@ fn sheet<'p>(call: &PageRequest<'_>, form: &FormBody, ask_code: bool) -> FormPag
     };
     let rules = w::password_rules(chars_min(false));
     sheet
-        .input(input("name", w::FIRST_NAME_OF_TEAM, kind::TEXT))
+        .input(input("name", w::NAME_OF_TEAM, kind::TEXT))
         .input(input("slug", w::ACCOUNT, kind::ACCOUNT).hint(w::FIRST_SLUG_HINT))
         .input(input("first_name", w::GIVEN_NAME, kind::GIVEN))
         .input(input("last_name", w::FAMILY_NAME, kind::FAMILY).optional())

@@ -131,27 +131,29 @@ async fn without_factor(
 
 fn mail(app: &App, status: MailStatus) -> MailStatusView {
     let count = |states: &[DeliveryState]| status.count(states);
+    let of = |state| (w::delivery(state).word, count(&[state]));
     let now = app.clock.now();
     let delayed = status.flow(now) != MailFlow::Well && status.stopped.is_none();
     MailStatusView {
         kind: w::mail_kind(app.mailer.kind()),
         sends: app.mailer.sends(),
         counts: vec![
-            (w::MAIL_QUEUED, count(&[DeliveryState::Queued, DeliveryState::Sending])),
-            (w::MAIL_DEFERRED, count(&[DeliveryState::Deferred])),
-            (w::MAIL_TAKEN, count(&[DeliveryState::HandedOver, DeliveryState::Delivered])),
-            (w::MAIL_BOUNCED, count(&[DeliveryState::Bounced])),
-            (w::MAIL_FAILED, count(&[DeliveryState::Failed])),
+            (w::QUEUED, count(&[DeliveryState::Queued, DeliveryState::Sending])),
+            of(DeliveryState::Deferred),
+            of(DeliveryState::HandedOver),
+            of(DeliveryState::Delivered),
+            of(DeliveryState::Bounced),
+            of(DeliveryState::Failed),
         ],
         last: status.taken.map(|taken| TimeLabel::from(taken, now)),
         delayed: status.oldest.filter(|_| delayed).map(|oldest| {
             let detail = Some(oldest.detail).filter(|detail| !detail.is_empty());
             let why = detail.map(|detail| w::sentence(&detail)).unwrap_or_default();
-            (why, TimeLabel::from(oldest.since, now))
+            (why, TimeLabel::exactly(oldest.since))
         }),
         stopped: status
             .stopped
-            .map(|stop| (w::sentence(&stop.cause), TimeLabel::from(stop.since, app.clock.now()))),
+            .map(|stop| (w::sentence(&stop.cause), TimeLabel::exactly(stop.since))),
     }
 }
 
@@ -211,7 +213,7 @@ async fn refused(
     if failure.kind == Kind::Stale {
         refusal.sentence = changed_meanwhile(call, viewer).await.unwrap_or(refusal.sentence);
         shown.now = vec![
-            (w::ACCOUNT_NAME, shown.account.name.clone()),
+            (w::NAME_OF_TEAM, shown.account.name.clone()),
             (w::INVITE_HOURS, shown.hours.clone()),
             (w::ENFORCE, w::yes_no(shown.account.two_step_enforced).to_owned()),
         ];

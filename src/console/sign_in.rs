@@ -14,6 +14,7 @@ use super::two_step::{AuthenticatorSetupPage, RecoveryCodesPage};
 use super::{is_page, page_path};
 use crate::app::App;
 use crate::browser_security;
+use crate::domain::two_step::NEXT_CODE;
 use crate::domain::{AccountSlug, Email, Failure, Kind, Token};
 use crate::http::{Reply, Request};
 use crate::services::session_auth::COOKIE;
@@ -196,13 +197,14 @@ pub(super) async fn set_up(call: &mut PageRequest<'_>) -> PageResult {
             Ok(browser_security::keeping(reply, &done.value.entered.token))
         }
         Err(failure) => {
-            // A new secret: the page with the previous one is gone.
+            // A new secret: the page with the previous one is gone, and so is its next code.
             let told = two_step::begin_by_ticket(call.app, ticket).await?;
             let scan = AuthenticatorSetupPage::new(
                 shell(call, w::SET_UP_TWO_STEP),
                 "/sign-in/set-up",
                 told,
             );
+            let failure = Failure { public: failure.public.replace(NEXT_CODE, ""), ..failure };
             Ok(scan.line(w::SET_UP_AGAIN).hidden("ticket", ticket).page(Some(&failure)))
         }
     }

@@ -24,7 +24,7 @@ pub(super) const ROLES: &str = "Roles";
 pub(super) const TOKENS: &str = "API tokens";
 pub(super) const AUDIT: &str = "Audit log";
 pub(super) const POLICIES: &str = "Policies";
-pub(super) const ACCOUNT_SETTINGS: &str = "Settings";
+pub(super) const ACCOUNT_SETTINGS: &str = "Account settings";
 pub(super) const MY_SECURITY: &str = "My security";
 pub(super) const MENU: &str = "Menu";
 pub(super) const CANCEL: &str = "Cancel";
@@ -39,6 +39,7 @@ pub(super) const OPERATOR_ONLY: &str = "Only for your system administrator";
 pub(super) const WENT_WRONG: &str = "This did not work";
 pub(super) const NOT_POSSIBLE: &str = "This is not possible now";
 pub(super) const TO_MEMBER: &str = "Go to the member";
+pub(super) const NOT_SAVED: &str = "The policies are live, but not saved";
 pub(super) const TO_TEAM: &str = "Back to Team Management";
 pub(super) const TO_SIGN_IN: &str = "Go to sign-in";
 pub(super) const TO_SECURITY: &str = "Back to My security";
@@ -54,6 +55,7 @@ pub(super) const OVER_WHY: &str =
 pub(super) const OVER_ASK: &str =
     "Sign in again. If that does not work, ask an administrator of your team.";
 pub(super) const ACCOUNT: &str = "Account";
+pub(super) const ACCOUNT_TO_SIGN_IN: &str = "Account (to sign in)";
 pub(super) const ACCOUNT_HINT: &str = "The short name of your team's account, such as acme.";
 pub(super) const EMAIL: &str = "Email address";
 pub(super) const PASSWORD: &str = "Password";
@@ -66,7 +68,7 @@ pub(super) const CODE_HINT: &str =
     "The 6-digit code from your authenticator app, or a recovery code.";
 pub(super) const SET_UP_TWO_STEP: &str = "Set up two-step verification";
 pub(super) const SET_UP_WHY: &str = "Your team requires two-step verification. Setting it up takes a minute, and protects you if somebody learns your password.";
-pub(super) const SET_UP_AGAIN: &str = "The previous code no longer works. In the app, delete the entry that you just added, then scan this new code.";
+pub(super) const SET_UP_AGAIN: &str = "That did not match. The QR code below is new: delete the entry that you just added to the app, scan again, then enter the 6 digits.";
 pub(super) const SET_UP_SCAN: &str = "Scan this with an authenticator app";
 pub(super) const SET_UP_TYPE: &str = "Or type this key into the app:";
 pub(super) const SET_UP_OPEN: &str = "Open the app on this device";
@@ -90,9 +92,9 @@ pub(super) const fn help_topics(mail: bool) -> [(&'static str, &'static str); 5]
         (
             "Inviting somebody",
             if mail {
-                "Open Team Management and choose Invite member. The invitation is sent by email. Until it expires, you can resend it, correct its address, change its role or revoke it."
+                "Open Team Management and choose Invite member. The invitation is sent by email. Until it is accepted, you can resend it, correct its address, change its role or revoke it."
             } else {
-                "Open Team Management and choose Invite member. You get a link to pass on. Until it expires, you can copy it again, change its role or revoke it."
+                "Open Team Management and choose Invite member. You get a link to pass on. Until it is accepted, you can copy it again, change its role or revoke it."
             },
         ),
         (
@@ -109,7 +111,7 @@ pub(super) const fn help_topics(mail: bool) -> [(&'static str, &'static str); 5]
         ),
         (
             "Whom to ask",
-            "An administrator of your account can change your role, your name and your access. Your system administrator can help an administrator who is locked out.",
+            "An administrator of your team can change your role, your name and your access. Your system administrator can help an administrator who is locked out.",
         ),
     ]
 }
@@ -121,6 +123,7 @@ pub(super) const CAN: &str = "Can:";
 pub(super) const CANNOT: &str = "Cannot:";
 pub(super) const ADMINISTERS: &str = "Give only to people who manage the team.";
 pub(super) const MAY_NOT_GIVE: &str = "Your role can't give this role.";
+pub(super) const MAY_NOT_REVOKE: &str = "Only people who can give this role can revoke it.";
 
 // Joining.
 pub(super) const JOIN: &str = "Join a team";
@@ -146,8 +149,8 @@ pub(super) const JOIN_REVOKED: &str = "This invitation was revoked";
 pub(super) const JOIN_CLOSED: &str = "This invitation can't be opened";
 pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
 pub(super) const JOIN_NO_MAIL: &str =
-    "No mail is sent here. Ask the person who invited you for a new link.";
-pub(super) const JOIN_ASKED: &str = "If a new invitation is possible, the person who invited you has been asked for one. You will get the new link by mail.";
+    "No mail is sent from here. Ask the person who invited you for a new link.";
+pub(super) const JOIN_ASKED: &str = "If a new invitation is possible, the person who invited you has been asked for one. If they send one, it comes by mail.";
 pub(super) const SOMEBODY: &str = "the person who invited you";
 pub(super) const OPERATOR_INVITED: &str = "Your system administrator";
 
@@ -197,7 +200,6 @@ pub(super) const FIRST_WHY: &str =
     "This creates the first account, with you as its administrator. The link works once.";
 pub(super) const FIRST_CODE: &str = "Link or code from the terminal";
 pub(super) const FIRST_SLUG_HINT: &str = "Lowercase letters, digits and dashes, such as acme. Members enter it to sign in. It can't be changed later.";
-pub(super) const FIRST_NAME_OF_TEAM: &str = "Name of the team";
 pub(super) const FIRST_DO: &str = "Create the account";
 pub(super) const FIRST_DONE: &str = "KWIC Team is already set up";
 pub(super) const FIRST_DONE_WHY: &str = "There is an account already, or the link was used. Sign in, or ask an administrator for an invitation.";
@@ -251,6 +253,8 @@ pub(super) const TWO_STEP_WHY: &str = "A second step at sign-in, with an app on 
 pub(super) const TWO_STEP_ENFORCED: &str = "Your team requires it.";
 pub(super) const TWO_STEP_ON: &str = "Turn on";
 pub(super) const TWO_STEP_REPLACE: &str = "Set up another app";
+pub(super) const TWO_STEP_REPLACE_WHY: &str = "The previous app and recovery codes stop working, and you will be signed out on all other devices.";
+pub(super) const TWO_STEP_REPLACE_CONFIRM: &str = "Use this app";
 pub(super) const TWO_STEP_OFF: &str = "Turn off";
 pub(super) const TWO_STEP_OFF_TITLE: &str = "Turn off two-step verification?";
 pub(super) const TWO_STEP_OFF_WHY: &str = "Your password alone will sign you in. Your recovery codes and passkeys stop working, and you will be signed out on all other devices.";
@@ -316,7 +320,7 @@ pub(super) const SIGN_INS: &str = "Last sign-ins";
 pub(super) const WHEN: &str = "When";
 pub(super) const OUTCOME: &str = "Outcome";
 pub(super) const SIGN_IN_TOOK: &str = "Signed in";
-pub(super) const SIGN_IN_LOCKED: &str = "Too many failed attempts";
+pub(super) const SIGN_IN_LOCKED: &str = "Sign-in locked";
 pub(super) const UNKNOWN_ADDRESS: &str = "Unknown";
 pub(super) const SIGNED_OUT_EVERYWHERE: &str = "You've been signed out on every device.";
 pub(super) const LEAVE: &str = "Leave the team";
@@ -462,7 +466,7 @@ pub(super) fn people_have_it(count: usize) -> String {
     }
 }
 
-// The role guide, the comparison and the picker.
+// The roles, the comparison and the picker.
 pub(super) const ROLES_WHY: &str =
     "Each member has one role. It defines what they can do, and can be changed at any time.";
 pub(super) const BEST_FOR: &str = "Best for:";
@@ -471,7 +475,7 @@ pub(super) const WHICH_ROLE: &str = "Which role?";
 pub(super) const SEARCH_ACTIONS: &str = "Search by action";
 pub(super) const ACTION: &str = "Action";
 pub(super) const COMPARE_CAPTION: &str = "What members with each role can do in their own account";
-pub(super) const COMPARE_NOTE: &str = "Based on the live policies. \u{201c}Depends\u{201d} means that it depends on the resource, the person or the time. Suspended members cannot sign in, and nobody reaches another account unless a policy allows it.";
+pub(super) const COMPARE_NOTE: &str = "Based on the live policies. \u{201c}Depends\u{201d} means that it depends on the item, the person or the time. Suspended members cannot sign in, and nobody can do anything in another account unless a policy allows it.";
 pub(super) const TICK_WHAT: &str = "Select what the person does";
 pub(super) const TICK_FIRST: &str = "Select at least one thing that the person does.";
 pub(super) const SUGGEST: &str = "Suggest a role";
@@ -479,6 +483,8 @@ pub(super) const SUGGESTED: &str = "Suggested:";
 pub(super) const ALLOWS_MORE: &str = "It also allows";
 pub(super) const OTHERS_COVER: &str = "These roles also cover it:";
 pub(super) const NO_ROLE_COVERS: &str = "No single role covers all of this";
+pub(super) const NO_ROLE_COVERS_WHY: &str =
+    "Select less, or ask your system administrator for another role.";
 
 /// A cell of the matrix: class, symbol and word.
 pub(super) const fn cell(cell: Cell) -> (&'static str, &'static str, &'static str) {
@@ -560,7 +566,8 @@ pub(super) const AUDIT_MEMBER: &str = "Member";
 pub(super) const EVENT: &str = "Event";
 pub(super) const ANY_EVENT: &str = "Any event";
 pub(super) const AUDIT_NOTHING: &str = "No entries match.";
-pub(super) const AUDIT_NOBODY: &str = "No entries about this person. Enter the name or address of a member or of somebody who was removed, or an ID.";
+/// Nobody has the name, address or ID that was entered.
+pub(super) const NOBODY_FOUND: &str = "Nobody was found with this name, email address or ID.";
 pub(super) const OLDER: &str = "Older entries";
 pub(super) const ERASED: &str = "Details erased";
 pub(super) const CHANGED_FROM: &str = "from";
@@ -623,7 +630,7 @@ pub(super) const fn event(event: AuditEvent) -> (&'static str, &'static str) {
             ("Signed in after failed attempts", "{whom} signed in after failed attempts")
         }
         AuditEvent::AuthnLoginLock => {
-            ("Sign-in slowed down", "attempts to sign in as {whom} were slowed down")
+            (SIGN_IN_LOCKED, "sign-in as {whom} was locked after failed attempts")
         }
         AuditEvent::AuthnPasswordChange => ("Password set", "{who} set the password of {whom}"),
         AuditEvent::AuthnTokenCreated => {
@@ -682,7 +689,7 @@ pub(super) fn chain_whole(entries: u64) -> String {
 /// The log was altered.
 pub(super) fn chain_broken(sequence: u64, why: &str) -> String {
     format!(
-        "The log was altered at entry {sequence}: {why}. Tell your system administrator: the store's file must be kept as it is, to find out who changed it."
+        "The log was altered at entry {sequence}: {why}. Tell your system administrator: KWIC Team's data file must be kept as it is, to find out who changed it."
     )
 }
 
@@ -690,7 +697,7 @@ pub(super) fn chain_broken(sequence: u64, why: &str) -> String {
 pub(super) const SETTINGS_SAVED: &str = "The settings were saved.";
 pub(super) const SETTINGS_READ_ONLY: &str =
     "Your role can view these settings, but not change them. Ask an administrator.";
-pub(super) const ACCOUNT_NAME: &str = "Account name";
+pub(super) const NAME_OF_TEAM: &str = "Name of the team";
 pub(super) const INVITE_HOURS: &str = "Invitations expire after (hours)";
 pub(super) const INVITE_HOURS_HINT: &str = "72 hours are 3 days, 168 hours are a week. Applies to new invitations and to those that are resent.";
 pub(super) const ENFORCE: &str = "Require two-step verification";
@@ -701,14 +708,8 @@ pub(super) const MAIL_BY: &str = "Sent by";
 pub(super) const MAIL_OFF: &str = "No mail is sent. Links are shown instead, for you to pass on. Your system administrator can set up mail.";
 pub(super) const MAIL_STOPPED: &str = "Mail has been stopped since";
 pub(super) const MAIL_DELAYED: &str = "Mail is delayed. The oldest has been waiting since";
-pub(super) const MAIL_LAST: &str = "Last accepted by the mail server";
 pub(super) const MAIL_RESUME: &str = "Resume mail";
 pub(super) const MAIL_RESUME_WHY: &str = "Fix the cause first, then resume: waiting mail is sent. If the cause remains, mail stops again.";
-pub(super) const MAIL_QUEUED: &str = "Waiting";
-pub(super) const MAIL_DEFERRED: &str = "Retrying";
-pub(super) const MAIL_TAKEN: &str = "Accepted by mail server";
-pub(super) const MAIL_BOUNCED: &str = "Bounced";
-pub(super) const MAIL_FAILED: &str = "Failed";
 pub(super) const MAIL_TEST: &str = "Send a test mail";
 pub(super) const MAIL_TEST_WHY: &str = "It is sent to your own address:";
 pub(super) const MAIL_TESTED: &str = "The test mail to";
@@ -786,6 +787,8 @@ pub(super) const NOT_LOADED: &str =
     "The folder could not be loaded because of a problem on the server";
 pub(super) const REFUSED_WHY: &str =
     "The previous policies stay live. Fix this, then load the folder again.";
+pub(super) const REFUSED_TELL: &str =
+    "The previous policies stay live. Tell your system administrator.";
 pub(super) const REFUSED_LINE: &str = "The line at fault";
 pub(super) const LIVE_SET: &str = "Live policies";
 pub(super) const LIVE: &str = "Live";
@@ -797,18 +800,19 @@ pub(super) const BY_ITSELF: &str = "Automatic reload";
 pub(super) const POLICY_COUNT: &str = "Policies";
 pub(super) const GUARDS: &str = "Safety rules (guards)";
 pub(super) const POLICY_TESTS: &str = "Tests passed";
-pub(super) const DIGEST: &str = "Digest";
+pub(super) const DIGEST: &str = "Fingerprint";
 pub(super) const RELOAD: &str = "Load the folder again";
 pub(super) const RELOAD_WHY: &str =
     "If the folder has a fault, nothing changes and the fault is shown here.";
 pub(super) const CHECK_FOLDER: &str = "Check the folder";
 pub(super) const CHECK_REFUSED: &str = "The folder would be refused";
+pub(super) const CHECK_REFUSED_WHY: &str =
+    "The live policies stay as they are. Fix this, then check again.";
 pub(super) const CHECK_WOULD: &str = "Changes if you load it";
 pub(super) const CHECK_SAME: &str = "None: the folder matches the live policies.";
 pub(super) const CHECK_NOT_YET: &str = "None of this is live yet.";
 pub(super) const TO_POLICIES: &str = "Back to policies";
-pub(super) const RELOAD_HOW: &str =
-    "Your system administrator loads the folder again when it has changed.";
+pub(super) const RELOAD_HOW: &str = "Your system administrator changes these policies.";
 pub(super) const HISTORY: &str = "Access changes";
 pub(super) const HISTORY_NONE: &str = "There are no earlier policies yet.";
 pub(super) const FIRST_SET: &str = "The first policies.";
@@ -816,9 +820,7 @@ pub(super) const TRY_DECISION: &str = "Try a decision";
 pub(super) const TRY_WHY: &str = "Asks the live policies and changes nothing. The resource is assumed to be in your account, without further attributes.";
 pub(super) const TRY_MEMBER: &str = "Member (name, email address or ID)";
 pub(super) const SEVERAL_ARE_CALLED: &str = "Several people have this name. Choose one:";
-pub(super) const NOBODY_TO_TRY: &str = "No member of your team has this name, address or ID.";
 pub(super) const TRY_RESOURCE: &str = "Resource";
-pub(super) const TRY_RESOURCE_HINT: &str = "Type and ID, such as template:t1.";
 pub(super) const RESOURCE_WRONG: &str = "Enter a type, a colon and an ID, such as template:t1.";
 pub(super) const TRY: &str = "Try";
 pub(super) const ALLOWED: &str = "Allowed";
@@ -835,6 +837,19 @@ pub(super) fn reload_cause(cause: &str) -> String {
         _ => BY_ITSELF,
     }
     .to_owned()
+}
+
+/// The hint for a resource.
+pub(super) fn try_resource_hint(types: &[String]) -> String {
+    format!(
+        "Type and ID, such as template:t1. Any ID will do, unless a policy names one. Types: {}.",
+        types.join(", ")
+    )
+}
+
+/// The policies know no such type of resource.
+pub(super) fn no_such_type(kind: &str, types: &[String]) -> String {
+    format!("There is no type of resource called {kind}. There are: {}.", types.join(", "))
 }
 
 /// How many files a set consists of.

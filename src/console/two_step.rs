@@ -24,6 +24,7 @@ pub(super) struct AuthenticatorSetupPage<'p> {
     lines: Vec<&'static str>,
     refusal: Option<FormErrors>,
     action: &'static str,
+    submit: &'static str,
     hidden: Vec<(&'static str, String)>,
     /// The secret, in groups that can be typed.
     secret: String,
@@ -37,7 +38,23 @@ impl<'p> AuthenticatorSetupPage<'p> {
         let Enrolment { secret, url, qr } = enrolment;
         let secret = in_groups(&secret);
         let (lines, hidden) = (Vec::new(), Vec::new());
-        Self { shell: shell.narrow(), lines, refusal: None, action, hidden, secret, url, qr }
+        let submit = w::SET_UP_CONFIRM;
+        Self {
+            shell: shell.narrow(),
+            lines,
+            refusal: None,
+            action,
+            submit,
+            hidden,
+            secret,
+            url,
+            qr,
+        }
+    }
+
+    /// For who replaces an app: two-step verification is on already.
+    pub(super) fn replacing(self) -> Self {
+        Self { submit: w::TWO_STEP_REPLACE_CONFIRM, ..self.line(w::TWO_STEP_REPLACE_WHY) }
     }
 
     pub(super) fn line(mut self, line: &'static str) -> Self {
@@ -115,8 +132,13 @@ pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
 }
 
 fn ask_sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p> {
-    let shell = PageLayout::own(call, viewer, w::SET_UP_TWO_STEP);
-    let sheet = FormPage::new(shell, "/me/two-step", w::GO_ON).line(w::TWO_STEP_WHY).cancel("/me");
+    let (title, why) = if viewer.member.two_step {
+        (w::TWO_STEP_REPLACE, w::TWO_STEP_REPLACE_WHY)
+    } else {
+        (w::SET_UP_TWO_STEP, w::TWO_STEP_WHY)
+    };
+    let shell = PageLayout::own(call, viewer, title);
+    let sheet = FormPage::new(shell, "/me/two-step", w::GO_ON).line(why).cancel("/me");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
 
@@ -125,8 +147,11 @@ pub(super) async fn begin(call: &mut PageRequest<'_>) -> PageResult {
     let shown = proof_shown(&call.form().await?);
     match two_step::begin(call.app, &viewer.signed_in, &shown, &call.from()).await {
         Ok(told) => {
-            let shell = PageLayout::own(call, &viewer, w::SET_UP_TWO_STEP);
-            Ok(AuthenticatorSetupPage::new(shell, "/me/two-step/confirm", told).page(None))
+            let replaces = viewer.member.two_step;
+            let title = if replaces { w::TWO_STEP_REPLACE } else { w::SET_UP_TWO_STEP };
+            let shell = PageLayout::own(call, &viewer, title);
+            let scan = AuthenticatorSetupPage::new(shell, "/me/two-step/confirm", told);
+            Ok(if replaces { scan.replacing() } else { scan }.page(None))
         }
         Err(failure) => ask_sheet(call, &viewer).not_taken(failure),
     }
@@ -149,7 +174,9 @@ pub(super) async fn confirm(call: &mut PageRequest<'_>) -> PageResult {
 /// The secret is shown once; after a wrong code only the next code is requested.
 fn next_code<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser) -> FormPage<'p> {
     let shell = PageLayout::own(call, viewer, w::TWO_STEP_NEXT_CODE);
-    FormPage::new(shell, "/me/two-step/confirm", w::SET_UP_CONFIRM)
+    let submit =
+        if viewer.member.two_step { w::TWO_STEP_REPLACE_CONFIRM } else { w::SET_UP_CONFIRM };
+    FormPage::new(shell, "/me/two-step/confirm", submit)
         .line(w::TWO_STEP_NEXT_CODE_WHY)
         .input(Input::new("code", w::SET_UP_CODE, kind::CODE))
         .out("/me/two-step", w::START_AGAIN)

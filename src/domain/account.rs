@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::limits;
+use super::printable::printable;
 use super::revision::{Timestamp, Version};
 
 /// The name of an account in addresses, decisions and commands: 1 to 63 characters of
@@ -31,13 +32,15 @@ impl AccountSlug {
             return Ok(Self(text.into()));
         }
         let what = match text {
-            "" => "the account slug is empty".to_owned(),
-            _ => format!("`{}` is not an account slug", text.escape_default()),
+            "" => "the short name of the account is empty".to_owned(),
+            _ => format!("`{}` cannot be the short name of an account", printable(text)),
         };
         let most = limits::ACCOUNT_SLUG_CHARS_MAX;
         Err(Failure::invalid(
             "account_slug",
-            format!("{what}: use 1 to {most} of `a-z`, `0-9` and `-`, with no `-` at the ends"),
+            format!(
+                "{what}: use 1 to {most} lowercase letters, digits and dashes, with no dash at the beginning or end"
+            ),
         ))
     }
 
@@ -53,16 +56,16 @@ impl AccountSlug {
     /// The same for an account that there is: who signs in cannot choose the name.
     ///
     /// # Errors
-    /// `Invalid` with what an account name looks like, and whom to ask.
+    /// `Invalid` with what a short name looks like, and whom to ask.
     pub fn named(text: &str) -> Result<Self, Failure> {
         Self::typed(text).map_err(|failure| match pasted(text) {
-            "" => Failure::invalid("account_slug", "the account is empty: enter its name"),
+            "" => Failure::invalid("account_slug", "enter the short name of your team's account"),
             typed if typed.chars().count() > limits::ACCOUNT_SLUG_CHARS_MAX => failure,
             typed => Failure::invalid(
                 "account_slug",
                 format!(
-                    "there is no account name `{}`: one looks like `acme`; ask an administrator of your account",
-                    typed.escape_debug()
+                    "there is no account `{}`: enter its short name, such as `acme`, or ask an administrator of your team for it",
+                    printable(typed)
                 ),
             ),
         })
@@ -122,14 +125,15 @@ mod tests {
     fn a_name_that_no_account_can_have_is_told_by_who_reads_it() {
         let sign_in = AccountSlug::named(" Acme Inc ").unwrap_err().public;
         assert!(
-            sign_in.contains("`Acme Inc`") && sign_in.contains("looks like `acme`"),
+            sign_in.contains("`Acme Inc`") && sign_in.contains("short name, such as `acme`"),
             "{sign_in}"
         );
         assert!(
             sign_in.contains("ask an administrator") && !sign_in.contains("1 to 63"),
             "{sign_in}"
         );
-        assert!(AccountSlug::named("").unwrap_err().public.contains("is empty"));
-        assert!(AccountSlug::typed("Acme Inc").unwrap_err().public.contains("1 to 63"));
+        assert!(AccountSlug::named("").unwrap_err().public.contains("enter the short name"));
+        let set_up = AccountSlug::typed("Acme Inc").unwrap_err().public;
+        assert!(set_up.contains(": use 1 to 63 lowercase letters"), "{set_up}");
     }
 }

@@ -1,4 +1,4 @@
-//! An e-mail address: as typed, for sending, and as a canonical key, for comparing.
+//! An email address: as typed, for sending, and as a canonical key, for comparing.
 //!
 //! Does not fold Gmail dots or plus parts, and never queries DNS. Look-alike letters can only be in
 //! domains, where they are written as `xn--`.
@@ -10,11 +10,12 @@ use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::invisible_characters::hidden_in_address;
 use super::limits;
+use super::printable::printable;
 
 /// Characters that separate or enclose addresses, and that no address contains.
 const ODD: &str = "<>()[],;:\\\"";
 
-const TOO_LONG: &str = "it is longer than 254 bytes";
+const TOO_LONG: &str = "it is longer than 254 characters";
 
 /// A valid address.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,9 +34,15 @@ impl Email {
         let refuse = |why: &str| {
             Err(Failure::invalid(
                 "email",
-                format!("`{}` is not an e-mail address: {why}", text.escape_default()),
+                format!("`{}` is not an email address: {why}", printable(text)),
             ))
         };
+        if pasted(text).is_empty() {
+            return Err(Failure::invalid(
+                "email",
+                "the email address is missing: write it as `name@example.org`",
+            ));
+        }
         // First, so that nothing below processes a long text.
         if text.len() > limits::EMAIL_BYTES_MAX {
             return refuse(TOO_LONG);
@@ -52,7 +59,7 @@ impl Email {
         };
         if !local.is_ascii() {
             return refuse(
-                "the part before the `@` has a letter that many mail servers refuse: use ASCII only",
+                "the part before the `@` has a letter that many mail servers refuse: use only unaccented letters, digits and `.`, `_`, `-` or `+`",
             );
         }
         if local.is_empty() || local.len() > 64 || local.contains('@') {
@@ -62,7 +69,9 @@ impl Email {
             return refuse("dots before the `@` must stand between other characters");
         }
         let Some(domain) = host_name(domain) else {
-            return refuse("the domain after the `@` is not a host name");
+            return refuse(
+                "the part after the `@` is not a valid domain: write one such as `example.org`",
+            );
         };
         let typed = format!("{local}@{domain}");
         if typed.len() > limits::EMAIL_BYTES_MAX {
@@ -300,7 +309,7 @@ mod tests {
             "bo@a_b.example",
             &long,
         ] {
-            assert!(refused(typed).contains("not a host name"), "{typed}: {}", refused(typed));
+            assert!(refused(typed).contains("not a valid domain"), "{typed}: {}", refused(typed));
         }
         let long = format!("{}@{}example", "b".repeat(64), "\u{fc}.".repeat(25));
         assert!(long.len() < limits::EMAIL_BYTES_MAX);
@@ -311,8 +320,15 @@ mod tests {
     fn a_local_part_in_other_letters_is_refused_with_what_to_do() {
         // KELVIN SIGN, which lower-cases to `k`, and Cyrillic.
         for typed in ["\u{212a}im@example.org", "b\u{43e}@example.org"] {
-            assert!(refused(typed).contains("use ASCII only"), "{typed}");
+            assert!(refused(typed).contains("only unaccented letters"), "{typed}");
         }
+    }
+
+    #[test]
+    fn a_refused_address_is_shown_as_it_was_typed() {
+        assert!(refused("bö@b.example").starts_with("`bö@b.example` is not"));
+        assert!(refused("b\u{200b}o@b.example").starts_with("`b\\u{200b}o@b.example` is not"));
+        assert_eq!(refused(" "), "the email address is missing: write it as `name@example.org`");
     }
 
     #[test]

@@ -12,6 +12,9 @@ use super::member::{MemberId, Name, full_name};
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
 
+/// The code of an invite that was accepted already.
+pub const ACCEPTED: &str = "invite_accepted";
+
 /// The code of a failure about an invite that there is not.
 pub const UNKNOWN: &str = "unknown_invite";
 
@@ -181,7 +184,7 @@ impl Invite {
         let gone = |code, sentence: &str| Err(Failure::new(Kind::Gone, code, sentence));
         match self.link_state(generation, now) {
             LinkState::Accepted => gone(
-                "invite_accepted",
+                ACCEPTED,
                 "this invitation was accepted already: sign in with your address and password, or reset the password",
             ),
             LinkState::Revoked => gone(
@@ -221,12 +224,12 @@ impl Invite {
         match &self.fate {
             InviteOutcome::Open => Ok(()),
             InviteOutcome::Accepted { member, .. } => over(
-                "invite_accepted",
-                format!("this invite was accepted already: edit the member `{member}` instead"),
+                ACCEPTED,
+                format!("this invitation was accepted already: edit the member `{member}` instead"),
             ),
             InviteOutcome::Revoked { .. } => over(
                 "invite_revoked",
-                "this invite was revoked already: send a new one instead".to_owned(),
+                "this invitation was revoked already: send a new one".to_owned(),
             ),
         }
     }

@@ -86,13 +86,13 @@ mod tests {
     fn what_is_no_sender_is_refused_with_what_to_write() {
         let long = format!("{} <a@b.example>", "x".repeat(200));
         for (text, why) in [
-            ("", "is not an e-mail address"),
-            ("KWIC", "is not an e-mail address"),
-            ("KWIC <nobody>", "is not an e-mail address"),
+            ("", "the email address is missing"),
+            ("KWIC", "is not an email address"),
+            ("KWIC <nobody>", "is not an email address"),
             ("KWIC <a@b.example", "no `>`"),
             ("KWIC a@b.example>", "no `<`"),
             ("KWIC, Inc. <a@b.example>", "in quotes"),
-            ("a@b.example, c@d.example", "is not an e-mail address"),
+            ("a@b.example, c@d.example", "is not an email address"),
             ("<a@b.example> <c@d.example>", "in quotes"),
             ("\"KWIC <a@b.example>", "no quote at its end"),
             ("\"KWIC\" Team <a@b.example>", "nothing between"),

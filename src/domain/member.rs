@@ -9,6 +9,7 @@ use super::email::Email;
 use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::invisible_characters::hidden;
+use super::printable::printable;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
 use super::{limits, random_id};
@@ -35,7 +36,7 @@ impl MemberId {
             "id",
             format!(
                 "`{}` is not a member id: use 1 to {} printable ASCII characters without space and `/?#%`",
-                text.escape_default(),
+                printable(text),
                 limits::MEMBER_ID_CHARS_MAX
             ),
         ))

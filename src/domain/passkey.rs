@@ -10,6 +10,9 @@ use super::limits;
 use super::member::Name;
 use super::revision::Timestamp;
 
+/// The code of a passkey that does not exist.
+pub const UNKNOWN: &str = "unknown_passkey";
+
 impl PasskeyId {
     /// The id of a credential: half a SHA-256 of the authenticator's id.
     #[must_use]
@@ -69,7 +72,7 @@ pub fn challenge_dead() -> Failure {
 pub fn unknown() -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_passkey",
+        UNKNOWN,
         "you have no such passkey: `/api/v1/me/passkeys` lists yours",
     )
 }

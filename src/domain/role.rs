@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::failure::Failure;
 use super::limits;
+use super::printable::printable;
 
 /// The id of a role, the name of its policy file: 1 to 64 of `a-z 0-9 _ -`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +27,7 @@ impl RoleId {
             "role",
             format!(
                 "`{}` is not a role's name: use 1 to {} of `a-z`, `0-9`, `_` and `-`; `kwic-team role list` shows the roles",
-                text.escape_default(),
+                printable(text),
                 limits::ROLE_CHARS_MAX
             ),
         ))

@@ -11,6 +11,9 @@ use super::member::MemberId;
 use super::revision::Timestamp;
 use super::token::TokenHash;
 
+/// The code of a session that does not exist.
+pub const UNKNOWN: &str = "unknown_session";
+
 /// A session of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {

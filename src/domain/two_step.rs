@@ -208,12 +208,15 @@ pub fn wrong_code() -> Failure {
     }
 }
 
+/// The end of a remedy, for pages that keep the same secret.
+pub const NEXT_CODE: &str = ", then enter the next code";
+
 /// The refusal of the first code of an app that is being set up: there are no recovery codes yet.
 #[must_use]
 pub fn wrong_first_code(typed: &str) -> Failure {
     let is_code = typed.len() == DIGITS && typed.bytes().all(|b| b.is_ascii_digit());
     wrong_code_because(if is_code {
-        "this code is not right: wait for the next one that the app shows, and check the clock of its device".to_owned()
+        format!("this code is not right: check the clock of the app's device{NEXT_CODE}")
     } else {
         format!("enter the {DIGITS} digits that the app shows now")
     })
@@ -233,10 +236,10 @@ pub fn clock_off(minutes: i64) -> Failure {
 }
 
 fn of_another_time(minutes: i64) -> String {
-    let (app, server) = if minutes < 0 { ("behind", "ahead") } else { ("ahead", "behind") };
+    let side = if minutes < 0 { "behind" } else { "ahead" };
     let minutes = minutes.unsigned_abs();
     format!(
-        "this code is of another time: the clock of your authenticator app's device is about {minutes} minutes {app}, or that of this server is as much {server}: have the device set its time by itself, and try its next code; where its time is right, tell who runs this server"
+        "the clock of your phone is about {minutes} minutes {side}: let it set its time automatically{NEXT_CODE}. If its time is right, the clock of the server is wrong: tell your system administrator"
     )
 }
 
@@ -258,10 +261,7 @@ pub fn code_missing() -> Failure {
     Failure {
         kind: Kind::Denied,
         code: "code_missing",
-        ..Failure::invalid(
-            "code",
-            "your account has two-step verification: give the code of your authenticator app, or a recovery code, as `code`",
-        )
+        ..Failure::invalid("code", "enter the code of your authenticator app, or a recovery code")
     }
 }
 

@@ -3,8 +3,8 @@
 //! "Gains" and "loses" are claimed for a role only if they are certain: a cell of the matrix that
 //! was denied whatever the attributes are, and is allowed whatever they are, or the reverse. A
 //! changed policy that is not determined is reported once, as a possible gain or loss, and so is
-//! changed data. "Nobody gains" is claimed only if everything was compared and nothing of either
-//! kind was found. The number of lines is limited.
+//! changed data. "Nobody gains access" is claimed only if everything was compared and nothing of
+//! either kind was found. The number of lines is limited.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use super::policy_slices::{PolicyScope, ScopeConstraint};
 use super::{PolicyMeta, Snapshot};
 
 /// For an incomplete comparison.
-const TOO_MUCH: &str = "too much changed to compare: somebody may gain and may lose";
+const TOO_MUCH: &str = "too much changed to compare: somebody may gain or lose access";
 
 impl Snapshot {
     /// The access changes from `before` to this set. May take seconds: not for threads that answer.
@@ -49,9 +49,9 @@ impl Snapshot {
             let (now, then) = (self.meta.get(id), before.meta.get(id));
             let what = match (now, then) {
                 (Some(now), Some(then)) if now.meaning == then.meaning => continue,
-                (Some(_), Some(_)) => "changed",
+                (Some(_), Some(_)) => "has changed",
                 (Some(_), None) => "is new",
-                _ => "is gone",
+                _ => "was removed",
             };
             let is_determined = |meta: Option<&PolicyMeta>| meta.is_none_or(|it| it.determined);
             let whole = is_determined(now) && is_determined(then);
@@ -70,7 +70,7 @@ impl Snapshot {
                 (None, None) => continue,
             };
             let line =
-                |verb: &str| format!("{verb}: depends on policy `{id}`, which {what}: {why}");
+                |verb: &str| format!("somebody {verb} access: policy `{id}` {what}, and {why}");
             let effect =
                 |found: Option<&&(Policy, PolicyScope)>| found.map(|(policy, _)| policy.effect());
             let (now, then) = (effect(now), effect(then));
@@ -94,7 +94,7 @@ impl Snapshot {
             ("entities.json", self.data.last(), before.data.last()),
         ] {
             if now != then {
-                let line = |verb: &str| format!("{verb}: depends on `{name}`, which changed");
+                let line = |verb: &str| format!("somebody {verb} access: `{name}` has changed");
                 draft.may_gain.push(|| line("may gain"));
                 draft.may_lose.push(|| line("may lose"));
             }
@@ -150,11 +150,11 @@ impl Snapshot {
 
 /// Whom or what a policy that is not determined concerns, by its scope.
 fn concerns_only(scope: &PolicyScope) -> String {
-    for (side, who) in [(&scope.principal, "who"), (&scope.resource, "what")] {
+    for (side, who) in [(&scope.principal, "those"), (&scope.resource, "what is")] {
         match side {
             ScopeConstraint::Eq(uid) => return format!("it concerns only `{uid}`"),
             ScopeConstraint::In(uid) | ScopeConstraint::IsIn(_, uid) => {
-                return format!("it concerns only {who} is in `{uid}`");
+                return format!("it concerns only {who} in `{uid}`");
             }
             ScopeConstraint::Any | ScopeConstraint::Is(_) => {}
         }

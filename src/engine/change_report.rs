@@ -24,11 +24,11 @@ impl AccessChanges {
     /// Nothing was compared, with the reason.
     #[must_use]
     pub fn unknown(why: &str) -> Self {
-        let line = vec![format!("{why}: somebody may gain and may lose")];
+        let line = vec![format!("{why}: somebody may gain or lose access")];
         Self { may_gain: line.clone(), may_lose: line, ..Self::default() }
     }
 
-    /// The changes as lines; "nobody gains" only if that is certain.
+    /// The changes as lines; "nobody gains access" only if that is certain.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = [&self.gains[..], &self.loses, &self.may_gain].concat();
@@ -36,10 +36,10 @@ impl AccessChanges {
         let said: HashSet<&String> = self.may_gain.iter().collect();
         lines.extend(self.may_lose.iter().filter(|line| !said.contains(line)).cloned());
         if self.gains.is_empty() && self.may_gain.is_empty() {
-            lines.push("nobody gains".to_owned());
+            lines.push("nobody gains access".to_owned());
         }
         if self.loses.is_empty() && self.may_lose.is_empty() {
-            lines.push("nobody loses".to_owned());
+            lines.push("nobody loses access".to_owned());
         }
         lines
     }

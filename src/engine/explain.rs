@@ -199,13 +199,13 @@ impl Snapshot {
         let applies = |from: usize, to: usize| self.slices.env(from, action, to).is_some();
         let list = |kinds: Vec<usize>| {
             let names = kinds.into_iter().filter_map(|kind| Some(&self.names.get(kind)?.snake));
-            listed(names.map(|name| format!("`{name}`")))
+            any_of(names.map(|name| with_article(name)).collect())
         };
         let name = query.action;
         let resources: Vec<usize> = types().filter(|kind| applies(principal, *kind)).collect();
         if !resources.is_empty() {
-            let (kind, only) = (query.resource.kind, list(resources));
-            return format!("the action `{name}` does not apply to a `{kind}`, only to {only}");
+            let (kind, only) = (with_article(query.resource.kind), list(resources));
+            return format!("the action `{name}` does not apply to {kind}, only to {only}");
         }
         let subject = self.names.get(principal).map_or("", |kind| &kind.snake);
         let subjects: Vec<usize> =
@@ -214,7 +214,8 @@ impl Snapshot {
             format!("the schema applies the action `{name}` to nothing")
         } else {
             let only = list(subjects);
-            format!("the action `{name}` is not for a `{subject}`, only for {only}")
+            let subject = with_article(subject);
+            format!("the action `{name}` is not for {subject}, only for {only}")
         }
     }
 
@@ -501,7 +502,7 @@ impl<M: Members> DeniedQuery<'_, M> {
         }
         let roles = listed(way.roles.iter().map(|role| format!("`{role}`")));
         let rest = way.change.count() + way.blocks.len() > 0;
-        let once = if rest { "with the rest changed, " } else { "" };
+        let once = if rest { "once that is changed, " } else { "" };
         if let Some((_, sentence)) = causes.last_mut() {
             sentence.push_str(&format!("; {once}these roles may: {roles}"));
         }
@@ -614,6 +615,22 @@ fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Str
 fn policies(ids: &[&PolicyId]) -> String {
     let word = if ids.len() == 1 { "policy" } else { "policies" };
     format!("{word} {}", listed(ids.iter().map(|id| format!("`{}`", shown(id.as_ref())))))
+}
+
+/// "an `account`", "a `chat`".
+fn with_article(name: &str) -> String {
+    let article = if name.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+    format!("{article} `{name}`")
+}
+
+/// Names of which one is meant: "a `chat` or an `account`".
+fn any_of(names: Vec<String>) -> String {
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() && rest.len() < NAMED_MAX => {
+            format!("{} or {last}", rest.join(", "))
+        }
+        _ => listed(names),
+    }
 }
 
 /// The first items of a list, and the number of the rest.

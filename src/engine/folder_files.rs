@@ -103,16 +103,22 @@ fn missing(folder: &mut FolderFiles<'_>, faults: &mut Vec<PolicyFault>) {
             "the folder has no role: write at least one file `roles/ROLE.cedar`",
         ));
     }
-    for (missing, what) in [
+    for (missing, note) in [
         (
             folder.rules.is_empty(),
-            "rules/ has no policy: no rule applies to everyone, such as tenancy",
+            "`rules/` has no policy: no rule applies to all members, such as one that keeps them in their own account",
         ),
-        (folder.guards.is_empty(), "guards/ has no policy: no guard limits what a change may do"),
-        (folder.tests.is_empty(), "tests/ has no cases: nothing is tested before a set goes live"),
+        (
+            folder.guards.is_empty(),
+            "`guards/` has no policy: no safety rule limits what a change may do",
+        ),
+        (
+            folder.tests.is_empty(),
+            "`tests/` has no cases: policies become active without being tested",
+        ),
     ] {
         if missing {
-            folder.notes.push(format!("the folder has no {what}"));
+            folder.notes.push(note.to_owned());
         }
     }
 }

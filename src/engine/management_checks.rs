@@ -53,7 +53,7 @@ impl Snapshot {
     pub(super) fn nobody_administers(&self) -> Option<String> {
         let can_be = ADMINISTERING.iter().all(|action| self.applies(action, self.names.account));
         (can_be && self.administering.is_empty()).then(|| {
-            "no role administers: none is allowed both `team:edit` and `roles:assign` on the own account, whatever the attributes; only the operator of the sidecar can manage members".to_owned()
+            "no role manages the team: none is always allowed both to edit the team (`team:edit`) and to assign roles (`roles:assign`); only the system administrator can manage members".to_owned()
         })
     }
 
@@ -244,6 +244,6 @@ mod tests {
     fn a_set_whose_roles_do_not_administer_is_noted() {
         let set =
             load(&[], "roles/administrator.cedar", "").unwrap_or_else(|said| panic!("{said}"));
-        assert!(set.notes().concat().contains("no role administers"), "{:?}", set.notes());
+        assert!(set.notes().concat().contains("no role manages the team"), "{:?}", set.notes());
     }
 }

@@ -23,10 +23,10 @@ pub struct BounceReport {
     pub letter: MailId,
     /// The mark of the return path: the report must be ignored unless it is correct.
     pub mark: String,
-    /// `Bounced`, `Deferred` or `Delivered`; `HandedOver` if the other mail server accepted it and
+    /// `Bounced`, `Deferred` or `Delivered`; `HandedOver` if the recipient's mail server accepted it and
     /// will not report.
     pub state: DeliveryState,
-    /// In plain words, with the other mail server's text.
+    /// In plain words, with the recipient's mail server's text.
     pub detail: String,
 }
 
@@ -88,12 +88,14 @@ fn verdict(fields: &str) -> Option<(DeliveryState, String)> {
             DeliveryState::Deferred,
             format!("not delivered yet: {reason}; your mail server goes on trying"),
         )),
-        "delivered" => {
-            Some((DeliveryState::Delivered, "the other mail server says it arrived".to_owned()))
-        }
+        "delivered" => Some((
+            DeliveryState::Delivered,
+            "the recipient's mail server says it arrived".to_owned(),
+        )),
         "relayed" | "expanded" => Some((
             DeliveryState::HandedOver,
-            "the other mail server accepted it, and does not report whether it arrived".to_owned(),
+            "the recipient's mail server accepted it, and does not report whether it arrived"
+                .to_owned(),
         )),
         _ => None,
     }
@@ -147,7 +149,7 @@ mod tests {
                 FAILED,
                 4,
                 DeliveryState::Bounced,
-                "the other mail server says this mailbox does not exist (550 5.1.1 <y@other.example>: Recipient address rejected: User unknown)",
+                "the recipient's mail server says this mailbox does not exist (550 5.1.1 <y@other.example>: Recipient address rejected: User unknown)",
             ),
             (
                 DELAYED,
@@ -155,12 +157,12 @@ mod tests {
                 DeliveryState::Deferred,
                 "not delivered yet: the mail server asks to try again later (450 4.2.0 greylisted); your mail server goes on trying",
             ),
-            (DELIVERED, 1, DeliveryState::Delivered, "the other mail server says it arrived"),
+            (DELIVERED, 1, DeliveryState::Delivered, "the recipient's mail server says it arrived"),
             (
                 RELAYED,
                 5,
                 DeliveryState::HandedOver,
-                "the other mail server accepted it, and does not report whether it arrived",
+                "the recipient's mail server accepted it, and does not report whether it arrived",
             ),
         ] {
             let (mark, detail) = (MARK.to_owned(), detail.to_owned());
@@ -187,17 +189,17 @@ mod tests {
         );
         assert_eq!(
             said("Diagnostic-Code: smtp;", "X-Diagnostic: smtp;"),
-            "the other mail server says this mailbox does not exist (5.1.1)"
+            "the recipient's mail server says this mailbox does not exist (5.1.1)"
         );
         let microsoft = FAILED
             .replace("550 5.1.1 <y@other.example>", "550 5.4.1 <y@other.example>")
             .replace("Status: 5.1.1", "Status: 5.4.1");
         assert_eq!(
             report(&microsoft).detail,
-            "the other mail server says it takes no mail for this address (550 5.4.1 <y@other.example>: Recipient address rejected: User unknown)"
+            "the recipient's mail server says it takes no mail for this address (550 5.4.1 <y@other.example>: Recipient address rejected: User unknown)"
         );
         let mail = FAILED.replace("Diagnostic-Code", "X").replace("Status", "X");
-        assert_eq!(report(&mail).detail, "the other mail server refuses the mail");
+        assert_eq!(report(&mail).detail, "the recipient's mail server refuses the mail");
         let token = "A-_9".repeat(11);
         let said = said("User unknown\n", &format!("https://team.example.org/join#{token}\n"));
         assert!(said.ends_with("https://team.example.org/join#***)"), "{said}");

@@ -183,7 +183,7 @@ impl MailTexts {
             MailContent::Test => Self::new(
                 "A test of the mail of KWIC Team".to_owned(),
                 vec![
-                    "Your system administrator sent this mail to check that mail arrives. It did."
+                    "This mail was sent from KWIC Team to check that mail arrives. It did."
                         .to_owned(),
                 ],
                 "Not expecting this? Ignore this mail.",
@@ -237,6 +237,9 @@ impl MailTexts {
             TwoStepEvent::PasskeyCopied => {
                 "Nobody got in with it. Sign in with a code, remove the passkey, and choose a new \
                  password: somebody knows yours."
+            }
+            TwoStepEvent::Reset => {
+                "Did you not ask for this? Choose a new password now, with a link from the sign-in page, and tell an administrator of your team."
             }
             _ => {
                 "Was it not you? Choose a new password now, with a link from the sign-in page, and tell an administrator of your team."

@@ -293,27 +293,29 @@ pub(super) fn reason(code: Option<u16>, enhanced: Option<&str>) -> &'static str 
         .map_or_else(|| code.map_or(5, |code| code / 100), |digit| u16::from(digit - b'0'));
     let detail = enhanced.and_then(|status| status.split_once('.')).map_or("", |(_, rest)| rest);
     match (detail, class, code) {
-        ("1.1", ..) => "the other mail server says this mailbox does not exist",
+        ("1.1", ..) => "the recipient's mail server says this mailbox does not exist",
         ("1.2", ..) => "the domain of this address does not exist",
-        ("1.3", ..) => "the other mail server says this is not an address",
-        ("1.6", ..) => "the other mail server says this mailbox has moved away",
+        ("1.3", ..) => "the recipient's mail server says this is not an address",
+        ("1.6", ..) => "the recipient's mail server says this mailbox has moved away",
         ("1.10", ..) => "the domain of this address takes no mail",
         // Microsoft 365 responds so for an unknown mailbox.
-        ("4.1", 5, Some(550)) => "the other mail server says it takes no mail for this address",
-        ("2.1", ..) => "the other mail server says this mailbox is disabled",
-        ("2.2", ..) => "the other mail server says this mailbox is full",
-        ("2.3" | "3.4", ..) => "the other mail server says the mail is too large",
-        ("4.1" | "4.2", ..) => "the other mail server could not be reached",
+        ("4.1", 5, Some(550)) => {
+            "the recipient's mail server says it takes no mail for this address"
+        }
+        ("2.1", ..) => "the recipient's mail server says this mailbox is disabled",
+        ("2.2", ..) => "the recipient's mail server says this mailbox is full",
+        ("2.3" | "3.4", ..) => "the recipient's mail server says the mail is too large",
+        ("4.1" | "4.2", ..) => "the recipient's mail server could not be reached",
         ("4.3" | "4.4", ..) => "no mail server was found for the domain of this address",
         ("4.6", ..) => "the mail went in a loop between mail servers",
         ("4.7", ..) => "the mail could not be delivered in time",
         (_, 4, _) => "the mail server asks to try again later",
-        (detail, ..) if detail.starts_with("7.") => "the other mail server refuses the mail",
+        (detail, ..) if detail.starts_with("7.") => "the recipient's mail server refuses the mail",
         (_, _, Some(550 | 551 | 553)) => {
-            "the other mail server says it takes no mail for this address"
+            "the recipient's mail server says it takes no mail for this address"
         }
-        (_, _, Some(552)) => "the other mail server says this mailbox is full",
-        _ => "the other mail server refuses the mail",
+        (_, _, Some(552)) => "the recipient's mail server says this mailbox is full",
+        _ => "the recipient's mail server refuses the mail",
     }
 }
 
@@ -365,7 +367,7 @@ mod tests {
         for (fault, sentence) in [
             (
                 SendFault::answered(SmtpStep::Rcpt, 550, "5.1.1 <bo@example.org>: unknown"),
-                "the other mail server says this mailbox does not exist (550 5.1.1 <bo@example.org>: unknown)",
+                "the recipient's mail server says this mailbox does not exist (550 5.1.1 <bo@example.org>: unknown)",
             ),
             (
                 SendFault::answered(SmtpStep::Rcpt, 450, "4.2.0 greylisted"),
@@ -373,7 +375,7 @@ mod tests {
             ),
             (
                 SendFault::answered(SmtpStep::Rcpt, 550, "5.4.1 Recipient address rejected"),
-                "the other mail server says it takes no mail for this address (550 5.4.1 Recipient address rejected)",
+                "the recipient's mail server says it takes no mail for this address (550 5.4.1 Recipient address rejected)",
             ),
             (
                 SendFault::without_answer(
@@ -389,7 +391,7 @@ mod tests {
             ),
             (
                 SendFault::answered(SmtpStep::Data, 554, ""),
-                "the other mail server refuses the mail (554)",
+                "the recipient's mail server refuses the mail (554)",
             ),
         ] {
             assert_eq!(fault.sentence(), sentence);

@@ -369,7 +369,8 @@ fn class_of_io(io: &io::Error) -> FaultClass {
 fn words_of(io: &io::Error) -> String {
     let text = io.to_string();
     if text.contains("corrupt message") {
-        return "it does not speak TLS on this port: `smtp://...?tls=required` is for ports that begin without".to_owned();
+        return "this port does not begin with TLS: `smtp://...?tls=required` is for such ports"
+            .to_owned();
     }
     match io.kind() {
         io::ErrorKind::InvalidData => text,

@@ -14,6 +14,7 @@ use super::rights::Right;
 use super::session_auth::SignedIn;
 use super::{directory_sync, links, roles};
 use crate::app::App;
+use crate::domain::printable::printable;
 use crate::domain::{
     Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Version, limits, two_step,
 };
@@ -213,7 +214,7 @@ pub async fn list(app: &App, _permit: &StorePermit) -> Result<Vec<Account>, Fail
 /// `Invalid` for what names no account.
 pub fn typed(text: &str) -> Result<AccountSlug, Failure> {
     AccountSlug::typed(text).map_err(|_| {
-        let shown = text.trim().escape_debug();
+        let shown = printable(text.trim());
         Failure::invalid(
             "account",
             format!("there is no account `{shown}`: `kwic-team account list` shows the accounts"),
@@ -255,13 +256,13 @@ pub async fn sole(app: &App) -> Result<Option<AccountSlug>, Failure> {
 pub fn checked_name(name: &str) -> Result<String, Failure> {
     let name = name.trim();
     if name.is_empty() {
-        return Err(Failure::invalid("name", "`name` is empty: write the account's name"));
+        return Err(Failure::invalid("name", "the name of the team is empty: enter it"));
     }
     if name.chars().count() > limits::ACCOUNT_NAME_CHARS_MAX {
         return Err(Failure::invalid(
             "name",
             format!(
-                "`name` is longer than {} characters: shorten it",
+                "the name of the team is longer than {} characters: shorten it",
                 limits::ACCOUNT_NAME_CHARS_MAX
             ),
         ));

@@ -378,7 +378,7 @@ fn role_removed(invite: &Invite) -> Failure {
         Kind::Conflict,
         ROLE_GONE,
         format!(
-            "this invite is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or revoke it with `kwic-team invite revoke {id}`"
+            "this invitation is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or revoke it with `kwic-team invite revoke {id}`"
         ),
     )
 }
@@ -578,7 +578,7 @@ async fn inviter_still_may(
         _ => Err(Failure::new(
             Kind::Gone,
             "inviter_lost_right",
-            "the person who sent this invitation may not invite you any more: ask an administrator of the account for a new one",
+            "the person who sent this invitation may not invite you any more: ask an administrator of the team for a new one",
         )),
     }
 }

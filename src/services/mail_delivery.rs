@@ -414,7 +414,7 @@ pub async fn test(app: &App, caller: Caller, to: &Email) -> Result<TestReport, F
         () = app.stops() => Err(Failure::new(
             Kind::Busy,
             "stopping",
-            "the sidecar stops, and the test mail may or may not have gone out: try again once it runs",
+            "KWIC Team is stopping, and the test mail may or may not have been sent: try again in a minute",
         )),
     }
 }

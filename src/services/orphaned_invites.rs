@@ -1,4 +1,4 @@
-//! Open invites that name a role which the policies no longer have.
+//! Pending invitations whose role the policies no longer have.
 //!
 //! They do not keep the role there, as members do: nobody can accept them until they are changed. So
 //! the administrator who removes the role is told how many there are, and can ask later, too.
@@ -10,24 +10,25 @@ use crate::domain::{AccountSlug, Failure, InviteState, RoleId, limits};
 use crate::engine::Snapshot;
 use crate::store::types::invites::InviteFilter;
 
-/// A sentence for each account and each role that this set does not have and that open invites name.
+/// A sentence for each account and each role that this set does not have and that pending
+/// invitations give.
 pub(super) async fn notes(app: &App, set: &Snapshot) -> Vec<String> {
     let orphaned = match count(app, set).await {
         Ok(orphaned) => orphaned,
         Err(fault) => {
             return vec![format!(
-                "pending invites whose role is gone could not be counted: {}",
+                "pending invitations whose role was removed could not be counted: {}",
                 fault.public
             )];
         }
     };
     let sentence = |((account, role), open): ((AccountSlug, RoleId), usize)| {
         let (invites, them) = match open {
-            1 => ("1 pending invite names".to_owned(), "it"),
-            _ => (format!("{open} pending invites name"), "them"),
+            1 => ("1 pending invitation is".to_owned(), "it"),
+            _ => (format!("{open} pending invitations are"), "them"),
         };
         format!(
-            "`{account}`: {invites} the role `{role}`, which is gone, and cannot be accepted: give {them} another role (`kwic-team invite edit --role`), or revoke {them}"
+            "`{account}`: {invites} for the role `{role}`, which was removed, and cannot be accepted: edit {them} and choose another role (`kwic-team invite edit --role`), or revoke {them}"
         )
     };
     orphaned.into_iter().map(sentence).collect()

@@ -122,10 +122,10 @@ fn lacking(member: &Member, right: &Right) -> Failure {
     let (role, action) = (&member.role, right.action);
     let sentence = match &right.role {
         Some(given) => format!(
-            "your role `{role}` may not give the role `{given}` (`{action}`): ask an administrator of the account"
+            "your role `{role}` may not give the role `{given}` (`{action}`): ask an administrator of the team"
         ),
         None => format!(
-            "your role `{role}` may not do this (`{action}`): ask an administrator of the account to do it, or to update your role"
+            "your role `{role}` may not do this (`{action}`): ask an administrator of the team to do it, or to update your role"
         ),
     };
     Failure::not_allowed(sentence)

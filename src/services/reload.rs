@@ -30,7 +30,7 @@ use crate::store::{Store, StoredPolicies};
 const LOGGED_CHANGES: usize = 200;
 
 /// The set is live but not saved; it is saved as soon as the store can be written.
-const NOT_KEPT: &str = "policies_not_kept";
+pub const NOT_KEPT: &str = "policies_not_kept";
 
 /// What the sidecar itself reloads for, as the audit log has it: a changed folder.
 pub const FOLDER_CHANGED: &str = "the policy folder changed";
@@ -231,7 +231,7 @@ pub(super) fn status_text(fault: &Failure) -> String {
 /// Adds the time of the next retry.
 pub(super) fn due_again(fault: Failure, pause: Option<Duration>) -> Failure {
     let Some(pause) = pause.map(|pause| pause.as_secs()) else { return fault };
-    let public = format!("{}; tried again in {pause} s", fault.public);
+    let public = format!("{}; it is tried again by itself in {pause} s", fault.public);
     Failure { public, retry_after: Some(pause), ..fault }
 }
 
@@ -329,7 +329,7 @@ async fn settle(
             Err(Failure::new(
                 Kind::Busy,
                 NOT_KEPT,
-                "the new policies are live, but could not be saved, and a restart would begin with the previous ones: `kwic-team doctor` and the log say why; if the store's disk is full, free space there: they are saved as soon as it can be written",
+                "the new policies are active, but could not be saved, and a restart would begin with the previous ones: `kwic-team doctor` and the log say why; if the store's disk is full, free space there: they are saved as soon as it can be written",
             )
             .logged(fault.to_string()))
         }
@@ -442,7 +442,11 @@ mod tests {
             let status = PolicyStatus::clone(&app.policy_status.load());
             let text = status.fault.as_ref().unwrap();
             assert!(text.contains(&fault.public), "{status:?}");
-            assert_eq!(text.contains("; tried again in "), again.is_some(), "{text}");
+            assert_eq!(
+                text.contains("; it is tried again by itself in "),
+                again.is_some(),
+                "{text}"
+            );
             assert_eq!((status.outcome, told.retry_after), (outcome, again));
             assert_eq!(due(), again.map(Duration::from_secs));
             app.policy_status.store(Arc::new(PolicyStatus { fault: None, ..status }));

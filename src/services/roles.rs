@@ -11,6 +11,7 @@ use tokio::sync::RwLockReadGuard;
 
 use crate::app::App;
 use crate::background;
+use crate::domain::printable::printable;
 use crate::domain::{Failure, Kind, Member, RoleId, Status, case_folding, input_cleanup, near};
 use crate::engine::{Cell, Matrix, RoleCard, Snapshot};
 
@@ -81,12 +82,12 @@ impl RoleTitles {
                 "role",
                 format!(
                     "`{}` is the title of several roles: write `{one}` or `{other}`",
-                    input_cleanup::pasted(text).escape_debug()
+                    printable(input_cleanup::pasted(text))
                 ),
             )),
             (None, None, _) => {
                 let ids: Vec<&str> = self.0.iter().map(|(id, _)| id.as_str()).collect();
-                Err(unknown(&input_cleanup::pasted(text).escape_debug(), &ids))
+                Err(unknown(&printable(input_cleanup::pasted(text)), &ids))
             }
         }
     }
@@ -111,11 +112,8 @@ pub(super) fn unknown(role: &dyn fmt::Display, roles: &[&str]) -> Failure {
 pub fn card<'s>(live: &'s Snapshot, id: &str) -> Result<&'s RoleCard, Failure> {
     live.roles().iter().find(|card| card.id.as_str() == id).ok_or_else(|| {
         let roles: Vec<&str> = live.roles().iter().map(|card| card.id.as_str()).collect();
-        let text = format!(
-            "there is no role `{}`: use one of `{}`",
-            id.escape_debug(),
-            roles.join("`, `")
-        );
+        let text =
+            format!("there is no role `{}`: use one of `{}`", printable(id), roles.join("`, `"));
         Failure::new(Kind::NotFound, UNKNOWN, text)
     })
 }
@@ -141,6 +139,18 @@ pub async fn compared(app: &App) -> Result<(Arc<Snapshot>, Arc<Matrix>), Failure
 #[must_use]
 pub fn actions(matrix: &Matrix, id: &RoleId) -> Vec<String> {
     allowed(matrix, id).into_iter().map(str::to_owned).collect()
+}
+
+/// The actions that a role is denied on every type of resource, whatever the attributes are, sorted.
+#[must_use]
+pub fn denied_actions(matrix: &Matrix, id: &RoleId) -> Vec<String> {
+    let Some(column) = column(matrix, id) else { return Vec::new() };
+    let of = |denied: bool| {
+        let is_it = move |cell: Option<&Cell>| (cell == Some(&Cell::Denied)) == denied;
+        let rows = matrix.rows.iter().filter(move |row| is_it(row.cells.get(column)));
+        rows.map(|row| row.action.as_str()).collect::<BTreeSet<_>>()
+    };
+    of(true).difference(&of(false)).map(|action| (*action).to_owned()).collect()
 }
 
 fn allowed<'m>(matrix: &'m Matrix, id: &RoleId) -> BTreeSet<&'m str> {
@@ -249,7 +259,7 @@ pub fn known_action(matrix: &Matrix, text: &str) -> Result<(), Failure> {
     if known().any(|action| action == text) {
         return Ok(());
     }
-    let shown = text.escape_debug();
+    let shown = printable(text);
     Err(Failure::invalid(
         "actions",
         match near::nearest(text, known()) {

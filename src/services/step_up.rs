@@ -155,8 +155,9 @@ pub(super) fn unsealed(app: &App, member: &Member, sealed: &Sealed) -> Result<Ve
         Failure::new(
             Kind::Conflict,
             "factor_unreadable",
-            "the key for the secret of your authenticator app is missing, as after a restore without the folder `keys`: use a recovery code, or ask an administrator to reset your two-step verification",
+            "codes of your authenticator app cannot be checked at present: use a recovery code, or ask an administrator to reset your two-step verification",
         )
+        .logged("the key for its secret is missing, as after a restore without the folder `keys`")
     })
 }
 

@@ -45,6 +45,6 @@ pub fn rights_changed() -> Failure {
     Failure::new(
         Kind::Conflict,
         MOVED_ON,
-        "rights changed while this was under way, and nothing was changed: look again, then repeat it",
+        "nothing was changed, because somebody's role or access changed at the same moment: look again, then repeat it",
     )
 }

@@ -75,6 +75,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
 use self::change_transaction::TransactionEnd;
 use self::database_file::{StoreFile, damaged, open_failure};
+pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
 use self::tables::META;
 use super::change_feed::{Follower, Followers, LoadedRecord};
@@ -507,7 +508,7 @@ fn closed() -> Failure {
     Failure::new(
         Kind::Busy,
         "stopping",
-        "the sidecar stops, and nothing was changed: try again once it runs",
+        "KWIC Team is stopping, and nothing was changed: try again in a minute",
     )
 }
 
@@ -542,7 +543,7 @@ fn busy(cause: &str) -> Failure {
     Failure::new(
         Kind::Busy,
         UNAVAILABLE,
-        "the store could not be read or written, and nothing was changed: `kwic-team doctor` and the log say why; free space on its disk where it is full, then try again",
+        "KWIC Team's data could not be read or written, and nothing was changed: `kwic-team doctor` and the log say why; free space on its disk where it is full, then try again",
     )
     .logged(cause)
 }
@@ -552,7 +553,7 @@ fn unclear(fault: &Failure) -> Failure {
     Failure::new(
         Kind::Busy,
         UNAVAILABLE,
-        "the store failed while it saved this change, which was saved completely or not at all: `kwic-team doctor` and the log say why; if its disk is full, free space there, then check before you try again",
+        "the disk failed while this change was saved, and it was saved completely or not at all: `kwic-team doctor` and the log say why; if its disk is full, free space there, then check before you try again",
     )
     .logged(fault.private.as_deref().unwrap_or_default())
 }

@@ -132,7 +132,7 @@ async fn the_account_may_be_typed_in_capitals_at_sign_in() {
     console.sign_in(" ACME ", "ann").await;
     let body = json!({"account": "Acme Inc", "email": "ann@example.org", "password": "x"});
     let refused = console.anybody("POST /sign-in", &body).await.problem(400, "invalid");
-    holds(refused["detail"].as_str().unwrap(), &["`Acme Inc`", "looks like `acme`"]);
+    holds(refused["detail"].as_str().unwrap(), &["`Acme Inc`", "short name, such as `acme`"]);
 }
 
 #[test]
@@ -141,7 +141,8 @@ fn an_invite_to_a_role_that_was_removed_says_what_to_do() {
     invite(&sidecar, "acme", "ro@example.org", "automation_manager");
     without_tests(&sidecar);
     fs::remove_file(sidecar.path("policies/roles/automation_manager.cedar")).unwrap();
-    let note = "`acme`: 1 pending invite names the role `automation_manager`, which is gone";
+    let note =
+        "`acme`: 1 pending invitation is for the role `automation_manager`, which was removed";
     holds(&sidecar.ok(&["policy", "reload"]), &[note]);
     // The same as where the watcher was first.
     let again = sidecar.ok(&["policy", "reload"]);
@@ -163,7 +164,7 @@ fn an_invite_to_a_role_that_was_removed_says_what_to_do() {
         &["ro@example.org\tRo\tautomation_manager"],
     );
     sidecar.ok(&["invite", "edit", "ro@example.org", "--role", "operator"]);
-    assert!(!sidecar.ok(&["doctor"]).contains("which is gone"));
+    assert!(!sidecar.ok(&["doctor"]).contains("which was removed"));
     sidecar.ok(&["invite", "link", "ro@example.org"]);
 }
 

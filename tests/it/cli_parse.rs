@@ -793,11 +793,11 @@ fn a_policy_for_one_user_is_one_line_against_the_folder_before() {
         run(&[&["policy", "matrix", path(new), "--before", path(old)], more].concat()).ends(0)
     };
     let why = "it concerns only `KWIC::User::\"bob\"`";
-    let new = format!("may lose: depends on policy `bob`, which is new: {why}");
-    assert_eq!(compare(&after, &before, &[]), format!("{new}\nnobody gains\n"));
-    let gone = format!("may gain: depends on policy `bob`, which is gone: {why}");
-    assert_eq!(compare(&before, &after, &[]), format!("{gone}\nnobody loses\n"));
-    assert_eq!(compare(&same, &before, &[]), "nobody gains\nnobody loses\n");
+    let new = format!("somebody may lose access: policy `bob` is new, and {why}");
+    assert_eq!(compare(&after, &before, &[]), format!("{new}\nnobody gains access\n"));
+    let gone = format!("somebody may gain access: policy `bob` was removed, and {why}");
+    assert_eq!(compare(&before, &after, &[]), format!("{gone}\nnobody loses access\n"));
+    assert_eq!(compare(&same, &before, &[]), "nobody gains access\nnobody loses access\n");
     let document: Json = serde_json::from_str(&compare(&after, &before, &["--json"])).unwrap();
     let wanted = json!({"gains": [], "loses": [], "may_gain": [], "may_lose": [new]});
     assert_eq!(document, wanted);

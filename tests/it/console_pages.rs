@@ -311,7 +311,9 @@ async fn where_two_step_is_enforced_joining_leads_through_its_set_up() {
     let ticket = scan.hidden("ticket");
     browser.keeps_secret(ticket);
     let wrong = browser.post("/sign-in/set-up", &[("ticket", ticket), ("code", "000000")]).await;
-    wrong.page(403).says("This code is not right").hides("recovery code");
+    // The next code of the previous secret would be wrong, too.
+    wrong.page(403).says("This code is not right").hides("recovery code").hides("next code");
+    wrong.says("The QR code below is new");
     let phone_now = Phone::of(&wrong.between("<code class=\"key\">", "</code>").replace(' ', ""));
     assert_ne!(phone.shows(stage, 0), phone_now.shows(stage, 0), "a secret is shown once");
     let fields = [("ticket", ticket), ("code", &*phone_now.shows(stage, 0))];
@@ -555,6 +557,8 @@ async fn devices_are_signed_out_one_by_one_or_all_others() {
         async move { browser.post(&format!("/me/sessions/s{id}/end"), &[]).await }
     };
     end(ids[1].to_owned()).await.leads_to("/me");
+    let again = end(ids[1].to_owned()).await;
+    again.page(404).says("That device was signed out already.").hides("does not exist");
     assert!(!third.is_signed_in().await && other.is_signed_in().await);
     browser.post("/me/sessions/end", &[]).await.leads_to("/me");
     assert!(!other.is_signed_in().await && browser.is_signed_in().await);
@@ -665,6 +669,10 @@ async fn what_a_form_sends_is_bounded_as_what_a_program_sends() {
     let mut many = vec![("id", ann.as_str()); limits::BULK_ITEMS_MAX + 1];
     many.push(("do", "suspend"));
     browser.post("/team/bulk", &many).await.page(400).says("100 members at most");
+    let long = [("lines", "x".repeat(limits::ADMIN_BODY_BYTES_MAX)), ("role", "-".to_owned())];
+    let long = long.each_ref().map(|(name, text)| (*name, text.as_str()));
+    let long = browser.post("/team/invite-several", &long).await;
+    long.page(413).says("This is too much at once: go back and enter fewer lines.");
     assert_eq!(console.revision().await, revision, "something was done");
     invite(&most).await.leads_to("/team?tab=invitations");
     invite(&most).await.leads_to("/team?tab=invitations");
@@ -703,6 +711,13 @@ async fn two_step_verification_is_turned_on_renewed_and_turned_off() {
     assert_ne!(browser.cookie(SESSION), before, "a new token");
     let recovery = codes.between("<ul class=\"codes\">\n<li>", "</li>").to_owned();
     browser.get("/me").await.says("Recovery codes left").hides(&recovery).hides("Low");
+
+    let ends = "The previous app and recovery codes stop working";
+    browser.get("/me/two-step").await.page(200).says("Set up another app").says(ends);
+    let fields = [("password", PASSWORD), ("code", &*phone.next(stage))];
+    let another = browser.post("/me/two-step", &fields).await;
+    another.page(200).says("Set up another app").says(ends).says("Use this app");
+    another.hides("Set up two-step verification").hides("Turn on");
 
     browser
         .post("/me/recovery-codes", &[("password", PASSWORD)])
@@ -766,6 +781,8 @@ async fn a_token_is_shown_once_and_ends_when_it_is_revoked() {
         .says("value=\"Nightly export\"")
         .hides(PASSWORD);
     send("administrator", "366", PASSWORD).await.page(400).says("1 to 365");
+    let nameless = browser.post("/tokens/new", &[("name", " "), ("days", "7")]).await;
+    nameless.page(400).says("Enter what it is for.");
     send("administrator", "7", "seven red bicycles").await.page(403).says("id=\"password-wrong\"");
     let made = send("administrator", "7", PASSWORD).await;
     let secret = made
@@ -852,7 +869,7 @@ async fn a_locked_member_is_shown_to_who_may_see_the_team() {
     ann.sign_in("ann").await;
     let pages = ["/team?search=bo", of_bo.as_str()];
     for page in pages {
-        ann.get(page).await.page(200).says("Active</span>").hides("Locked</span>");
+        ann.get(page).await.page(200).says("Active</span>").hides("Sign-in locked</span>");
     }
     let wrong = [("account", "acme"), ("email", "bo@example.org"), ("password", "not this one")];
     for _ in 0..5 {
@@ -862,15 +879,19 @@ async fn a_locked_member_is_shown_to_who_may_see_the_team() {
     // Five failures: the sixth try waits five seconds, of which four are over.
     bo.post("/sign-in", &wrong).await.page(429);
     for page in pages {
-        ann.get(page).await.page(200).says("Locked</span> until <time").hides("Active</span>");
+        ann.get(page)
+            .await
+            .page(200)
+            .says("Sign-in locked</span> until <time")
+            .hides("Active</span>");
     }
     ann.get(&of_bo).await.says("Too many wrong passwords or codes");
-    ann.get(&of_cy).await.hides("Locked</span>");
+    ann.get(&of_cy).await.hides("Sign-in locked</span>");
     bo.sign_in("cy").await;
-    bo.get(&of_bo).await.page(403).hides("Locked");
+    bo.get(&of_bo).await.page(403).hides("Sign-in locked");
     stage.later(1_000);
     for page in pages {
-        ann.get(page).await.page(200).says("Active</span>").hides("Locked</span>");
+        ann.get(page).await.page(200).says("Active</span>").hides("Sign-in locked</span>");
     }
 
     // Guessing codes with the correct password locks codes until there is a new password.
@@ -879,11 +900,11 @@ async fn a_locked_member_is_shown_to_who_may_see_the_team() {
         stage.app.store.code_failed(&di, None).await.unwrap();
     }
     let page = ann.get(&about(&di)).await;
-    page.page(200).says("Locked</span>").says("Send a password reset").hides("until <time");
+    page.page(200).says("Sign-in locked</span>").says("Send a password reset").hides("until <time");
     // A suspended one is that first of all.
     ann.post(&format!("{of_bo}/suspend"), &[]).await.leads_to("/team");
     bo.post("/sign-in", &wrong).await;
-    ann.get(&of_bo).await.says("Suspended").hides("Locked</span>");
+    ann.get(&of_bo).await.says("Suspended").hides("Sign-in locked</span>");
 }
 
 #[tokio::test]
@@ -946,6 +967,37 @@ async fn the_link_of_an_invitation_is_said_to_be_shown_again_and_is() {
     // A link to a new password is shown once indeed.
     let reset = browser.post(&format!("{}/reset-password", about(&bo)), &[]).await;
     reset.page(200).says("You won&#39;t see this link again").says("data-once");
+}
+
+#[tokio::test]
+async fn an_invitation_of_somebody_else_says_when_its_link_is_a_new_one() {
+    let console = ApiFixture::new().await;
+    let stage = &console.stage;
+    stage.member("ann", "administrator").await;
+    stage.later(61_000);
+    let sent = stage.invite(stage.operator(), "cy", "operator").await.unwrap().value;
+    stage.later(61_000);
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    let path = format!("/team/invitations/{}", sent.view.invite.id);
+    let renewed = "A new link is made, and the previous link stops working.";
+    browser.get(&format!("{path}/link")).await.page(200).says(renewed);
+    let sheet = browser.get(&format!("{path}/edit")).await;
+    sheet.page(200).says("or the role of an invitation that somebody else sent, a new link");
+    let fields = |last_name, role| {
+        let names = [("first_name", "Cy"), ("last_name", last_name)];
+        [names, [("email", "cy@example.org"), ("role", role)]].concat()
+    };
+    let edit = format!("{path}/edit");
+    let changed = browser.post(&edit, &fields("Lee", "chat_manager")).await;
+    browser.led_to(changed).await.says("New link for cy@example.org created.");
+    // From now on it is Ann's: the link stays.
+    browser.get(&format!("{path}/link")).await.page(200).hides(renewed);
+    let changed = browser.post(&edit, &fields("Low", "chat_manager")).await;
+    browser.led_to(changed).await.says("Cy Low&#39;s invitation was changed.");
+    // Nothing was typed that could be compared or saved.
+    let stale = browser.post(&format!("{path}/revoke"), &[("version", "1")]).await;
+    stale.page(412).says("Look at the current values, then confirm again.").hides("save again");
 }
 
 #[tokio::test]
@@ -1037,7 +1089,9 @@ async fn several_are_checked_as_they_would_be_sent_and_get_links_where_no_mail_i
             "Already invited, until ",
             "Ann Lee already has access as Administrator",
             "There is no role boss: use one of Administrator, ",
-            "No role is given: add one, or choose one under Role for lines without one.",
+            "No role is given: add it to the line, or choose a role for lines without one.",
+            "<select id=\"role\" name=\"role\">",
+            "<option value=\"-\" selected>",
         ] {
             checked.says(why);
         }

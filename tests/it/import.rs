@@ -76,7 +76,7 @@ fn csv_faults_each_with_its_line() {
             "2: there is no role `boss`: use one of `reader`, `writer`",
             "3: the line has 3 cells and the header line 4",
             "4: `first_name` holds a control",
-            "6: `first_name` is empty: write a name; `dee@` is not an e-mail address",
+            "6: `first_name` is empty: write a name; `dee@` is not an email address",
             "7: a quote is opened and never closed",
         ],
     );

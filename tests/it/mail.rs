@@ -160,7 +160,7 @@ async fn each_answer_has_its_class_its_step_and_its_sentence() {
             "550-5.1.1 no such user|550 5.1.1 here",
             Permanent,
             SmtpStep::Rcpt,
-            "the other mail server says this mailbox does not exist (550 5.1.1 no such user here)"
+            "the recipient's mail server says this mailbox does not exist (550 5.1.1 no such user here)"
                 .to_owned(),
         ),
         (
@@ -184,7 +184,7 @@ async fn each_answer_has_its_class_its_step_and_its_sentence() {
             "554 5.6.0 looks odd",
             Permanent,
             SmtpStep::Data,
-            "the other mail server refuses the mail (554 5.6.0 looks odd)".to_owned(),
+            "the recipient's mail server refuses the mail (554 5.6.0 looks odd)".to_owned(),
         ),
         (
             "END",
@@ -360,7 +360,7 @@ async fn a_mail_server_that_repeats_a_link_does_not_get_it_into_the_list() {
         &fault,
         FaultClass::Permanent,
         SmtpStep::Data,
-        "the other mail server refuses the mail (554 5.7.1 spam: https://x.example/#***)",
+        "the recipient's mail server refuses the mail (554 5.7.1 spam: https://x.example/#***)",
     );
 }
 
@@ -537,7 +537,7 @@ async fn a_certificate_that_nobody_vouches_for_stops_the_queue() {
             // The port begins without TLS: `smtps://` is the wrong scheme for it.
             let mailer = mailer_at(&format!("smtps://127.0.0.1:{}", server.port));
             let sentence =
-                "no safe connection to the mail server (it does not speak TLS on this port*";
+                "no safe connection to the mail server (this port does not begin with TLS*";
             check(&fault_of(&mailer).await, FaultClass::Configuration, SmtpStep::Tls, sentence);
         } else {
             // And the other way round, both sides wait.

@@ -107,7 +107,7 @@ async fn a_set_answers_before_it_is_compared_and_the_report_follows() {
     other.await.unwrap().unwrap();
     let report = reload.await.unwrap().unwrap();
     assert_eq!(report.changes.gains, [WIDENED]);
-    assert_eq!(told(&app.store).await, [WIDENED, "nobody loses"]);
+    assert_eq!(told(&app.store).await, [WIDENED, "nobody loses access"]);
     assert_eq!(checked.await.unwrap().unwrap().digest, report.digest);
 }
 
@@ -136,7 +136,7 @@ async fn a_start_begins_with_a_changed_set_and_tells_what_it_changes_afterwards(
     let alone = Arc::clone(&app.reloading).lock_owned().await;
     startup_policies::tell(Arc::clone(&app), untold, alone).await;
     assert_eq!(kept().await, live);
-    assert_eq!(told(&store).await, [WIDENED, "nobody loses"]);
+    assert_eq!(told(&store).await, [WIDENED, "nobody loses access"]);
     assert!(app.reloading.try_lock().is_ok());
     assert!(start().await.untold.is_none());
 }
@@ -166,7 +166,7 @@ fn a_folder_that_cannot_be_read_for_now_is_not_refused_and_is_tried_again() {
     assert_eq!(problem["code"], "policies_unread", "{problem}");
     let detail = problem["detail"].as_str().unwrap();
     assert!(detail.contains("cannot be read: Too many open files"), "{detail}");
-    assert!(detail.ends_with("; tried again in 2 s"), "{detail}");
+    assert!(detail.ends_with("; it is tried again by itself in 2 s"), "{detail}");
     assert_eq!(
         ready["fault"],
         "the policy folder: could not be read, and is tried again; see the log, or run `kwic-team doctor`"

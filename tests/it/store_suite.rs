@@ -376,7 +376,7 @@ async fn a_changed_audit_log_is_found_out() {
             "the last entry taken off",
             Box::new(|tx| drop(tx.open_table(AUDIT).unwrap().remove(("acme", 3)).unwrap())),
             2,
-            "the chain ends at 2",
+            "entries after it are missing: there should be 3",
         ),
         (
             "another personal part",
@@ -386,7 +386,7 @@ async fn a_changed_audit_log_is_found_out() {
                 personal.insert(("acme", 2), other.as_slice()).unwrap();
             }),
             2,
-            "personal part",
+            "details were changed",
         ),
         (
             "the head of another chain",
@@ -396,7 +396,7 @@ async fn a_changed_audit_log_is_found_out() {
                 heads.insert("acme", other.as_slice()).unwrap();
             }),
             3,
-            "head",
+            "not the recorded end of the log",
         ),
     ];
     for (what, work, at, why) in cases {

@@ -215,7 +215,7 @@ async fn postfix_takes_returns_delays_and_delivers() {
 
     let taken = sender.send(1, "bo@example.net").await.unwrap().sentence();
     assert!(taken.starts_with("accepted by your mail server (250 2.0.0 Ok: queued as "), "{taken}");
-    let arrived = "the other mail server says it arrived";
+    let arrived = "the recipient's mail server says it arrived";
     check(sender.notice().await, 1, DeliveryState::Delivered, arrived);
     assert_eq!(Maildir::new(postfix.mailbox("bo")).list().await.unwrap().len(), 1);
 
@@ -225,7 +225,7 @@ async fn postfix_takes_returns_delays_and_delivers() {
         (FaultClass::Permanent, SmtpStep::Rcpt, Some(550))
     );
     let said = fault.sentence();
-    let unknown = "the other mail server says this mailbox does not exist (550 5.1.1 <";
+    let unknown = "the recipient's mail server says this mailbox does not exist (550 5.1.1 <";
     assert!(said.starts_with(unknown), "{said}");
 
     other.answer(&json!({"RCPT": "550 5.1.1 <x@other.example>: unknown"}));
@@ -238,7 +238,7 @@ async fn postfix_takes_returns_delays_and_delivers() {
     let detail = "not delivered yet: the mail server asks to try again later (450 4.2.0 greylisted); your mail server goes on trying";
     check(sender.notice().await, 4, DeliveryState::Deferred, detail);
     other.answer(&json!({}));
-    let detail = "the other mail server accepted it, and does not report whether it arrived";
+    let detail = "the recipient's mail server accepted it, and does not report whether it arrived";
     check(sender.notice().await, 4, DeliveryState::HandedOver, detail);
     assert_eq!(sender.returned.list().await.unwrap(), Vec::<PathBuf>::new());
 }

@@ -5,12 +5,13 @@
 
 use super::{action, capital, plain};
 use crate::browser_security::{CROSS_SITE, FOREIGN_HOST};
-use crate::domain::{Failure, Kind, api_token, invite, member, plural, two_step};
+use crate::domain::{Failure, Kind, api_token, invite, member, passkey, plural, session, two_step};
 use crate::engine::TypeTitles;
+use crate::http::request::BODY_TOO_LARGE;
 use crate::services::caller::OPERATOR_ONLY;
 use crate::services::invites;
-use crate::store::preconditions::{STALE, TOO_MANY_INVITES};
-use crate::{clock, webauthn};
+use crate::store::preconditions::{MOVED_ON, STALE, TOO_MANY_INVITES};
+use crate::{clock, store, webauthn};
 
 /// Whom to ask about what only the operator of the sidecar can do.
 const ASK: &str = "ask your system administrator";
@@ -59,7 +60,19 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         FOREIGN_HOST => "this is not the address of KWIC Team: open the one that you were given",
         CROSS_SITE => "this was not sent from a page of KWIC Team: open KWIC Team and try again",
         OPERATOR_ONLY => "only your system administrator can do this",
+        passkey::UNKNOWN => "there is no such passkey: you may have removed it already",
+        session::UNKNOWN => "that device was signed out already",
+        MOVED_ON => {
+            "nothing was changed, because somebody's role or access changed at the same moment: open the page again, then repeat it"
+        }
+        BODY_TOO_LARGE => "this is too much at once: go back and enter fewer lines",
+        store::REPLACED | store::BROKEN => {
+            "something is wrong with KWIC Team's data file, and changes may not be kept: tell your system administrator at once"
+        }
         // Who joins by such an invitation hears something else.
+        invite::ACCEPTED if failure.kind == Kind::Conflict => {
+            "this invitation was accepted already: change the member instead"
+        }
         invites::ROLE_GONE if failure.kind == Kind::Conflict => {
             "this invitation is for a role that was removed: edit it and choose another role, or revoke it"
         }
@@ -87,6 +100,7 @@ pub(in crate::console) fn refusal_with_wait(failure: &Failure) -> String {
     let Some(seconds) = failure.retry_after else { return text };
     let says = failure.code == TOO_MANY_INVITES
         || text.contains("again in ")
+        || text.contains("; it is tried again by itself")
         || text.ends_with(", then try again.");
     match text.strip_suffix("try again.") {
         _ if says => text,
@@ -97,7 +111,10 @@ pub(in crate::console) fn refusal_with_wait(failure: &Failure) -> String {
 
 /// When an invitation can be sent again, with the time to wait.
 fn resend_in(seconds: u64) -> String {
-    format!("Nothing was sent: too many invitations went out. You can resend in {}.", wait(seconds))
+    format!(
+        "Nothing was sent: too many invitations were sent recently. Try again in {}.",
+        wait(seconds)
+    )
 }
 
 /// A time to wait, in seconds if it is short.
@@ -113,10 +130,9 @@ pub(in crate::console) fn wait(seconds: u64) -> String {
 fn not_allowed(public: &str) -> String {
     let quoted: Vec<&str> = public.split('`').skip(1).step_by(2).collect();
     match quoted.as_slice() {
-        [_, given, _] => format!(
-            "Your role doesn't allow you to give the role {}. Ask an administrator.",
-            capital(&plain(given))
-        ),
+        [_, _, _] => {
+            "Your role doesn't allow you to give this role. Ask an administrator.".to_owned()
+        }
         [_, wanted] => {
             // Only the product's own rights are named so, and these have no titles.
             let words = action(&TypeTitles::none(), wanted).to_lowercase();
@@ -131,9 +147,8 @@ fn not_allowed(public: &str) -> String {
 /// ask.
 pub(in crate::console) fn sentence(failure: &str) -> String {
     let failure = without_operators(failure);
-    let is_field = |part: &str| part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     let part = |(number, part): (usize, &str)| {
-        if number % 2 == 1 && is_field(part) { part.replace('_', " ") } else { part.to_owned() }
+        if number % 2 == 1 && FIELDS.contains(&part) { plain(part) } else { part.to_owned() }
     };
     let text: String = failure.split('`').enumerate().map(part).collect();
     let text = with_moments(&text);
@@ -145,8 +160,14 @@ pub(in crate::console) fn sentence(failure: &str) -> String {
     if begins_with_value { text + end } else { capital(&text) + end }
 }
 
-/// The message with whom to ask, instead of a remedy for the operator.
+/// The message with whom to ask, instead of a remedy for the operator. A command in parentheses
+/// does what the message says, so it is only left out.
 fn without_operators(failure: &str) -> String {
+    if let Some((before, command)) = failure.split_once(" (`kwic-team ")
+        && let Some((_, after)) = command.split_once(')')
+    {
+        return without_operators(&format!("{before}{after}"));
+    }
     let named = OPERATORS.iter().filter_map(|word| failure.find(word)).min();
     let Some(named) = named else { return failure.to_owned() };
     match failure.get(..named).and_then(|before| before.rfind(": ")) {
@@ -186,6 +207,14 @@ mod tests {
                 "there is none: `kwic-team member list` shows all",
                 "There is none: ask your system administrator.",
             ),
+            (
+                "give it another role (`kwic-team invite edit --role`), or revoke it",
+                "Give it another role, or revoke it.",
+            ),
+            (
+                "`Manager` is several roles: write `chat_manager`",
+                "Manager is several roles: write chat_manager.",
+            ),
             ("give a `kwic-team` name", "This cannot be done here: ask your system administrator."),
             (
                 "`x@example.org` was invited at 2026-11-24T12:00:00.123Z, and may accept until 2026-11-27T12:00:00Z: resend that",
@@ -209,14 +238,14 @@ mod tests {
             "your role `operator` may not give the role `chat_manager` (`roles:assign`): ask";
         assert_eq!(
             said("not_allowed", lacking),
-            "Your role doesn't allow you to give the role Chat manager. Ask an administrator."
+            "Your role doesn't allow you to give this role. Ask an administrator."
         );
         let stale =
             "this member was changed by `member:abc` at 2026-11-24T12:00:00Z and is at version 3";
         assert!(!said("stale", stale).contains("abc"));
         let many =
             Failure::too_many(TOO_MANY_INVITES, "nothing was sent: try again after 2026-", 1);
-        assert!(refusal(&many).ends_with("You can resend in 1 second."), "{}", refusal(&many));
+        assert!(refusal(&many).ends_with("Try again in 1 second."), "{}", refusal(&many));
     }
 
     #[test]
@@ -229,6 +258,7 @@ mod tests {
             ),
             ("busy: try again in a moment", "Busy: try again in a moment."),
             ("not reloaded; tried again in 1 s", "Not reloaded; tried again in 1 s."),
+            ("busy; it is tried again by itself", "Busy; it is tried again by itself."),
             ("busy: try again", "Busy: try again in 1 second."),
             ("the disk is full", "The disk is full. Try again in 1 second."),
         ] {

@@ -28,7 +28,6 @@ words! {
     MORE: "More"
     INVITE_SEVERAL: "Invite several"
     EXPORT: "Export CSV"
-    ROLE_GUIDE: "Role guide"
     MEMBERS: "Members"
     INVITATIONS: "Invitations"
     REMOVED: "Removed"
@@ -62,7 +61,7 @@ words! {
     ACTIVE: "Active"
     SUSPENDED: "Suspended"
     UNTIL: "until"
-    OPEN: "Open"
+    OPEN: "Pending or expired"
     PENDING: "Pending"
     EXPIRED: "Expired"
     REVOKED: "Revoked"
@@ -83,6 +82,7 @@ words! {
     MEMBER_ID: "Member ID"
     MAY_NOTHING: "Nothing: the live policies allow this member no action."
     MAY_NOT: "Not included"
+    MAY_SOMETIMES: "Depends on a policy"
     EDIT_DETAILS: "Edit details"
     CHANGE_ROLE: "Change role"
     VIEW_PERMISSIONS: "View permissions"
@@ -103,6 +103,7 @@ words! {
     CHOOSE_ROLE: "choose a role"
     CHOOSE_A_ROLE: "Choose a role"
     NOT_ON_THE_TEAM: "Somebody who is no longer on the team"
+    CHANGED_BEFORE: "This was changed in the meantime. Look at the current values, then confirm again."
     OVERTAKEN: "This was changed while you were editing. What you entered is still here: compare it with the current values, then save again."
     DISCARD: "Discard my changes"
     CURRENT_VALUES: "Current values"
@@ -126,6 +127,7 @@ words! {
     CANNOT_INVITE: "you cannot invite members"
     CANNOT_CHANGE_MEMBERS: "you cannot change members"
     INVITE_IS_REVOKED: "This invitation was revoked"
+    OTHER_SERVICES: "Other KWIC services follow the policies, which by default deny a suspended member everything."
     INVITE_ROLE_GONE: "The role of this invitation was removed"
     INVITE_ROLE_GONE_CHOOSE: "The role of this invitation was removed: choose another one."
     EDIT_INVITATION: "Edit invitation"
@@ -133,8 +135,8 @@ words! {
     INVITATION_LINK: "Invitation link"
     RESEND: "Resend"
     CORRECT: "Edit"
-    CORRECT_WHY_NO_MAIL: "If you change the address, you get a new link to pass on and the previous link stops working."
-    CORRECT_WHY: "If you change the address, a new link is sent there and the previous link stops working."
+    CORRECT_WHY_NO_MAIL: "If you change the address, or the role of an invitation that somebody else sent, you get a new link to pass on and the previous link stops working."
+    CORRECT_WHY: "If you change the address, or the role of an invitation that somebody else sent, a new link is sent and the previous link stops working."
     REVOKE: "Revoke"
     CHECK_LINES: "Check"
     SEVERAL_HOW: "One person per line: first name, last name, email, role, separated by commas or by tabs (as copied from a spreadsheet). Or paste an address list from a mail program: Ann Lee <ann@example.org>; Bo Ray <bo@example.org>. You can check the list before anything is sent."
@@ -160,7 +162,7 @@ pub(in crate::console) fn status(status: Status) -> Badge {
 
 /// Failed attempts keep the member from signing in.
 pub(in crate::console) fn locked() -> Badge {
-    badge("warn", "▲", "Locked")
+    badge("warn", "▲", super::SIGN_IN_LOCKED)
 }
 
 pub(in crate::console) fn why_locked(lock: SignInLock) -> &'static str {
@@ -247,7 +249,7 @@ pub(in crate::console) fn invite_a(role: &str) -> String {
 
 pub(in crate::console) fn mail_stopped(cause: &str) -> String {
     format!(
-        "Mail is stopped, and invitations wait. Fix the cause, then resume mail under Settings. Cause: {}",
+        "Mail is stopped, and invitations wait. Fix the cause, then resume mail under Account settings. Cause: {}",
         super::sentence(cause)
     )
 }
@@ -311,12 +313,19 @@ pub(in crate::console) fn overtaken_by(who: &str, when: &str) -> String {
     )
 }
 
+/// A change while a confirmation was open.
+pub(in crate::console) fn changed_by(who: &str, when: &str) -> String {
+    format!("{who} changed this on {when}. Look at the current values, then confirm again.")
+}
+
 type ConfirmationTexts = (String, Vec<String>, String);
 
-fn now_out(name: &str, sessions: usize) -> String {
+/// Where somebody is signed in, if the viewer may see it.
+fn now_out(name: &str, sessions: Option<usize>) -> String {
     match sessions {
-        0 => format!("{name} has no active sessions"),
-        sessions => format!("{name} will be signed out on {}", devices(sessions)),
+        None => String::new(),
+        Some(0) => format!("{name} has no active sessions. "),
+        Some(sessions) => format!("{name} will be signed out on {}. ", devices(sessions)),
     }
 }
 
@@ -350,15 +359,18 @@ pub(in crate::console) fn ask_reset_two_step(name: &str, mail: bool) -> Confirma
     (format!("Reset {name}'s two-step verification?"), lines, "Reset".to_owned())
 }
 
-pub(in crate::console) fn ask_end_sessions(name: &str, sessions: usize) -> ConfirmationTexts {
-    let line = format!("{}. They can sign in again.", now_out(name, sessions));
+pub(in crate::console) fn ask_end_sessions(
+    name: &str,
+    sessions: Option<usize>,
+) -> ConfirmationTexts {
+    let line = format!("{}They can sign in again.", now_out(name, sessions));
     (format!("End {name}'s sessions?"), vec![line], "End sessions".to_owned())
 }
 
-pub(in crate::console) fn ask_suspend(name: &str, sessions: usize) -> ConfirmationTexts {
+pub(in crate::console) fn ask_suspend(name: &str, sessions: Option<usize>) -> ConfirmationTexts {
     let lines = vec![
-        format!("{}. They cannot sign in until you restore them.", now_out(name, sessions)),
-        "The policies decide what else they lose.".to_owned(),
+        format!("{}They cannot sign in until you restore them.", now_out(name, sessions)),
+        OTHER_SERVICES.to_owned(),
         "Their name, role and history are kept.".to_owned(),
     ];
     (format!("Suspend {name}?"), lines, format!("Suspend {name}"))
@@ -369,9 +381,9 @@ pub(in crate::console) fn ask_restore(name: &str) -> ConfirmationTexts {
     (format!("Restore {name}?"), vec![line], format!("Restore {name}"))
 }
 
-pub(in crate::console) fn ask_remove(name: &str, sessions: usize) -> ConfirmationTexts {
+pub(in crate::console) fn ask_remove(name: &str, sessions: Option<usize>) -> ConfirmationTexts {
     let lines = vec![
-        format!("{}. They lose all access.", now_out(name, sessions)),
+        format!("{}They lose all access.", now_out(name, sessions)),
         "Pending invitations that they sent, and their API tokens, are revoked. The audit log keeps their name.".to_owned(),
         "This cannot be undone. To bring them back, invite them again.".to_owned(),
     ];
@@ -458,7 +470,9 @@ pub(in crate::console) fn ask_suspend_several(count: usize) -> (String, String) 
     let some = plural(count, "member", "members");
     (
         format!("Suspend {some}"),
-        "They are signed out everywhere and cannot sign in until you restore them. The policies decide what else they lose.".to_owned(),
+        format!(
+            "They are signed out everywhere and cannot sign in until you restore them. {OTHER_SERVICES}"
+        ),
     )
 }
 
@@ -551,10 +565,15 @@ pub(in crate::console) fn ask_resend(
     (title, line, submit.to_owned())
 }
 
-pub(in crate::console) fn ask_link(name: &str) -> (String, String, String) {
+/// `renewed`: showing the link makes a new one.
+pub(in crate::console) fn ask_link(name: &str, renewed: bool) -> (String, String, String) {
     let line =
-        "This is recorded in the audit log. Anybody who has the link can join as this person."
-            .to_owned();
+        "This is recorded in the audit log. Anybody who has the link can join as this person.";
+    let line = if renewed {
+        format!("A new link is made, and the previous link stops working. {line}")
+    } else {
+        line.to_owned()
+    };
     (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
 }
 
@@ -581,4 +600,17 @@ pub(in crate::console) fn ask_revoke(name: &str) -> (String, String, String) {
 
 pub(in crate::console) fn was_revoked(name: &str) -> String {
     format!("{name}'s invitation was revoked.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_see_the_sessions_is_told_nothing_about_them() {
+        let line = |sessions| ask_remove("Bo Lee", sessions).1.swap_remove(0);
+        assert_eq!(line(None), "They lose all access.");
+        assert_eq!(line(Some(0)), "Bo Lee has no active sessions. They lose all access.");
+        assert_eq!(line(Some(2)), "Bo Lee will be signed out on 2 devices. They lose all access.");
+    }
 }

@@ -22,7 +22,7 @@ fn who_gains_and_who_loses() {
     let lost = changes(&wider, &[]);
     assert_eq!(lost.loses, ["viewer loses edit on account, template, user"]);
     let same = changes(&[], &[("rules/rules.cedar", &format!("// a word\n{RULES}"))]);
-    assert_eq!(same.lines(), ["nobody gains", "nobody loses"]);
+    assert_eq!(same.lines(), ["nobody gains access", "nobody loses access"]);
 }
 
 #[test]
@@ -45,8 +45,8 @@ fn a_policy_that_attributes_decide_is_told() {
     ] {
         let found = changes(&[], &[("rules/more.cedar", rule)]);
         assert_eq!(found.may_gain.len(), 1, "{rule}\n{found:?}");
-        assert!(found.may_gain[0].starts_with("may gain: depends on policy `odd`, which is new"));
-        assert_eq!(found.lines()[1..], ["nobody loses"], "{rule}");
+        assert!(found.may_gain[0].starts_with("somebody may gain access: policy `odd` is new"));
+        assert_eq!(found.lines()[1..], ["nobody loses access"], "{rule}");
     }
 }
 
@@ -60,7 +60,7 @@ fn an_account_by_name_is_no_situation_of_the_matrix() {
     let found = changes(&before, &after);
     assert_eq!(
         found.may_gain,
-        ["may gain: depends on policy `odd`, which is new: its condition decides"]
+        ["somebody may gain access: policy `odd` is new, and its condition decides"]
     );
     let named = r#"@id("odd") permit (principal is KWIC::User, action, resource) when { principal.role == "viewer" };"#;
     let found = changes(&[], &[("rules/more.cedar", named)]);
@@ -74,8 +74,8 @@ fn a_policy_for_stored_subjects_is_told() {
     let before = [("entities.json", bot)];
     let after = [("entities.json", bot), ("rules/more.cedar", sweep)];
     let found = changes(&before, &after);
-    let line = "may gain: depends on policy `sweep`, which is new: it decides about entities of `entities.json` too";
-    assert_eq!(found.lines(), [line, "nobody loses"]);
+    let line = "somebody may gain access: policy `sweep` is new, and it decides about entities of `entities.json` too";
+    assert_eq!(found.lines(), [line, "nobody loses access"]);
     assert_eq!(
         ask("service:bot", "sweep", "account:acme").reason(&snapshot(&after)),
         Reason::Granted
@@ -109,24 +109,27 @@ fn a_policy_that_depends_claims_nothing_of_a_role() {
             let (one, two) = (rule(effect, condition), rule(effect, other));
             let (one, two) = ([("rules/more.cedar", &*one)], [("rules/more.cedar", &*two)]);
             let (new, gone) = (changes(&[], &one), changes(&one, &[]));
-            let says = "depends on policy `odd`, which";
+            let says = "access: policy `odd`";
             let (up, down) = match effect {
                 "permit" => (&new, &gone),
                 _ => (&gone, &new),
             };
             assert_eq!((up.may_gain.len(), up.count()), (1, 1), "{one:?} {up:#?}");
             assert_eq!((down.may_lose.len(), down.count()), (1, 1), "{one:?} {down:#?}");
-            assert!(up.may_gain[0].starts_with(&format!("may gain: {says} is ")), "{up:#?}");
-            assert!(down.may_lose[0].starts_with(&format!("may lose: {says} is ")), "{down:#?}");
-            assert_eq!(up.lines()[1..], ["nobody loses"]);
-            assert_eq!(down.lines()[1..], ["nobody gains"]);
+            assert!(up.may_gain[0].starts_with(&format!("somebody may gain {says} ")), "{up:#?}");
+            assert!(
+                down.may_lose[0].starts_with(&format!("somebody may lose {says} ")),
+                "{down:#?}"
+            );
+            assert_eq!(up.lines()[1..], ["nobody loses access"]);
+            assert_eq!(down.lines()[1..], ["nobody gains access"]);
             let changed = changes(&one, &two);
             // Without its condition the last one is certain, and shown by the cells too.
-            assert!(changed.may_gain[0].contains("`odd`, which changed"), "{changed:#?}");
-            assert!(changed.may_lose[0].contains("`odd`, which changed"), "{changed:#?}");
+            assert!(changed.may_gain[0].contains("`odd` has changed"), "{changed:#?}");
+            assert!(changed.may_lose[0].contains("`odd` has changed"), "{changed:#?}");
             let noted = one[0].1.replace("@id", "@note(\"a word\") @id");
             let noted = changes(&one, &[("rules/more.cedar", &noted)]);
-            assert_eq!(noted.lines(), ["nobody gains", "nobody loses"]);
+            assert_eq!(noted.lines(), ["nobody gains access", "nobody loses access"]);
         }
     }
 }
@@ -136,17 +139,17 @@ fn one_forbidden_user_is_one_line_and_every_cell_depends_on_it() {
     let rule = r#"@id("bob") forbid (principal == KWIC::User::"bob", action, resource);"#;
     let after = [("rules/more.cedar", rule)];
     let why = r#"it concerns only `KWIC::User::"bob"`"#;
-    let line = format!("may lose: depends on policy `bob`, which is new: {why}");
-    assert_eq!(changes(&[], &after).lines(), [line.as_str(), "nobody gains"]);
-    let line = format!("may gain: depends on policy `bob`, which is gone: {why}");
-    assert_eq!(changes(&after, &[]).lines(), [line.as_str(), "nobody loses"]);
+    let line = format!("somebody may lose access: policy `bob` is new, and {why}");
+    assert_eq!(changes(&[], &after).lines(), [line.as_str(), "nobody gains access"]);
+    let line = format!("somebody may gain access: policy `bob` was removed, and {why}");
+    assert_eq!(changes(&after, &[]).lines(), [line.as_str(), "nobody loses access"]);
     let carl = rule.replace("\"bob\", action", "\"carl\", action");
     let line = format!(
-        r#"depends on policy `bob`, which changed: it concerns only `KWIC::User::"carl"`; before, {why}"#
+        r#"policy `bob` has changed, and it concerns only `KWIC::User::"carl"`; before, {why}"#
     );
     assert_eq!(
         changes(&after, &[("rules/more.cedar", &carl)]).lines(),
-        ["gain", "lose"].map(|verb| format!("may {verb}: {line}"))
+        ["gain", "lose"].map(|verb| format!("somebody may {verb} access: {line}"))
     );
     for row in &snapshot(&after).matrix().rows {
         for (cell, on) in row.cells.iter().zip(&row.depends_on) {
@@ -175,23 +178,26 @@ fn what_a_role_gains_beside_a_policy_that_depends_is_no_claim() {
     let found = changes(&[bob], &[bob, edit]);
     assert_eq!(
         found.lines(),
-        ["viewer may gain edit on template: depends on policy `bob`", "nobody loses"]
+        ["viewer may gain edit on template: depends on policy `bob`", "nobody loses access"]
     );
     let found = changes(&[bob, edit], &[bob]);
     assert_eq!(
         found.lines(),
-        ["viewer may lose edit on template: depends on policy `bob`", "nobody gains"]
+        ["viewer may lose edit on template: depends on policy `bob`", "nobody gains access"]
     );
     // It depends before and after, and yet on less.
     let found = changes(&[any, bob, edit], &[any, bob]);
     assert_eq!(
         found.lines(),
-        ["viewer may lose edit on template: depends on policies `any`, `bob`", "nobody gains"]
+        [
+            "viewer may lose edit on template: depends on policies `any`, `bob`",
+            "nobody gains access"
+        ]
     );
     let found = changes(&[any], &[any, edit]);
     assert_eq!(
         found.lines(),
-        ["viewer may gain edit on template: depends on policy `any`", "nobody loses"]
+        ["viewer may gain edit on template: depends on policy `any`", "nobody loses access"]
     );
 }
 
@@ -206,8 +212,8 @@ fn changed_data_may_be_a_gain_or_a_loss() {
         ),
     ] {
         let found = changes(&[], &[(name, file)]);
-        let [gain, lose] =
-            ["gain", "lose"].map(|verb| format!("may {verb}: depends on `{name}`, which changed"));
+        let [gain, lose] = ["gain", "lose"]
+            .map(|verb| format!("somebody may {verb} access: `{name}` has changed"));
         assert_eq!(found.lines(), [gain, lose]);
     }
 }
@@ -226,7 +232,11 @@ fn what_stored_entities_could_gain_is_told() {
         let before = [("schema.cedarschema", &*schema), ("entities.json", entities)];
         let found = changes(&before, &[before[0], before[1], ("rules/split.cedar", split)]);
         assert_eq!(found.may_gain.len(), told, "{entities} {found:#?}");
-        assert_eq!(found.lines().contains(&"nobody gains".to_owned()), told == 0, "{found:#?}");
+        assert_eq!(
+            found.lines().contains(&"nobody gains access".to_owned()),
+            told == 0,
+            "{found:#?}"
+        );
     }
 }
 
@@ -245,13 +255,16 @@ fn borrowed(files: &[(String, String)]) -> Vec<(&str, &str)> {
     files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect()
 }
 
-const TOO_MUCH: &str = "too much changed to compare: somebody may gain and may lose";
+const TOO_MUCH: &str = "too much changed to compare: somebody may gain or lose access";
 
 #[test]
 fn a_comparison_that_comes_to_its_bound_says_so_and_claims_nothing() {
     let wider = EDITOR.replace("resource);", "resource) when { principal has account };");
     let (before, after) = (snapshot(&[]), snapshot(&[("roles/editor.cedar", &wider)]));
-    assert_eq!(after.changes_since(&before).lines(), ["nobody gains", "nobody loses"]);
+    assert_eq!(
+        after.changes_since(&before).lines(),
+        ["nobody gains access", "nobody loses access"]
+    );
     for work in [0, 20, 400] {
         let found = after.changes_within(&before, work);
         assert_eq!(found.lines(), [TOO_MUCH], "{work}");
@@ -267,7 +280,7 @@ fn a_comparison_that_comes_to_its_bound_says_so_and_claims_nothing() {
     assert!(found.gains[0].contains("in ANOTHER account"), "{found:?}");
     assert!(found.lines().contains(&TOO_MUCH.to_owned()), "{found:?}");
     let unknown = AccessChanges::unknown("no thread").lines();
-    assert_eq!(unknown, ["no thread: somebody may gain and may lose"]);
+    assert_eq!(unknown, ["no thread: somebody may gain or lose access"]);
 }
 
 #[test]
@@ -279,7 +292,7 @@ fn only_what_a_change_concerns_is_compared() {
     let same = [borrowed(&many), vec![("rules/rules.cedar", noted.as_str())]].concat();
     assert_eq!(
         snapshot(&same).changes_within(&before, 0).lines(),
-        ["nobody gains", "nobody loses"]
+        ["nobody gains access", "nobody loses access"]
     );
     // One role of many: its questions.
     let mut one = many.clone();
@@ -297,7 +310,7 @@ fn only_what_a_change_concerns_is_compared() {
         r#"@id("no") forbid (principal is KWIC::User, action == KWIC::Action::"edit", resource);"#;
     let found =
         snapshot(&[closed[0], ("rules/no.cedar", forbid)]).changes_within(&snapshot(&closed), 30);
-    assert_eq!(found.lines(), ["nobody gains", "nobody loses"]);
+    assert_eq!(found.lines(), ["nobody gains access", "nobody loses access"]);
 }
 
 #[test]
@@ -333,7 +346,7 @@ fn what_is_left_out_of_a_comparison_would_not_show() {
             compare_all(after, before, &mut draft);
             let (all, found) = (draft.told(), after.changes_since(before));
             let of_roles = |lines: &[String]| -> Vec<String> {
-                lines.iter().filter(|line| !line.starts_with("may ")).cloned().collect()
+                lines.iter().filter(|line| !line.starts_with("somebody may ")).cloned().collect()
             };
             assert_eq!((&found.gains, &found.loses), (&all.gains, &all.loses), "{then} {now}");
             assert_eq!(of_roles(&found.may_gain), all.may_gain, "{then} {now}");
@@ -353,12 +366,12 @@ fn no_more_lines_are_kept_than_somebody_reads() {
     let found = changes(&[], &[("rules/more.cedar", &many)]);
     assert_eq!((found.may_gain.len(), found.count()), (501, 501));
     assert_eq!(found.may_gain[500], "20 more lines");
-    assert_eq!(found.lines().len(), 502, "and that nobody loses");
+    assert_eq!(found.lines().len(), 502, "and that nobody loses access");
     let twice = found.clone().followed_by(found);
     assert_eq!((twice.may_gain.len(), &*twice.may_gain[500]), (501, "502 more lines"));
     // Few lines can be long ones.
     let long = "x".repeat(100_000);
     let found =
         changes(&[], &[("rules/more.cedar", &rule(1).replace("\"u1\"", &format!("\"{long}\"")))]);
-    assert_eq!(found.lines(), ["1 more line", "nobody loses"]);
+    assert_eq!(found.lines(), ["1 more line", "nobody loses access"]);
 }

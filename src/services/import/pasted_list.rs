@@ -3,6 +3,7 @@
 //! Accepts only what is unambiguous. For a person with more than two names it asks which are first
 //! names.
 
+use crate::domain::printable::printable;
 use crate::domain::{Email, Failure, Kind, Name, RoleId, input_cleanup};
 use crate::services::invites::Invitation;
 use crate::services::roles::{self, RoleTitles};
@@ -78,7 +79,7 @@ pub fn read(entry: &str, role: Option<&RoleId>, roles: &RoleTitles) -> Result<In
         role.cloned().ok_or_else(|| {
             Failure::invalid(
                 "role",
-                "no role is given: add one, or choose one under Role for lines without one",
+                "no role is given: add it to the line, or choose a role for lines without one",
             )
         })
     };
@@ -113,7 +114,7 @@ fn known(role: &str, roles: &RoleTitles) -> Result<RoleId, Failure> {
     roles.find(role).map_err(|failure| match failure.code {
         roles::UNKNOWN => {
             let titles = roles.titles().collect::<Vec<_>>().join("`, `");
-            let role = input_cleanup::pasted(role).escape_debug().to_string();
+            let role = printable(input_cleanup::pasted(role));
             Failure::invalid("role", format!("there is no role `{role}`: use one of `{titles}`"))
         }
         _ => failure,
@@ -142,30 +143,35 @@ fn all(
 fn names(name: &str, email: &str) -> Result<(Name, Name), Failure> {
     let (first, last) = match name.split_once(',') {
         Some((last, first)) if !first.contains(',') => (first, last),
-        Some(_) => return Err(unclear(name)),
+        Some(_) => return Err(unclear(name, email)),
         None => match name.split_whitespace().collect::<Vec<_>>().as_slice() {
             // Mail programs show the address if they know no name.
             [] => return Err(nameless(email)),
             [address] if address.contains('@') => return Err(nameless(email)),
             [only] => (*only, ""),
             [first, last] => (*first, *last),
-            _ => return Err(unclear(name)),
+            _ => return Err(unclear(name, email)),
         },
     };
     Ok((Name::parse("first_name", first)?, Name::last(last)?))
 }
 
 fn nameless(email: &str) -> Failure {
-    let email = email.trim().escape_debug();
+    let email = printable(email.trim());
     Failure::invalid("first_name", format!("add the name: write `First Last <{email}>`"))
 }
 
-fn unclear(name: &str) -> Failure {
-    let name = name.escape_debug();
+/// A name that has more than one reading, with one of them as an example.
+fn unclear(name: &str, email: &str) -> Failure {
+    let (name, email) = (printable(name.trim()), printable(email.trim()));
+    let example = match name.rsplit_once(char::is_whitespace) {
+        Some((first, last)) if !name.contains(',') => format!("{last}, {}", first.trim_end()),
+        _ => "Last, First".to_owned(),
+    };
     Failure::invalid(
         "first_name",
         format!(
-            "which names of `{name}` are first and which are last? write `Last, First <user@example.org>`"
+            "it is not clear which names of `{name}` are first names: write `{example} <{email}>`"
         ),
     )
 }
@@ -212,9 +218,13 @@ mod tests {
         for (text, words) in [
             ("bare@example.org", "add the name: write `First Last <bare@example.org>`"),
             ("\"a@example.org\" <a@example.org>", "write `First Last <a@example.org>`"),
-            ("Ann Maria Lee <a@example.org>", "which names of `Ann Maria Lee`"),
-            ("Lee, Ann, Dr. <a@example.org>", "which names of"),
-            ("Ann Lee <nonsense>", "is not an e-mail address"),
+            (
+                "Ann Maria Lee <a@example.org>",
+                "which names of `Ann Maria Lee` are first names: write `Lee, Ann Maria <a@example.org>`",
+            ),
+            ("Ann O'Neil Lee <a@example.org>", "names of `Ann O'Neil Lee` are"),
+            ("Lee, Ann, Dr. <a@example.org>", "write `Last, First <a@example.org>`"),
+            ("Ann Lee <nonsense>", "is not an email address"),
             ("Ann Lee", "write first name, last name, email and role"),
             ("Ann,Lee,nonsense,boss", "there is no role `boss`: use one of `Author`"),
         ] {

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 
 use crate::domain::input_cleanup::{is_utf16, pasted};
+use crate::domain::printable::printable;
 use crate::domain::{Email, Failure, MemberId, Name, RoleId, Status, limits};
 use crate::services::roles::RoleTitles;
 
@@ -123,7 +124,7 @@ impl Columns {
         let cells = cells(header, separator)?;
         for name in filled(&cells) {
             match field_of(name).filter(|field| becomes.takes(field)) {
-                None => faults.push(format!("unknown column `{}`", name.trim().escape_debug())),
+                None => faults.push(format!("unknown column `{}`", printable(name.trim()))),
                 Some(field) if columns.contains(&field) => {
                     faults.push(format!("column `{field}` is given twice"));
                 }
@@ -279,7 +280,7 @@ impl<'de> Visitor<'de> for TextsOf {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<RowTexts, A::Error> {
         let mut texts = RowTexts::default();
         while let Some(field) = members.next_key::<String>()? {
-            let shown = field.escape_debug();
+            let shown = printable(&field);
             if texts.get(&field).is_some() {
                 return Err(A::Error::custom(format!("`{shown}` is given twice")));
             }
@@ -321,7 +322,7 @@ fn name(field: &'static str) -> impl Fn(&str) -> Result<Name, Failure> {
 fn status(text: &str) -> Result<Status, Failure> {
     let known = [Status::Active, Status::Suspended];
     known.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
-        let text = text.escape_debug();
+        let text = printable(text);
         Failure::invalid("status", format!("`{text}` is not a status: use `active` or `suspended`"))
     })
 }

@@ -169,6 +169,6 @@ fn set_up_already() -> Failure {
     Failure::new(
         Kind::Conflict,
         "set_up_already",
-        "this store has an account already: sign in, or ask an administrator for an invite",
+        "there is an account already: sign in, or ask an administrator for an invitation",
     )
 }

@@ -153,16 +153,16 @@ fn need_room(change: &ChangeTransaction<'_>, token: &ApiToken) -> Result<(), Sto
     let own = api_token_rows::of(change.tx, &token.account, Some(&token.member))?.len();
     let all = api_token_rows::of(change.tx, &token.account, None)?.len();
     let (whose, most) = if own >= limits::API_TOKENS_OF_MEMBER_MAX {
-        ("this member", limits::API_TOKENS_OF_MEMBER_MAX)
+        ("a member", limits::API_TOKENS_OF_MEMBER_MAX)
     } else if all >= limits::API_TOKENS_OF_ACCOUNT_MAX {
-        ("this account", limits::API_TOKENS_OF_ACCOUNT_MAX)
+        ("an account", limits::API_TOKENS_OF_ACCOUNT_MAX)
     } else {
         return Ok(());
     };
     Err(Failure::new(
         Kind::Conflict,
         "too_many_tokens",
-        format!("{whose} has {most} API tokens, and may have no more: revoke one that is not used"),
+        format!("{whose} may have {most} API tokens at most: revoke one that is not used"),
     )
     .into())
 }

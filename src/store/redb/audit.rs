@@ -243,10 +243,12 @@ impl Store {
                 None => AuditHead::default(),
             };
             let fault = (head.sequence != walk.sequence || head.hash != walk.hash).then(|| {
-                (
-                    walk.sequence,
-                    format!("the chain ends at {}, its head says {}", walk.sequence, head.sequence),
-                )
+                let why = if head.sequence > walk.sequence {
+                    format!("entries after it are missing: there should be {}", head.sequence)
+                } else {
+                    format!("it is not the recorded end of the log, entry {}", head.sequence)
+                };
+                (walk.sequence, why)
             });
             Ok(walk.report(account, fault))
         })
@@ -308,7 +310,7 @@ impl ChainWalk {
         }
         let personal = personal.map_err(|fault| fault.to_string())?;
         if personal.is_some_and(|part| part.digest() != header.personal) {
-            return Err("the personal part is not the one that was written".to_owned());
+            return Err("its details were changed".to_owned());
         }
         self.sequence = expected;
         self.hash = hash;

@@ -25,7 +25,7 @@ pub(super) struct DiskHealth {
 }
 
 /// The code of a failure that tells of a panic.
-pub(super) const BROKEN: &str = "store_broken";
+pub const BROKEN: &str = "store_broken";
 const BROKE: &str = "work on the store broke off, and no change is written until a restart: its file may be damaged: keep a copy of it, stop the sidecar, and restore the last backup";
 
 impl DiskHealth {

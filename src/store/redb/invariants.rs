@@ -78,7 +78,7 @@ pub(super) fn forbid_own_role_change(
         code: "own_role",
         ..Failure::invalid(
             "role",
-            "you cannot change your own role: ask another administrator of this account to do it",
+            "you cannot change your own role: ask another administrator of the team to do it",
         )
     }
     .into())
@@ -109,7 +109,7 @@ pub(super) fn keep_last_administrator(
     Err(Failure::new(
         Kind::Conflict,
         "last_administrator",
-        "this is the last active administrator of the account, and nothing was changed: make somebody else an administrator first",
+        "this is the last active administrator of the team, and nothing was changed: make somebody else an administrator first",
     )
     .into())
 }

@@ -268,7 +268,7 @@ impl Store {
             if !tables.addresses.is_held_by(&record.invite)?
                 && let Some(holder) = tables.make_way(change, &member.account, &member.email)?
             {
-                return Err(holder.refuse_member(&member.email).into());
+                return Err(holder.refuse_joining(&member.email).into());
             }
             tables.put(change, None, &member)?;
             drop(tables);

@@ -80,22 +80,35 @@ pub(super) enum AddressHolder {
 }
 
 impl AddressHolder {
-    /// The refusal because another member has the address. Names nobody: the caller may not be
-    /// allowed to see the team.
+    /// The refusal of an address for a member. Names nobody: the caller may not be allowed to see
+    /// the team.
     pub(super) fn refuse_member(&self, email: &Email) -> Failure {
-        let (code, sentence) = match self {
-            Self::Member(_) => (
-                ALREADY_MEMBER,
-                format!(
-                    "`{email}` is a member's address in this account already: edit that member instead"
-                ),
+        self.refused(match self {
+            Self::Member(_) => {
+                format!("`{email}` is the address of somebody on the team already: use another one")
+            }
+            Self::Invite(_) => format!(
+                "`{email}` has a pending invitation to the team: use another address, or have the invitation revoked first"
             ),
-            Self::Invite(_) => (
-                "already_invited",
-                format!(
-                    "`{email}` has a pending invite to this account: wait until it is accepted, or revoke it"
-                ),
+        })
+    }
+
+    /// The refusal of who joins with the address, and cannot choose another one.
+    pub(super) fn refuse_joining(&self, email: &Email) -> Failure {
+        self.refused(match self {
+            Self::Member(_) => format!(
+                "`{email}` is the address of somebody on the team already: ask an administrator of the team"
             ),
+            Self::Invite(_) => format!(
+                "`{email}` has another pending invitation to the team: ask an administrator of the team"
+            ),
+        })
+    }
+
+    fn refused(&self, sentence: String) -> Failure {
+        let code = match self {
+            Self::Member(_) => ALREADY_MEMBER,
+            Self::Invite(_) => "already_invited",
         };
         Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
     }
@@ -121,7 +134,7 @@ impl AddressHolder {
             Self::Invite(invite) => (
                 "already_invited",
                 format!(
-                    "`{email}` was invited at {}, and may accept until {}: resend that invite or edit it instead",
+                    "`{email}` was invited on {}, and may accept until {}: resend that invitation or edit it instead",
                     clock::rfc3339(invite.created),
                     clock::rfc3339(invite.expires)
                 ),

@@ -180,7 +180,7 @@ fn need_active(member: &Member) -> Result<(), Failure> {
         Status::Suspended => Err(Failure::new(
             Kind::Conflict,
             SUSPENDED_MEMBER,
-            "this member is suspended: an administrator of the account must restore the member first",
+            "this member is suspended: an administrator of the team must restore the member first",
         )),
     }
 }
@@ -312,9 +312,6 @@ fn same_address(email: &Email) -> Failure {
     Failure {
         kind: Kind::Conflict,
         code: "same_address",
-        ..Failure::invalid(
-            "email",
-            format!("`{email}` is this member's address already: write another one"),
-        )
+        ..Failure::invalid("email", format!("`{email}` is your address already: enter another one"))
     }
 }

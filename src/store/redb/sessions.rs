@@ -7,7 +7,7 @@ use super::member_rows::{self, OwnedTarget};
 use super::{
     Store, StoreError, credential_rows, invariants, link_rows, purge, second_factor, session_rows,
 };
-use crate::domain::session::{ended, sign_in_refused};
+use crate::domain::session::{self, ended, sign_in_refused};
 use crate::domain::{
     AccountSlug, Actor, AuditEvent, Failure, FieldChange, Kind, Member, MemberId, Session,
     SessionLimits, Status, Timestamp, TokenHash,
@@ -235,7 +235,7 @@ fn audit_ended(
 fn unknown() -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_session",
+        session::UNKNOWN,
         "this member has no such session: list the sessions to see which there are",
     )
 }

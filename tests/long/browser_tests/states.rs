@@ -758,7 +758,7 @@ const REST: &[State] = &[
         ADMIN,
         "/account",
         &[
-            Fill("Account name", "Demonstration"),
+            Fill("Name of the team", "Demonstration"),
             Meanwhile(&["account", "edit", "--name", "Demo team"]),
             Click("Save"),
             Refused,
@@ -1100,7 +1100,7 @@ const LONELY: &[State] = &[
         "policies-seen",
         "chief",
         "/policies",
-        &[Sees("Your system administrator loads the folder again")],
+        &[Sees("Your system administrator changes these policies")],
     ),
     state(
         "invite-link",
