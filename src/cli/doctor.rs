@@ -517,7 +517,7 @@ fn goes_out(mut statuses: Vec<(&str, Json)>) -> Option<CheckLine> {
         let named: Vec<String> =
             others.iter().take(NAMED_MAX).map(|(slug, _)| format!("`{slug}`")).collect();
         let more = if others.len() > NAMED_MAX { " and others" } else { "" };
-        sentence += &format!("; messages of {accounts}, too: {}{more}", named.join(", "));
+        sentence += &format!("; messages of {accounts} wait, too: {}{more}", named.join(", "));
     }
     Some(CheckLine { state, about, sentence })
 }

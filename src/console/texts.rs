@@ -149,7 +149,7 @@ pub(super) const JOIN_REVOKED: &str = "This invitation was revoked";
 pub(super) const JOIN_CLOSED: &str = "This invitation can't be opened";
 pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
 pub(super) const JOIN_NO_MAIL: &str =
-    "No mail is sent from here. Ask the person who invited you for a new link.";
+    "No mail is sent here. Ask the person who invited you for a new link.";
 pub(super) const JOIN_ASKED: &str = "If a new invitation is possible, the person who invited you has been asked for one. If they send one, it comes by mail.";
 pub(super) const SOMEBODY: &str = "the person who invited you";
 pub(super) const OPERATOR_INVITED: &str = "Your system administrator";

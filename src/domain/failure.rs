@@ -60,6 +60,8 @@ pub struct Failure {
 impl Failure {
     /// The code of [`Self::internal`].
     pub const INTERNAL: &'static str = "internal";
+    /// The code of a request whose body is too large.
+    pub const BODY_TOO_LARGE: &str = "body_too_large";
     /// The code of [`Self::not_allowed`].
     pub const NOT_ALLOWED: &'static str = "not_allowed";
     /// The code of [`Self::policies_refused`].

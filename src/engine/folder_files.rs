@@ -112,10 +112,7 @@ fn missing(folder: &mut FolderFiles<'_>, faults: &mut Vec<PolicyFault>) {
             folder.guards.is_empty(),
             "`guards/` has no policy: no safety rule limits what a change may do",
         ),
-        (
-            folder.tests.is_empty(),
-            "`tests/` has no cases: policies become active without being tested",
-        ),
+        (folder.tests.is_empty(), "`tests/` has no cases: policies go live without being tested"),
     ] {
         if missing {
             folder.notes.push(note.to_owned());

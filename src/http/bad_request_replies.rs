@@ -3,7 +3,6 @@
 //! Hyper writes its own refusal and closes. [`is_bare`] recognizes it by its bytes, so that the
 //! stream holds it back, and [`reply`] finds out what was wrong from what was left unread.
 
-use super::request::BODY_TOO_LARGE;
 use super::response::Reply;
 use crate::domain::{Failure, Kind, limits};
 
@@ -35,7 +34,7 @@ pub(super) fn reply(code: u16, unread: &[u8]) -> Reply {
         // The head was parsed, and only this length is too large.
         431 => (
             413,
-            BODY_TOO_LARGE,
+            Failure::BODY_TOO_LARGE,
             "`Content-Length` is larger than any body can be: send the length of the body".to_owned(),
         ),
         414 => (414, "target_too_long", "the address is too long: shorten it".to_owned()),

@@ -19,9 +19,6 @@ use super::response::REQUEST_ID;
 use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
 
-/// The code of a request whose body is too large.
-pub const BODY_TOO_LARGE: &str = "body_too_large";
-
 static AT_LEAST: HeaderName = HeaderName::from_static("x-kwic-at-least");
 
 /// The peer of a connection.
@@ -451,7 +448,7 @@ pub fn is_loopback(name: &str) -> bool {
 fn too_large(max: usize) -> Failure {
     Failure::new(
         Kind::TooLarge,
-        BODY_TOO_LARGE,
+        Failure::BODY_TOO_LARGE,
         format!("the body is larger than {max} bytes: send less, or in several requests"),
     )
 }

@@ -329,7 +329,7 @@ async fn settle(
             Err(Failure::new(
                 Kind::Busy,
                 NOT_KEPT,
-                "the new policies are active, but could not be saved, and a restart would begin with the previous ones: `kwic-team doctor` and the log say why; if the store's disk is full, free space there: they are saved as soon as it can be written",
+                "the new policies are live, but could not be saved, and a restart would begin with the previous ones: `kwic-team doctor` and the log say why; if the store's disk is full, free space there: they are saved as soon as it can be written",
             )
             .logged(fault.to_string()))
         }

@@ -782,7 +782,7 @@ async fn a_token_is_shown_once_and_ends_when_it_is_revoked() {
         .hides(PASSWORD);
     send("administrator", "366", PASSWORD).await.page(400).says("1 to 365");
     let nameless = browser.post("/tokens/new", &[("name", " "), ("days", "7")]).await;
-    nameless.page(400).says("Enter what it is for.");
+    nameless.page(400).says("id=\"name-wrong\"");
     send("administrator", "7", "seven red bicycles").await.page(403).says("id=\"password-wrong\"");
     let made = send("administrator", "7", PASSWORD).await;
     let secret = made

@@ -343,7 +343,10 @@ async fn nobody_of_another_account_is_known_to_a_tried_decision() {
     for who in ["eve-1", "eve@example.org"] {
         let page = format!("/policies/try?member={who}&action=chats:view&resource=chat:c1");
         let page = ann.page(&page).await;
-        page.shows(200, &["Denied</span>", "Nobody was found, or several people have this name."]);
+        page.shows(
+            200,
+            &["Denied</span>", "Nobody was found with this name, email address or ID."],
+        );
         page.leaves_out("Eve");
     }
     // Nor is that there is somebody.
@@ -401,7 +404,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     let place = format!("roles/operator.cedar:{line}: ");
     let looked = ann.page("/policies/check").await;
     looked.shows(200, &["The folder would be refused", &place, "^", "<pre "]);
-    looked.shows(200, &["The active policies stay as they are. Fix this, then check again."]);
+    looked.shows(200, &["The live policies stay as they are. Fix this, then check again."]);
     looked.leaves_out("permmit<i>");
     ann.page("/policies").await.leaves_out(&place);
     let refused = ann.form("/policies/reload", "").await;
@@ -698,7 +701,7 @@ async fn the_audit_log_is_searched_by_name_and_address_also_of_who_has_left() {
     }
     for text in ["nobody", "Nobody+At+All", "nobody%40example.org"] {
         let page = ann.page(&format!("/audit?member={text}")).await;
-        page.shows(200, &["Nobody was found, or several people have this name."]);
+        page.shows(200, &["Nobody was found with this name, email address or ID."]);
     }
 }
 

@@ -437,12 +437,12 @@ async fn an_idle_connection_lives_as_long_as_it_may() {
 
 #[tokio::test]
 async fn an_answer_that_takes_long_is_not_idle() {
-    let bounds = ConnectionBounds { idle_ms: 100, ..small() };
+    let bounds = ConnectionBounds { idle_ms: 1_000, ..small() };
     let served = serve(bounds, |_| async {
         let (sender, pieces) = mpsc::channel(1);
         tokio::spawn(async move {
             for _ in 0..10 {
-                tokio::time::sleep(Duration::from_millis(40)).await;
+                tokio::time::sleep(Duration::from_millis(150)).await;
                 let _ = sender.send(StreamPiece::Bytes(Bytes::from_static(b"piece "))).await;
             }
             let _ = sender.send(StreamPiece::Last).await;

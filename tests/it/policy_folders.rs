@@ -158,21 +158,6 @@ fn whatever_is_in_the_folder_is_refused_and_ends_no_command() {
 }
 
 #[test]
-fn what_takes_for_ever_to_check_is_refused_in_the_end() {
-    let many = (0..300).map(|n| format!("P{n}")).collect::<Vec<String>>().join(", ");
-    let questions =
-        format!("entity {many}; action x appliesTo {{ principal: [{many}], resource: [{many}] }};");
-    let rule =
-        |n| format!("@id(\"m{n}\") forbid(principal, action, resource) when {{ 1 == 2 }};\n");
-    let home =
-        folder(&vec![schema(&questions), ("rules/many.cedar", (0..5_000).map(rule).collect())]);
-    let dir = home.path().join("policies");
-    let (code, message) = told(&run(&["policy", "check", dir.to_str().unwrap()]));
-    assert_eq!(code, Some(3), "{message}");
-    assert!(message.starts_with("rules/many.cedar: takes more than "), "{message}");
-}
-
-#[test]
 fn every_command_that_loads_a_folder_refuses_it() {
     let (_, more, file) = refused().swap_remove(0);
     let home = folder(&more);

@@ -14,6 +14,7 @@
 )]
 
 mod browser_tests;
+mod check_time_limit;
 mod crash;
 mod openapi;
 mod postfix;

@@ -7,7 +7,6 @@ use super::{action, capital, plain};
 use crate::browser_security::{CROSS_SITE, FOREIGN_HOST};
 use crate::domain::{Failure, Kind, api_token, invite, member, passkey, plural, session, two_step};
 use crate::engine::TypeTitles;
-use crate::http::request::BODY_TOO_LARGE;
 use crate::services::caller::OPERATOR_ONLY;
 use crate::services::invites;
 use crate::store::preconditions::{MOVED_ON, STALE, TOO_MANY_INVITES};
@@ -65,7 +64,7 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         MOVED_ON => {
             "nothing was changed, because somebody's role or access changed at the same moment: open the page again, then repeat it"
         }
-        BODY_TOO_LARGE => "this is too much at once: go back and enter fewer lines",
+        Failure::BODY_TOO_LARGE => "this is too much at once: go back and enter fewer lines",
         store::REPLACED | store::BROKEN => {
             "something is wrong with KWIC Team's data file, and changes may not be kept: tell your system administrator at once"
         }
