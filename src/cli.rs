@@ -149,12 +149,12 @@ struct Global {
     /// The configuration file; by default `kwic-team.toml` in the current folder, if it exists; `kwic-team config` prints its keys
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The data folder
-    #[arg(long, global = true, value_name = "DIR", default_value = DATA)]
-    data: PathBuf,
-    /// Whether `--data` was given.
+    /// The data folder; by default `./kwic-data`
+    #[arg(long = "data", global = true, value_name = "DIR")]
+    named_data: Option<PathBuf>,
+    /// The data folder that is used.
     #[arg(skip)]
-    data_is_named: bool,
+    data: PathBuf,
     /// Print JSON: one document, or one line for each item of a list; errors as JSON on standard error
     #[arg(long, global = true)]
     json: bool,
@@ -273,8 +273,8 @@ fn ended(outcome: CommandResult, json: bool) -> ExitCode {
 
 fn dispatch(cli: Cli) -> CommandResult {
     let Cli { mut global, command } = cli;
-    global.data_is_named = global.data != Path::new(DATA);
-    global.data = config::absolute(global.data);
+    let data = global.named_data.as_deref().unwrap_or(Path::new(DATA));
+    global.data = config::absolute(data.to_owned());
     // Also for commands that do not need it: a missing file is a mistake.
     if let Some(file) = global.config.as_ref().filter(|file| !file.exists()) {
         let file = file.display();

@@ -26,7 +26,7 @@ pub(super) enum AuditCommand {
         /// Only entries about this member or removed member, by id or address
         #[arg(long, value_parser = filled)]
         member: Option<String>,
-        /// Only this event, such as `user_deleted` for a removed member
+        /// Only this event, such as `user_deleted` for a removed member; `invite_wanted`: somebody with a link that no longer works asked for a new one; `passkey_copied`: a passkey was refused, since it may have been copied
         #[arg(long, value_parser = AuditEvent::ALL.map(AuditEvent::as_str))]
         event: Option<String>,
     },

@@ -320,7 +320,7 @@ fn made_ahead(count: u64) -> Option<CheckLine> {
         );
         CheckLine::fail(
             "clock",
-            format!("{what}: the clock of this machine is behind, or was ahead; set it right; if it is right now, resend such invites and create new tokens"),
+            format!("{what}: the clock of this machine is behind, or was ahead: set it; if it is correct already, resend these invites and create new API tokens"),
         )
     })
 }
@@ -681,7 +681,7 @@ mod tests {
         assert_eq!(state, CheckState::Fail);
         assert!(sentence.starts_with("`a`: "), "{sentence}");
         assert!(
-            sentence.ends_with("6 more accounts waits, too: `b`, `d`, `e`, `f`, `g` and others")
+            sentence.ends_with("6 more accounts wait, too: `b`, `d`, `e`, `f`, `g` and others")
         );
     }
 

@@ -32,7 +32,7 @@ pub(super) struct InviteSelector {
 pub(super) enum InviteCommand {
     /// Invite one person, or up to 100 that a file names
     #[command(
-        after_help = "Example: kwic-team invite send --email ann@example.org --first-name Ann --last-name Lee --role ROLE\n         kwic-team invite send --file team.csv\n         kwic-team invite send --file addresses.txt --role ROLE\n\nCSV with the columns first_name,last_name,email,role, the same as JSON lines, or a list: `Ann Lee <ann@example.org>; \"Ek, Bo\" <bo@example.org>`, or rows without a header line."
+        after_help = "Example: kwic-team invite send --email ann@example.org --first-name Ann --last-name Lee --role ROLE\n         kwic-team invite send --file team.csv\n         kwic-team invite send --file addresses.txt --role ROLE\n\nThe file is CSV with the columns first_name,last_name,email,role; or JSON lines with these names; or a list of addresses, such as `Ann Lee <ann@example.org>; \"Ek, Bo\" <bo@example.org>`, or of rows `Ann,Lee,ann@example.org,ROLE` without a header line, where the role may be left out."
     )]
     Send(SendArgs),
     /// List invites, newest first
@@ -89,7 +89,7 @@ pub(super) struct SendArgs {
     /// The last name; omit it for a person with one name
     #[arg(long)]
     last_name: Option<String>,
-    /// The role; with --file, of the entries of a list without one
+    /// The role; with --file, only for a list: the role of each entry that names none
     #[arg(long, required_unless_present = "file", value_parser = filled)]
     role: Option<String>,
     /// A key of your choice: repeating the command with the same key invites nobody twice

@@ -25,7 +25,7 @@ pub(super) enum MailCommand {
         #[command(flatten)]
         account: AccountArg,
     },
-    /// Resume sending, once the cause of a stop is fixed
+    /// Resume sending for all accounts, once the cause of a stop is fixed; prints the status of --account
     #[command(after_help = "Example: kwic-team mail resume")]
     Resume(AccountArg),
 }

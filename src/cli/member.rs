@@ -73,13 +73,13 @@ pub(super) enum MemberCommand {
     /// Sign a member out everywhere; the member can sign in again
     #[command(after_help = "Example: kwic-team member end-sessions ann@example.org")]
     EndSessions(MemberSelector),
-    /// Print a link to set a new password; it is also mailed to the member, if mail is sent
+    /// Print a link to set a new password; it is also mailed to the member, unless `mail.kind` is `links`
     #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
     ResetPassword(MemberSelector),
     /// Remove a member's second factor and end all sessions; a new one is set up at the next sign-in if the account requires it
     #[command(after_help = "Example: kwic-team member reset-two-step ann@example.org")]
     ResetTwoStep(MemberSelector),
-    /// Remove a member for good
+    /// Remove a member for good: sessions and links end, and API tokens are revoked, as are invites that the member sent and nobody has accepted yet
     #[command(after_help = "Example: kwic-team member remove ann@example.org --yes")]
     Remove {
         #[command(flatten)]
@@ -105,7 +105,7 @@ pub(super) enum MemberCommand {
     Review(AccountArg),
     /// Import members from a file, all or nothing
     #[command(
-        after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optional id, or the same as JSON lines.\n\nSends no mail: members set a password by `kwic-team member reset-password`, or by \"forgot password\" where mail is sent."
+        after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optionally id and status (active or suspended), or the same as JSON lines.\n\nSends no mail: members set a password by `kwic-team member reset-password`, or by \"forgot password\" where mail is sent."
     )]
     Import {
         #[command(flatten)]
@@ -121,7 +121,7 @@ pub(super) enum MemberCommand {
         after_help = "Example: kwic-team member export --format jsonl --output members.jsonl\n         kwic-team member export ann@example.org --output ann.json"
     )]
     Export {
-        /// The id or address of one member, whose data is exported as JSON; without it, all members are
+        /// The id or address of one member, to export all data about that member as JSON; without it, the list of all members is exported
         #[arg(value_parser = filled)]
         member: Option<String>,
         #[command(flatten)]
@@ -438,7 +438,7 @@ fn remove(
     let receipt = remote.json(&ApiCall::new("DELETE", path_of(who, &member, "")))?;
     output::answer(global, &receipt, |receipt| {
         output::say(&format!(
-            "{name} is removed, at revision {}: {} ended, {} and {} revoked",
+            "{name} is removed, at revision {}; ended: {}; revoked: {}, and {} that this member had sent",
             text(receipt, "revision"),
             output::count(receipt, "sessions_ended", "session", "sessions"),
             output::count(receipt, "tokens_revoked", "token", "tokens"),

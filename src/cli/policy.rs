@@ -59,7 +59,7 @@ pub(super) enum PolicyCommand {
         #[arg(long)]
         check: bool,
     },
-    /// Reload the sidecar's policy folder, and the keys of callers, and wait for the result; exits 3 if the folder is refused
+    /// Reload the sidecar's policy folder, and the bearer keys in `decision.keys_file`, and wait for the result; exits 3 if the folder is refused
     #[command(after_help = "Example: kwic-team policy reload")]
     Reload,
 }
@@ -191,11 +191,11 @@ fn check(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Comm
         output::line(&format!("note: {note}"))?;
     }
     output::line(&format!(
-        "the policies are in order: {}, {}, {}, {} passed; roles that can administer an account: {}",
+        "the policies are in order: {}, {}, {} passed; {}, which are not proved yet; roles that can administer an account: {}",
         plural(snapshot.policy_count(), "policy", "policies"),
         plural(snapshot.roles().len(), "role", "roles"),
-        plural(snapshot.guard_count(), "guard", "guards"),
         plural(snapshot.test_count(), "test", "tests"),
+        plural(snapshot.guard_count(), "policy in `guards/`", "policies in `guards/`"),
         if administering.is_empty() { "none".to_owned() } else { administering.join(", ") }
     ))?;
     Ok(Map::new())

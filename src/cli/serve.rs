@@ -27,7 +27,7 @@ pub(super) struct ServeArgs {
 
 pub(super) fn run(global: &Global, args: &ServeArgs) -> CommandResult {
     // A demonstration leaves no files, unless a folder is named.
-    let passing = args.demo && !args.check && !global.data_is_named;
+    let passing = args.demo && !args.check && global.named_data.is_none();
     let data = if passing { passing_folder()? } else { global.data.clone() };
     let ended = checked_or_served(global, args, &data);
     if passing {

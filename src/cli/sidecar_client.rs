@@ -115,10 +115,10 @@ impl SidecarClient {
             .map_err(|fault| CommandError::failure(format!("cannot start: {fault}")))?;
         let wait_limit = global.wait_limit.clone();
         let socket = global.data.join("admin.sock");
-        let looked = if global.data_is_named {
+        let looked = if global.named_data.is_some() {
             "looked there because of --data"
         } else {
-            "the default, `kwic-data` in the current folder, since no --data is given"
+            "the default, `kwic-data` in the current folder"
         };
         Ok(Self { socket, looked, runtime, wait_limit, silent: Cell::new(false) })
     }
@@ -447,7 +447,7 @@ impl SidecarClient {
             _ => "; the request may still be carried out: check before you repeat it",
         };
         CommandError::failure(format!(
-            "no answer from the sidecar on `{place}` within {seconds} s while waiting for {what} to `{method} {path}`: is it stopped or overloaded? See its log, or wait longer with --timeout{undone}"
+            "no answer from the sidecar on `{place}` within {seconds} s (`{method} {path}`, waiting for {what}): is it stopped or overloaded? See its log, or wait longer with --timeout{undone}"
         ))
     }
 }

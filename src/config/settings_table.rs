@@ -68,7 +68,7 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "public_url",
         SettingType::Text,
         "",
-        "the https address that the metadata document names",
+        "the https address of this API that `/.well-known/authzen-configuration` names",
     ),
     key(
         "decision",
@@ -199,7 +199,7 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "lifetime",
         SettingType::Duration,
         "\"72h\"",
-        "how long an invite may be accepted",
+        "how long an invite may be accepted, in accounts without a lifetime of their own (`kwic-team account edit --invite-lifetime`)",
     ),
     key(
         "sessions",
@@ -297,7 +297,7 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "drain_ms_max",
         SettingType::Number(1, 600_000),
         "10000",
-        "how long requests may finish when the sidecar stops",
+        "how long requests may take to finish when the sidecar stops",
     ),
 ];
 

@@ -110,7 +110,7 @@ fn missing(folder: &mut FolderFiles<'_>, faults: &mut Vec<PolicyFault>) {
         ),
         (
             folder.guards.is_empty(),
-            "`guards/` has no policy: no safety rule limits what a change may do",
+            "`guards/` has no policy: nothing states what every change must keep",
         ),
         (folder.tests.is_empty(), "`tests/` has no cases: policies go live without being tested"),
     ] {

@@ -88,7 +88,7 @@ fn every_command_ends_beside_a_sidecar_that_says_nothing() {
         }
     }
     let told = run(&folder, &["member", "suspend", "ann"]).err;
-    assert!(told.contains("while waiting for the answer to `GET /api/v1/members/ann`"), "{told}");
+    assert!(told.contains("(`GET /api/v1/members/ann`, waiting for the answer)"), "{told}");
     let told = run(&folder, &["policy", "reload"]).err;
     assert!(told.contains("may still be carried out"), "{told}");
     let doctor = run(&folder, &["doctor"]);
@@ -155,7 +155,7 @@ fn an_answer_that_drips_is_none() {
             let ran = run(&folder, &line.split(' ').collect::<Vec<_>>());
             let said = format!("{}{}", ran.out, ran.err);
             assert_eq!(ran.code, 1, "{line}: {said}");
-            assert!(said.contains("within 1 s while waiting for the rest"), "{line}: {said}");
+            assert!(said.contains("waiting for the rest"), "{line}: {said}");
         }
     }
 }
@@ -232,7 +232,7 @@ fn a_sidecar_that_takes_no_connections_is_waited_for_no_longer() {
     });
     while full.recv_timeout(Duration::from_secs(2)).is_ok() {}
     let told = run(&folder, &["doctor"]);
-    assert!(told.out.contains("while waiting for a connection"), "{}{}", told.out, told.err);
+    assert!(told.out.contains("waiting for a connection"), "{}{}", told.out, told.err);
 }
 
 #[test]

@@ -378,7 +378,7 @@ impl DemoHistory<'_> {
                 at: self.later(6 * HOUR),
             },
             DeliveryState::Failed => SendOutcome::Refused {
-                detail: "the mail server answers 554: this address is not taken".to_owned(),
+                detail: "the mail server answers 554: this address is not accepted".to_owned(),
             },
             DeliveryState::Sending => return Ok(()),
             _ => SendOutcome::Taken { detail: "the mail server answers 250: queued".to_owned() },
