@@ -357,6 +357,8 @@ async fn invited_until(
 }
 
 fn first_fault(failure: &Failure) -> String {
-    let field = failure.fields.first().map(|(_, sentence)| sentence.as_str());
-    w::sentence(field.unwrap_or(&failure.public))
+    match failure.fields.first() {
+        Some((_, sentence)) => w::sentence(sentence),
+        None => w::refusal_with_wait(failure),
+    }
 }

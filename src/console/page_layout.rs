@@ -18,7 +18,7 @@ use crate::http::query_string::decoded;
 use crate::http::{Method, Reply, Request, status};
 use crate::services::caller::OPERATOR_ONLY;
 use crate::services::members;
-use crate::services::reload;
+use crate::services::{caller_keys, reload};
 
 /// A link of the navigation.
 pub(super) struct NavigationLink {
@@ -165,6 +165,7 @@ pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Fa
         (CROSS_SITE, _) => w::SENT_FROM_ELSEWHERE,
         (OPERATOR_ONLY, _) => w::OPERATOR_ONLY,
         (reload::NOT_KEPT, _) => w::NOT_SAVED,
+        (caller_keys::NOT_LOADED, _) => w::KEYS_NOT_LOADED,
         // A button of a page asked for something that is gone: the page itself exists.
         (code, Kind::NotFound) if code == "unknown_path" || request.method == Method::Get => {
             w::NOT_FOUND

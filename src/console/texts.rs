@@ -39,6 +39,7 @@ pub(super) const OPERATOR_ONLY: &str = "Only for your system administrator";
 pub(super) const WENT_WRONG: &str = "This did not work";
 pub(super) const NOT_POSSIBLE: &str = "This is not possible now";
 pub(super) const TO_MEMBER: &str = "Go to the member";
+pub(super) const KEYS_NOT_LOADED: &str = "The policies are live, but the keys were not loaded";
 pub(super) const NOT_SAVED: &str = "The policies are live, but not saved";
 pub(super) const TO_TEAM: &str = "Back to Team Management";
 pub(super) const TO_SIGN_IN: &str = "Go to sign-in";
@@ -817,7 +818,7 @@ pub(super) const HISTORY: &str = "Access changes";
 pub(super) const HISTORY_NONE: &str = "There are no earlier policies yet.";
 pub(super) const FIRST_SET: &str = "The first policies.";
 pub(super) const TRY_DECISION: &str = "Try a decision";
-pub(super) const TRY_WHY: &str = "Asks the live policies and changes nothing. The resource is assumed to be in your account, without further attributes.";
+pub(super) const TRY_WHY: &str = "Asks the live policies and changes nothing. The resource is assumed to be in your account; nothing else about it is known here.";
 pub(super) const TRY_MEMBER: &str = "Member (name, email address or ID)";
 pub(super) const SEVERAL_ARE_CALLED: &str = "Several people have this name. Choose one:";
 pub(super) const TRY_RESOURCE: &str = "Resource";
@@ -831,7 +832,7 @@ pub(super) const DECIDED_BY: &str = "Decided by";
 pub(super) fn reload_cause(cause: &str) -> String {
     match cause {
         reload::FOLDER_CHANGED => "Automatic reload: the folder changed",
-        reload::SIGNALLED => "Reload by a signal (SIGHUP)",
+        reload::SIGNALLED => "Reload by your system administrator",
         reload::STARTED => "Start of KWIC Team",
         reload::EARLIER_FAILED => "Automatic retry of a reload that had failed",
         _ => BY_ITSELF,
@@ -842,10 +843,13 @@ pub(super) fn reload_cause(cause: &str) -> String {
 /// The hint for a resource.
 pub(super) fn try_resource_hint(types: &[String]) -> String {
     format!(
-        "Type and ID, such as template:t1. Any ID will do, unless a policy names one. Types: {}.",
+        "Type and ID, such as template:t1. For user, enter the ID of a member; for other types any ID will do, unless a policy names one. Types: {}.",
         types.join(", ")
     )
 }
+
+/// The resource is a member, and there is none with this ID.
+pub(super) const NO_SUCH_RESOURCE: &str = "There is no member with this ID. After user: enter the member ID that is on the member's page.";
 
 /// The policies know no such type of resource.
 pub(super) fn no_such_type(kind: &str, types: &[String]) -> String {
@@ -881,7 +885,7 @@ pub(super) fn remedy(reason: Reason, roles: &[String]) -> String {
             format!("It would be allowed with one of these roles: {}.", roles.join(", "))
         }
         Reason::BadAttributes => {
-            "This page sends no attributes except the account. To send the missing ones, use the decision API.".to_owned()
+            "This page tells the policies only the account of the resource, and here that is not enough. Ask your system administrator.".to_owned()
         }
         _ => String::new(),
     }

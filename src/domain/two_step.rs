@@ -11,6 +11,7 @@ use super::failure::{Failure, Kind};
 use super::input_cleanup;
 use super::limits;
 use super::passkey::Passkey;
+use super::plural::plural;
 use super::revision::Timestamp;
 use super::sealed_secret::Sealed;
 
@@ -239,7 +240,8 @@ fn of_another_time(minutes: i64) -> String {
     let side = if minutes < 0 { "behind" } else { "ahead" };
     let minutes = minutes.unsigned_abs();
     format!(
-        "the clock of your phone is about {minutes} minutes {side}: let it set its time automatically{NEXT_CODE}. If its time is right, the clock of the server is wrong: tell your system administrator"
+        "the clock of your phone is about {} {side}: let it set its time automatically{NEXT_CODE}. If its time is right, the clock of the server is wrong: tell your system administrator",
+        plural(minutes, "minute", "minutes")
     )
 }
 
@@ -247,7 +249,8 @@ fn of_another_time(minutes: i64) -> String {
 #[must_use]
 pub fn clock_went_back(minutes: i64) -> Failure {
     wrong_code_because(format!(
-        "this code is correct, but cannot be accepted yet: the clock of this server was wrong when you used your last one; wait {minutes} minutes, or use a recovery code"
+        "this code is correct, but cannot be accepted yet: the clock of this server was wrong when you used your last one; wait {}, or use a recovery code",
+        plural(minutes, "minute", "minutes")
     ))
 }
 

@@ -502,7 +502,7 @@ impl<M: Members> DeniedQuery<'_, M> {
         }
         let roles = listed(way.roles.iter().map(|role| format!("`{role}`")));
         let rest = way.change.count() + way.blocks.len() > 0;
-        let once = if rest { "once that is changed, " } else { "" };
+        let once = if rest { "if nothing else stood in the way, " } else { "" };
         if let Some((_, sentence)) = causes.last_mut() {
             sentence.push_str(&format!("; {once}these roles may: {roles}"));
         }

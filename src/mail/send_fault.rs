@@ -129,6 +129,10 @@ impl SendFault {
             _ if self.code.is_none() => self.interrupted(),
             _ => reason(self.code, self.enhanced.as_deref()),
         };
+        if self.key.is_some() && self.code.is_none() {
+            // Not in brackets: what follows is for operators, and pages leave it out.
+            return format!("{what}: {}", self.answer());
+        }
         format!("{what} ({})", self.answer())
     }
 

@@ -9,6 +9,9 @@ use crate::app::App;
 use crate::domain::{Failure, Kind};
 use crate::keys::caller_keys;
 
+/// The code of a reload that loaded the policies, but not the keys.
+pub const NOT_LOADED: &str = "keys_file";
+
 /// Reloads the keys, if a file is configured.
 ///
 /// # Errors
@@ -36,7 +39,9 @@ pub async fn reload_caller_keys(app: &App) -> Result<(), Failure> {
 
 /// The response to a reload that loaded the policies but not the keys.
 pub(super) fn not_reloaded(fault: &Failure) -> Failure {
-    let sentence =
-        format!("the policies were reloaded, but the previous keys stay valid: {}", fault.public);
-    Failure::new(Kind::Conflict, "keys_file", sentence)
+    let sentence = format!(
+        "the policies were loaded, but the file with the keys of the programs that ask for decisions was refused, and their previous keys stay valid: {}",
+        fault.public
+    );
+    Failure::new(Kind::Conflict, NOT_LOADED, sentence)
 }

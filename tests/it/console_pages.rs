@@ -1130,7 +1130,7 @@ async fn an_action_that_the_state_rules_out_has_no_form_but_says_why() {
     let edit = AccountEdit { two_step_enforced: Some(true), ..AccountEdit::default() };
     accounts::edit(&stage.app, stage.operator(), Some(Version::FIRST), edit).await.unwrap();
     let (of_ann, of_bo, of_cy) = (about(&ann.member), about(&bo), about(&suspended));
-    let last = "is the last administrator of the account. Make somebody else";
+    let last = "is the last administrator of the team. Make somebody else";
     let restore = format!("{of_cy}/restore\"");
     let of_joined = "/team/members/";
     let own = "You cannot change your own role. Ask another administrator";

@@ -622,7 +622,7 @@ async fn what_the_policies_were_loaded_for_is_said() {
     let text = fs::read_to_string(&file).unwrap();
     for (number, (cause, words)) in [
         (reload::FOLDER_CHANGED, "Automatic reload: the folder changed"),
-        (reload::SIGNALLED, "Reload by a signal (SIGHUP)"),
+        (reload::SIGNALLED, "Reload by your system administrator"),
         (reload::STARTED, "Start of KWIC Team"),
         (reload::EARLIER_FAILED, "Automatic retry of a reload that had failed"),
     ]

@@ -304,7 +304,7 @@ async fn an_access_token_is_read_for_each_connection_and_never_said() {
     let mailer = with_token(&server, &file);
     let fault = fault_of(&mailer).await;
     let sentence = format!(
-        "there is no access token for the mail server (`mail.oauth_token_file`: `{}` cannot be read: *",
+        "there is no access token for the mail server: `mail.oauth_token_file`: `{}` cannot be read: *",
         file.display()
     );
     check(&fault, FaultClass::Temporary, SmtpStep::Auth, &sentence);

@@ -376,7 +376,7 @@ async fn a_changed_audit_log_is_found_out() {
             "the last entry taken off",
             Box::new(|tx| drop(tx.open_table(AUDIT).unwrap().remove(("acme", 3)).unwrap())),
             2,
-            "entries after it are missing: there should be 3",
+            "entries after it are missing: the log should end with entry 3",
         ),
         (
             "another personal part",
@@ -396,7 +396,7 @@ async fn a_changed_audit_log_is_found_out() {
                 heads.insert("acme", other.as_slice()).unwrap();
             }),
             3,
-            "not the recorded end of the log",
+            "the end of the log that was recorded",
         ),
     ];
     for (what, work, at, why) in cases {

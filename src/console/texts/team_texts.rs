@@ -94,8 +94,8 @@ words! {
     SUSPEND_INSTEAD: "Suspend instead"
     RESTORE: "Restore"
     LAST_ADMINISTRATOR: "The last administrator"
-    CANNOT_LEAVE: "You are the last administrator of the account. Make somebody else an administrator first, then you can leave."
-    OWN_ROLE: "You cannot change your own role. Ask another administrator of the account."
+    CANNOT_LEAVE: "You are the last administrator of the team. Make somebody else an administrator first, then you can leave."
+    OWN_ROLE: "You cannot change your own role. Ask another administrator of the team."
     OWN_TWO_STEP: "Your own two-step verification is under My security."
     IS_SUSPENDED: "Suspended: restore first"
     FIRST_NAME: "First name"
@@ -392,7 +392,7 @@ pub(in crate::console) fn ask_remove(name: &str, sessions: Option<usize>) -> Con
 
 pub(in crate::console) fn is_last_administrator(name: &str) -> String {
     format!(
-        "{name} is the last administrator of the account. Make somebody else an administrator first."
+        "{name} is the last administrator of the team. Make somebody else an administrator first."
     )
 }
 

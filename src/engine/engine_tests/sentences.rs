@@ -56,12 +56,12 @@ fn status_account_and_role() {
         (
             edit("user:vera", json!({})),
             OtherAccount,
-            "the request names no account: send `resource.properties.account`; the role `viewer` may not `edit` this `template`; once that is changed, these roles may: `editor`",
+            "the request names no account: send `resource.properties.account`; the role `viewer` may not `edit` this `template`; if nothing else stood in the way, these roles may: `editor`",
         ),
         (
             edit("user:tom", globex()),
             Suspended,
-            "this member is suspended; this `template` is in account `globex`, not the member's; the role `viewer` may not `edit` this `template`; once that is changed, these roles may: `editor`",
+            "this member is suspended; this `template` is in account `globex`, not the member's; the role `viewer` may not `edit` this `template`; if nothing else stood in the way, these roles may: `editor`",
         ),
         (edit("user:anna", acme()), Granted, "`edit` on this `template` is allowed"),
     ] {
@@ -161,7 +161,7 @@ fn policies_that_forbid() {
         (
             "user:vera",
             RoleLacksAction,
-            "the role `viewer` may not `edit` this `template`; once that is changed, these roles may: `editor`; forbidden by policy `locked`",
+            "the role `viewer` may not `edit` this `template`; if nothing else stood in the way, these roles may: `editor`; forbidden by policy `locked`",
         ),
     ] {
         says(&set, &edit(subject, at(5)), reason, sentence);

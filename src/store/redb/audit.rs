@@ -244,9 +244,15 @@ impl Store {
             };
             let fault = (head.sequence != walk.sequence || head.hash != walk.hash).then(|| {
                 let why = if head.sequence > walk.sequence {
-                    format!("entries after it are missing: there should be {}", head.sequence)
+                    format!(
+                        "entries after it are missing: the log should end with entry {}",
+                        head.sequence
+                    )
                 } else {
-                    format!("it is not the recorded end of the log, entry {}", head.sequence)
+                    format!(
+                        "it differs from the end of the log that was recorded, which is entry {}",
+                        head.sequence
+                    )
                 };
                 (walk.sequence, why)
             });
@@ -300,7 +306,8 @@ impl ChainWalk {
         bytes: &[u8],
         personal: Result<Option<PersonalPart>, Failure>,
     ) -> Result<(), String> {
-        let (header, hash) = AuditHeader::decode(bytes).map_err(|fault| fault.to_string())?;
+        let (header, hash) =
+            AuditHeader::decode(bytes).map_err(|_| "the entry cannot be read".to_owned())?;
         let expected = self.sequence.saturating_add(1);
         if stored_at != expected || header.sequence != expected {
             return Err(format!("entry {expected} is missing"));
@@ -308,7 +315,7 @@ impl ChainWalk {
         if header.hash(self.hash) != hash {
             return Err("the entry, or one before it, was changed".to_owned());
         }
-        let personal = personal.map_err(|fault| fault.to_string())?;
+        let personal = personal.map_err(|_| "the entry cannot be read".to_owned())?;
         if personal.is_some_and(|part| part.digest() != header.personal) {
             return Err("its details were changed".to_owned());
         }
