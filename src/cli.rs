@@ -339,7 +339,7 @@ mod tests {
         {
             let words = std::iter::once("kwic-team").chain(line.split(' '));
             let cli = Cli::try_parse_from(words).unwrap();
-            assert_eq!(cli.global.data, PathBuf::from("D"));
+            assert_eq!(cli.global.named_data, Some(PathBuf::from("D")));
             assert!(cli.global.json);
         }
     }

@@ -91,6 +91,9 @@ pub struct SendFault {
     pub key: Option<&'static str>,
 }
 
+/// What happened where no access token was found.
+const NO_TOKEN: &str = "there is no access token for the mail server";
+
 impl SendFault {
     /// A refusal by the mail server.
     #[must_use]
@@ -129,7 +132,7 @@ impl SendFault {
             _ if self.code.is_none() => self.interrupted(),
             _ => reason(self.code, self.enhanced.as_deref()),
         };
-        if self.key.is_some() && self.code.is_none() {
+        if what == NO_TOKEN {
             // Not in brackets: what follows is for operators, and pages leave it out.
             return format!("{what}: {}", self.answer());
         }
@@ -203,7 +206,7 @@ impl SendFault {
             SmtpStep::Connect => "the mail server could not be reached",
             SmtpStep::Tls => "the TLS handshake with the mail server failed",
             SmtpStep::Greeting => "the mail server did not greet",
-            SmtpStep::Auth if self.key.is_some() => "there is no access token for the mail server",
+            SmtpStep::Auth if self.key.is_some() => NO_TOKEN,
             SmtpStep::Data if self.unclear => {
                 "the mail server stopped answering after it was given the mail, and may have taken it"
             }

@@ -543,7 +543,7 @@ fn a_removal_needs_a_yes_where_nobody_can_be_asked() {
     assert!(err.contains("--yes"), "{err}");
     assert!(sidecar.lines().iter().all(|line| line.starts_with("GET ")));
     let out = sidecar.run(&["member", "remove", "m1", "--yes"]).ends(0);
-    assert!(out.contains("ann@example.org") && out.contains("2 sessions ended"), "{out}");
+    assert!(out.contains("ann@example.org") && out.contains("ended: 2 sessions"), "{out}");
     assert_eq!(sidecar.lines()[2], "DELETE /api/v1/members/m1");
 }
 

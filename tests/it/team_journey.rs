@@ -181,7 +181,8 @@ fn the_story_by_command_line() {
     let cy = link_in(&server.mail());
     let printed = sidecar.ok(&["member", "remove", "bo@example.org", "--yes"]);
     assert!(
-        printed.contains("1 session ended") && printed.contains("1 invite revoked"),
+        printed.contains("ended: 1 session;")
+            && printed.contains("1 invite that this member had sent"),
         "{printed}"
     );
     is_out(&sidecar, &bo);
