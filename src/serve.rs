@@ -555,7 +555,7 @@ fn remove_stale_files(config: &Config) -> Result<(), Failure> {
     sockets.retain(|socket| fs::remove_file(socket).is_ok());
     removed.extend(sockets);
     for path in removed {
-        tracing::warn!(path = %path.display(), "files of an interrupted backup, restore or start were removed");
+        tracing::warn!(path = %path.display(), "what an interrupted backup, restore, import or start had left was removed");
     }
     Ok(())
 }

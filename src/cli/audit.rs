@@ -212,7 +212,7 @@ fn reaches(
         }
     }
     Err(CommandError::failure(
-        "no chain that was checked contains the expected head: the end of its chain was cut off or rewritten, or it is from another store",
+        "no chain that was checked contains the expected head: the end of its chain was cut off or rewritten, or the head is from another store; if no restore explains this (`kwic-team audit list --store --event store_restored`), keep the store's file as it is, and find out who could write to it",
     ))
 }
 

@@ -28,7 +28,7 @@ The policy folder is refused; every fault is named.
 64
 The command line is not valid.
 .SH REVISIONS
-Every change raises the store's revision by one. It is printed so that a decision can be asked for that includes the change (`x\-kwic\-at\-least`).
+Every change raises the store's revision by one. Commands print it, so that a program can ask for a decision that includes the change: it sends the revision in the header `x\-kwic\-at\-least`.
 .SH ENVIRONMENT
 .TP
 KWIC_TEAM_SECTION_KEY

@@ -320,7 +320,7 @@ fn made_ahead(count: u64) -> Option<CheckLine> {
         );
         CheckLine::fail(
             "clock",
-            format!("{what}: the clock of this machine is behind, or was ahead: set it; if it is correct already, resend these invites and create new API tokens"),
+            format!("{what}: the clock of this machine is behind, or was ahead: set it; if it is correct already, resend each invite whose `sent` is in the future (`kwic-team invite list --json`), and replace each API token whose `created` is (`kwic-team token list --json`)"),
         )
     })
 }
@@ -422,7 +422,7 @@ fn left_behind(global: &Global) -> Vec<CheckLine> {
     let next = "the next start removes it, or remove it by hand";
     let files = left.iter().map(|path| {
         let place = path.display();
-        format!("a killed backup, restore or import has left `{place}`, which may hold records or keys: {next}")
+        format!("an interrupted backup, restore, import or start has left `{place}`, which may hold records or keys: {next}")
     });
     let sockets = socket_file::left_behind(&sockets);
     let sockets = sockets.iter().map(|path| {
@@ -480,7 +480,7 @@ fn mail(remote: &SidecarClient, slugs: &[String]) -> Vec<CheckLine> {
             lines.push(CheckLine::warn(
                 "mail",
                 format!(
-                    "`{slug}`: {} refused and {bounced} bounced: `kwic-team invite list --account {slug}` shows which addresses to correct",
+                    "`{slug}`: {} refused or given up, and {bounced} bounced: `kwic-team audit list --account {slug} --event mail_failed`, and the same with `mail_bounced`, show the addresses and why",
                     plural(failed, "message was", "messages were")
                 ),
             ));

@@ -13,7 +13,7 @@ use super::{CommandError, CommandResult, Exit, Global};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MailCommand {
-    /// Show how mail is sent, whether it is stopped and why, and what waits
+    /// Show how mail is sent, whether it is stopped and why, since when the oldest message waits, and how many wait (`queued`, `deferred`), were accepted by the mail server (`handed_over`), bounced or failed
     #[command(after_help = "Example: kwic-team mail status")]
     Status(AccountArg),
     /// Send one mail and report each step; exits 1 if a step fails

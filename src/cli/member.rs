@@ -64,7 +64,7 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         person: edit_args::PersonEditArgs,
     },
-    /// Suspend a member: sessions and links end, API tokens are revoked for good, and sign-in is refused until `member restore`; the policies decide what else changes
+    /// Suspend a member: sessions end, as do links to set a new password or confirm a new address; API tokens are revoked for good, and sign-in is refused until `member restore`; the policies decide what else changes
     #[command(after_help = "Example: kwic-team member suspend ann@example.org")]
     Suspend(MemberSelector),
     /// Restore a suspended member; API tokens stay revoked
@@ -73,13 +73,13 @@ pub(super) enum MemberCommand {
     /// Sign a member out everywhere; the member can sign in again
     #[command(after_help = "Example: kwic-team member end-sessions ann@example.org")]
     EndSessions(MemberSelector),
-    /// Print a link to set a new password; it is also mailed to the member, unless `mail.kind` is `links`
+    /// Print a link to set a new password; it is also mailed to the member if `mail.kind` is `smtp`
     #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
     ResetPassword(MemberSelector),
     /// Remove a member's second factor and end all sessions; a new one is set up at the next sign-in if the account requires it
     #[command(after_help = "Example: kwic-team member reset-two-step ann@example.org")]
     ResetTwoStep(MemberSelector),
-    /// Remove a member for good: sessions and links end, and API tokens are revoked, as are invites that the member sent and nobody has accepted yet
+    /// Remove a member for good: sessions end, as do links to set a new password or confirm a new address; API tokens are revoked, and so are invites that the member sent and nobody has accepted yet
     #[command(after_help = "Example: kwic-team member remove ann@example.org --yes")]
     Remove {
         #[command(flatten)]
@@ -100,12 +100,12 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         yes: ConfirmArg,
     },
-    /// Review access: show members who perhaps no longer need it
+    /// Review access: show members who perhaps no longer need it, administrators without a second factor, and whether one administrator or none is left
     #[command(after_help = "Example: kwic-team member review")]
     Review(AccountArg),
     /// Import members from a file, all or nothing
     #[command(
-        after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optionally id and status (active or suspended), or the same as JSON lines.\n\nSends no mail: members set a password by `kwic-team member reset-password`, or by \"forgot password\" where mail is sent."
+        after_help = "Example: kwic-team member import --account acme members.csv\n\nCSV with the columns first_name,last_name,email,role and optionally id and status (active or suspended), or the same as JSON lines.\n\nSends no mail. To set a password, members use \"forgot password\" where mail is sent, or a link that you print with `kwic-team member reset-password`."
     )]
     Import {
         #[command(flatten)]

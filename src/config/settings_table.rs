@@ -75,7 +75,7 @@ pub(super) const KEYS: &[SettingDefinition] = &[
         "single_account",
         SettingType::Slug,
         "",
-        "the account for resources whose request names none",
+        "the account that a resource is in if the request names no account",
     ),
     key(
         "decision",

@@ -909,6 +909,7 @@ pub(super) fn reasons(titles: &TypeTitles, sentence: &str) -> String {
         },
         None => sentence.to_owned(),
     };
+    let sentence = sentence.replace("these roles may: ", "these roles would allow it: ");
     capital(&sentence.replace('`', "")) + end
 }
 
@@ -929,7 +930,7 @@ mod tests {
                 &NONE,
                 "the role `operator` may not `broadcasts:send` this `broadcast`; these roles may: `x`"
             ),
-            "The role operator doesn't allow \u{201c}Send broadcasts\u{201d} on this broadcast; these roles may: x."
+            "The role operator doesn't allow \u{201c}Send broadcasts\u{201d} on this broadcast; these roles would allow it: x."
         );
     }
 

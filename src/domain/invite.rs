@@ -225,12 +225,11 @@ impl Invite {
             InviteOutcome::Open => Ok(()),
             InviteOutcome::Accepted { member, .. } => over(
                 ACCEPTED,
-                format!("this invitation was accepted already: edit the member `{member}` instead"),
+                format!("this invite was accepted already: edit the member `{member}` instead"),
             ),
-            InviteOutcome::Revoked { .. } => over(
-                "invite_revoked",
-                "this invitation was revoked already: send a new one".to_owned(),
-            ),
+            InviteOutcome::Revoked { .. } => {
+                over("invite_revoked", "this invite was revoked already: send a new one".to_owned())
+            }
         }
     }
 }

@@ -284,7 +284,9 @@ impl MailTexts {
                     account(account_name),
                     sanitize::address(new_email),
                 ),
-                format!("This is {which}. Nothing changes until both addresses are confirmed."),
+                format!(
+                    "This mail was sent to {which}. Nothing changes until both addresses are confirmed."
+                ),
             ],
             unexpected,
         )

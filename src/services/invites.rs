@@ -378,7 +378,7 @@ fn role_removed(invite: &Invite) -> Failure {
         Kind::Conflict,
         ROLE_GONE,
         format!(
-            "this invitation is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or revoke it with `kwic-team invite revoke {id}`"
+            "this invite is for the role `{role}`, which was removed: choose another one with `kwic-team invite edit {id} --role ROLE`, or revoke it with `kwic-team invite revoke {id}`"
         ),
     )
 }

@@ -105,7 +105,7 @@ fn key_gone() -> Failure {
     Failure::new(
         Kind::Conflict,
         KEY_GONE,
-        "this link cannot be shown any more: resend the invitation, which creates a new one",
+        "this link cannot be shown any more: resend the invite, which creates a new one",
     )
     .logged("its key is missing, as after a restore without the folder `keys`")
 }

@@ -17,15 +17,15 @@ pub(super) async fn notes(app: &App, set: &Snapshot) -> Vec<String> {
         Ok(orphaned) => orphaned,
         Err(fault) => {
             return vec![format!(
-                "pending invitations whose role was removed could not be counted: {}",
+                "pending invites whose role was removed could not be counted: {}",
                 fault.public
             )];
         }
     };
     let sentence = |((account, role), open): ((AccountSlug, RoleId), usize)| {
         let (invites, them) = match open {
-            1 => ("1 pending invitation is".to_owned(), "it"),
-            _ => (format!("{open} pending invitations are"), "them"),
+            1 => ("1 pending invite is".to_owned(), "it"),
+            _ => (format!("{open} pending invites are"), "them"),
         };
         format!(
             "`{account}`: {invites} for the role `{role}`, which was removed, and cannot be accepted: edit {them} and choose another role (`kwic-team invite edit --role`), or revoke {them}"

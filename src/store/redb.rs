@@ -553,7 +553,7 @@ fn unclear(fault: &Failure) -> Failure {
     Failure::new(
         Kind::Busy,
         UNAVAILABLE,
-        "the disk failed while this change was saved, and it was saved completely or not at all: `kwic-team doctor` and the log say why; if its disk is full, free space there, then check before you try again",
+        "the disk failed, and this change may or may not have been made, so look before you repeat it: `kwic-team doctor` and the log say why; if its disk is full, free space there",
     )
     .logged(fault.private.as_deref().unwrap_or_default())
 }

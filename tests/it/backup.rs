@@ -356,7 +356,7 @@ fn without_its_keys_no_factor_is_skipped_and_no_dead_link_is_sent() {
     assert_eq!(document(&show(&sidecar, &recovery), 200)["state"], "signed_in");
     // The new key has the number of the old one, and derives another link: it is not shown.
     let shown = sidecar.run(&["invite", "link", invite, "--account", "acme"]);
-    assert!(Ran::from(shown).complains(1).contains("resend the invitation"));
+    assert!(Ran::from(shown).complains(1).contains("resend the invite"));
     // The old password signs in.
     let body = json!({"token": token_of(link), "password": PASSWORD});
     document(&call(&sidecar, "POST /invites/accept", "", Some(&body)), 201);

@@ -141,8 +141,7 @@ fn an_invite_to_a_role_that_was_removed_says_what_to_do() {
     invite(&sidecar, "acme", "ro@example.org", "automation_manager");
     without_tests(&sidecar);
     fs::remove_file(sidecar.path("policies/roles/automation_manager.cedar")).unwrap();
-    let note =
-        "`acme`: 1 pending invitation is for the role `automation_manager`, which was removed";
+    let note = "`acme`: 1 pending invite is for the role `automation_manager`, which was removed";
     holds(&sidecar.ok(&["policy", "reload"]), &[note]);
     // The same as where the watcher was first.
     let again = sidecar.ok(&["policy", "reload"]);

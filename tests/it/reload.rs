@@ -146,11 +146,11 @@ fn a_role_that_open_invites_name_is_taken_away_and_the_report_says_so() {
     let role = sidecar.path("policies/roles/operator.cedar");
     let text = fs::read_to_string(&role).unwrap();
     fs::remove_file(&role).unwrap();
-    let note = "2 pending invitations are for the role `operator`, which was removed";
+    let note = "2 pending invites are for the role `operator`, which was removed";
     let output = sidecar.ok(&["policy", "reload"]);
     assert!(output.contains(note), "{output}");
     fs::write(&role, text).unwrap();
-    assert!(!sidecar.ok(&["policy", "reload"]).contains("pending invitations"));
+    assert!(!sidecar.ok(&["policy", "reload"]).contains("pending invites"));
 }
 
 #[test]

@@ -396,7 +396,7 @@ async fn a_changed_audit_log_is_found_out() {
                 heads.insert("acme", other.as_slice()).unwrap();
             }),
             3,
-            "the end of the log that was recorded",
+            "entries were added to the end",
         ),
     ];
     for (what, work, at, why) in cases {

@@ -62,7 +62,7 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         passkey::UNKNOWN => "there is no such passkey: you may have removed it already",
         session::UNKNOWN => "that device was signed out already",
         MOVED_ON => {
-            "nothing was changed, because somebody's role or access changed at the same moment: open the page again, then repeat it"
+            "nothing was changed, because somebody's role or access changed at the same moment: open the page again, then repeat your change"
         }
         Failure::BODY_TOO_LARGE => "this is too much at once: go back and enter fewer lines",
         store::REPLACED | store::BROKEN => {
@@ -74,6 +74,12 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         }
         invites::ROLE_GONE if failure.kind == Kind::Conflict => {
             "this invitation is for a role that was removed: edit it and choose another role, or revoke it"
+        }
+        "idempotency_key_reused" => {
+            "an invitation was sent from this form already: to invite somebody else, choose Invite member again"
+        }
+        "role_missing" => {
+            "this page cannot tell which role makes you an administrator: ask your system administrator to create the account on the command line"
         }
         Failure::INTERNAL => {
             "something went wrong on our side: try again. If it happens again, contact your system administrator"
@@ -150,13 +156,29 @@ pub(in crate::console) fn sentence(failure: &str) -> String {
         if number % 2 == 1 && FIELDS.contains(&part) { plain(part) } else { part.to_owned() }
     };
     let text: String = failure.split('`').enumerate().map(part).collect();
-    let text = with_moments(&text);
+    let text = with_invitations(&with_moments(&text));
     let end = if text.ends_with(['.', '?', '!']) { "" } else { "." };
     let begins_with_value = match failure.strip_prefix('`').and_then(|rest| rest.split_once('`')) {
         Some((part, _)) => !FIELDS.contains(&part),
         None => false,
     };
     if begins_with_value { text + end } else { capital(&text) + end }
+}
+
+/// The noun of the API and the command line is "invite"; pages say "invitation".
+fn with_invitations(text: &str) -> String {
+    let mut before = "";
+    let word = |word| {
+        let noun = ["this", "the", "that", "an", "pending", "open"].contains(&before);
+        before = word;
+        match word.strip_prefix("invite") {
+            Some(end) if noun && ["", "s", ",", ":", ";", "."].contains(&end) => {
+                format!("invitation{end}")
+            }
+            _ => word.to_owned(),
+        }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// The message with whom to ask, instead of a remedy for the operator. A command in parentheses

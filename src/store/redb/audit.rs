@@ -2,6 +2,8 @@
 //!
 //! Appends and reads; a header is never changed.
 
+use std::cmp::Ordering;
+
 use redb::{ReadableTable, WriteTransaction};
 
 use super::table_reads::Rows;
@@ -243,16 +245,17 @@ impl Store {
                 None => AuditHead::default(),
             };
             let fault = (head.sequence != walk.sequence || head.hash != walk.hash).then(|| {
-                let why = if head.sequence > walk.sequence {
-                    format!(
-                        "entries after it are missing: the log should end with entry {}",
-                        head.sequence
-                    )
-                } else {
-                    format!(
-                        "it differs from the end of the log that was recorded, which is entry {}",
-                        head.sequence
-                    )
+                let end = head.sequence;
+                let why = match end.cmp(&walk.sequence) {
+                    Ordering::Greater => {
+                        format!("entries after it are missing: the log should end with entry {end}")
+                    }
+                    Ordering::Less => {
+                        format!(
+                            "entries were added to the end: the log should end with entry {end}"
+                        )
+                    }
+                    Ordering::Equal => "this last entry is not the one that was written".to_owned(),
                 };
                 (walk.sequence, why)
             });

@@ -88,7 +88,7 @@ impl AddressHolder {
                 format!("`{email}` is the address of somebody on the team already: use another one")
             }
             Self::Invite(_) => format!(
-                "`{email}` has a pending invitation to the team: use another address, or have the invitation revoked first"
+                "`{email}` has a pending invite to the team: use another address, or have the invite revoked first"
             ),
         })
     }
@@ -100,7 +100,7 @@ impl AddressHolder {
                 "`{email}` is the address of somebody on the team already: ask an administrator of the team"
             ),
             Self::Invite(_) => format!(
-                "`{email}` has another pending invitation to the team: ask an administrator of the team"
+                "`{email}` has another pending invite to the team: ask an administrator of the team"
             ),
         })
     }
@@ -134,7 +134,7 @@ impl AddressHolder {
             Self::Invite(invite) => (
                 "already_invited",
                 format!(
-                    "`{email}` was invited on {}, and may accept until {}: resend that invitation or edit it instead",
+                    "`{email}` was invited on {}, and may accept until {}: resend that invite or edit it instead",
                     clock::rfc3339(invite.created),
                     clock::rfc3339(invite.expires)
                 ),
