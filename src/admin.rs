@@ -2,7 +2,7 @@
 //!
 //! Served on a TCP port, where callers are signed-in members, and on `admin.sock` in the data
 //! folder, where every caller is the operator of the sidecar and is audited by the user id that the
-//! kernel reports for the connection. Each call reads a request, runs a flow and renders the
+//! kernel reports for the connection. Each call reads a request, runs a service and renders the
 //! result; no business rule lives here. Errors are `application/problem+json`. GET and HEAD change
 //! nothing.
 //!

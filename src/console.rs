@@ -3,8 +3,8 @@
 //! Server-rendered HTML with one stylesheet, one small script, and a second script where a passkey
 //! is needed. Every page and every state has a URL; every form except that of a passkey works
 //! without a script, which adds dialogs, incremental search and live updates. Each page reads a
-//! request, runs a flow and renders the result; no business rule lives here, and what a page does
-//! not offer the flow refuses too.
+//! request, runs a service and renders the result; no business rule lives here, and what a page does
+//! not offer the service refuses too.
 
 mod accept_invitation;
 mod actors;

@@ -154,7 +154,7 @@ pub struct ApiTokenView {
 struct WriterState {
     /// Every role that a member has or had.
     roles: HashMap<Arc<str>, RoleUse>,
-    /// Every account that a member is or was on, with its number in the standings.
+    /// Every account that a member is or was on, with its number in the member index.
     words: HashMap<Arc<str>, usize>,
     /// Every account that there is.
     accounts: HashSet<String>,
@@ -178,10 +178,10 @@ struct SharedNames {
 
 impl WriterState {
     /// The shared string of a role, with its count increased.
-    fn hold(&mut self, standings: &MemberIndex, role: &str) -> (Arc<str>, usize) {
+    fn hold(&mut self, member_index: &MemberIndex, role: &str) -> (Arc<str>, usize) {
         let word = self.roles.get_key_value(role).map(|(word, _)| Arc::clone(word));
         let word = word.unwrap_or_else(|| role.into());
-        let new = || RoleUse { number: standings.number_role(&word), members: 0 };
+        let new = || RoleUse { number: member_index.number_role(&word), members: 0 };
         let held = self.roles.entry(Arc::clone(&word)).or_insert_with(new);
         held.members += 1;
         let number = held.number;
@@ -195,12 +195,12 @@ impl WriterState {
     }
 
     /// The shared string of an account.
-    fn on_account(&mut self, standings: &MemberIndex, account: &str) -> (Arc<str>, usize) {
+    fn on_account(&mut self, member_index: &MemberIndex, account: &str) -> (Arc<str>, usize) {
         if let Some((word, number)) = self.words.get_key_value(account) {
             return (Arc::clone(word), *number);
         }
         let word: Arc<str> = account.into();
-        let number = standings.number_account(&word);
+        let number = member_index.number_account(&word);
         self.words.insert(Arc::clone(&word), number);
         (word, number)
     }
@@ -211,7 +211,7 @@ impl WriterState {
 pub struct Directory {
     /// Hashed with a random seed, so that nobody can choose ids that collide.
     members: papaya::HashMap<MemberKey, MemberEntry, RandomState>,
-    standings: MemberIndex,
+    member_index: MemberIndex,
     sessions: TokenIndex<LiveSession>,
     api_tokens: TokenIndex<ApiTokenView>,
     ledger: Mutex<WriterState>,
@@ -233,7 +233,7 @@ impl Directory {
     pub fn new() -> Self {
         Self {
             members: papaya::HashMap::with_hasher(RandomState::default()),
-            standings: MemberIndex::new(),
+            member_index: MemberIndex::new(),
             sessions: TokenIndex::new(),
             api_tokens: TokenIndex::new(),
             ledger: Mutex::default(),
@@ -251,7 +251,7 @@ impl Directory {
     /// Calls `read` with a member's entry in the index, several times faster than [`Self::with`].
     /// `None` does not mean that the member does not exist.
     pub fn access<R>(&self, id: &str, read: impl FnOnce(MemberAccess<'_>) -> R) -> Option<R> {
-        self.standings.with(id, read)
+        self.member_index.with(id, read)
     }
 
     /// Calls `read` with the session of a token, if there is one.
@@ -312,7 +312,7 @@ impl Directory {
         match record {
             LoadedRecord::Coming(members) => {
                 self.members.pin().reserve(members);
-                self.standings.reserve(&mut self.ledger().filled, members);
+                self.member_index.reserve(&mut self.ledger().filled, members);
             }
             LoadedRecord::Account(account) => {
                 self.ledger().accounts.insert(account.slug.as_str().to_owned());
@@ -354,7 +354,7 @@ impl Directory {
                     }
                 }
                 ChangedRecord::MemberGone { id, .. } => {
-                    self.standings.remove(&mut ledger.filled, id.as_str());
+                    self.member_index.remove(&mut ledger.filled, id.as_str());
                     if let Some(entry) =
                         self.members.pin().remove(&MemberKeyRef(id.as_str().as_bytes()))
                     {
@@ -374,10 +374,11 @@ impl Directory {
 
     /// Adds a member to the ledger and to the index.
     fn enter(&self, ledger: &mut WriterState, member: &Member) -> SharedNames {
-        let (role, role_number) = ledger.hold(&self.standings, member.role.as_str());
-        let (account, account_number) = ledger.on_account(&self.standings, member.account.as_str());
+        let (role, role_number) = ledger.hold(&self.member_index, member.role.as_str());
+        let (account, account_number) =
+            ledger.on_account(&self.member_index, member.account.as_str());
         let (id, active) = (member.id.as_str(), member.status == Status::Active);
-        self.standings.put(&mut ledger.filled, id, account_number, role_number, active);
+        self.member_index.put(&mut ledger.filled, id, account_number, role_number, active);
         SharedNames { account, role }
     }
 

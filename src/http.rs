@@ -1,6 +1,6 @@
 //! Sockets, requests and responses: the only server-side use of hyper.
 //!
-//! Knows no route and no flow. Limits everything that a stranger could make large or slow.
+//! Knows no route and no service. Limits everything that a stranger could make large or slow.
 
 mod bad_request_replies;
 mod connection_limit;

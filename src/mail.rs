@@ -216,7 +216,7 @@ impl Mailer {
     }
 }
 
-/// The part of a mailer that flows use beside sending.
+/// The part of a mailer that services use beside sending.
 impl Mailer {
     /// A mailer that sends nothing.
     ///

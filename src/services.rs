@@ -1,20 +1,23 @@
 //! The use cases: everything that a service, an administrator or the operator of the sidecar can
 //! do.
 //!
-//! The only layer where engine, directory, store and mail meet. A flow that changes something takes
-//! a permit by value, runs one transaction, and returns once decisions see the change. Flows know
-//! nothing of sockets and status codes.
+//! The only layer where engine, directory, store and mail meet. A service that changes something
+//! takes a permit by value, runs one transaction, and returns once decisions see the change. Services
+//! know nothing of sockets and status codes.
 //!
-//! A flow uses only what is below it in this list, or beside it without a circle:
+//! A service uses only those below it in this list:
 //!
-//! 1. `accounts`, `set_up`, `import`, `export`, `personal`, `member_changes`, and whatever uses several flows;
-//! 2. `invites`, `letters`, `sessions`, `api_tokens`, `passwords`, `two_step`: a flow of each thing;
-//! 3. `decide`, `members`, `sign_in`;
-//! 4. `permit`, the proof that a caller may do it; `passkeys`;
-//! 5. `caller`: who calls; `step_up` and `ticket`, by which somebody shows who it is;
-//! 6. `session_auth` and `token_auth`, which know a caller by a token;
-//! 7. `rights`, judged by the live policies in `world`;
-//! 8. `links`, `outbox`, `sign_in_log_lines`, `lookup`, `client_info`, `roles`, `refresh`: what all share.
+//! 1. `set_up`, then `accounts`, `member_changes` and `personal_data`, which use several others;
+//! 2. `invites`, `sessions` and `integrity_check`;
+//! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `startup_policies` and
+//!    `background_retries`;
+//! 4. `decide`, `members`, `own_membership`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
+//!    `access_review`, `backup`, `events` and `operator_warnings`;
+//! 5. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
+//! 6. `caller`: who calls; `step_up`, by which somebody shows who it is;
+//! 7. `token_auth`, `outbox`, `sign_in_log_lines`;
+//! 8. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
+//!    `account_and_inviter`, `detached`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`.
 
 pub mod access_review;
 mod account_and_inviter;

@@ -1,6 +1,6 @@
 //! One API call: its caller, its parameters and its target.
 //!
-//! Authenticates the caller; authorization is done by the flows.
+//! Authenticates the caller; authorization is done by the services.
 
 use std::mem;
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 use crate::http::Method;
 use crate::http::query_string::decoded;
 
-/// The permitted callers of a call. The flows check what each of them may do.
+/// The permitted callers of a call. The services check what each of them may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// Anybody: the authorization is in the call.

@@ -1,6 +1,6 @@
 //! `/members/import` and `/members/export`: members as files.
 //!
-//! Maps media types to formats; the formats themselves are in the flows.
+//! Maps media types to formats; the formats themselves are in the services.
 
 use super::api_request::{ApiRequest, ApiResult};
 use super::wire::{self, Changed};

@@ -137,7 +137,7 @@ pub(super) fn token(form: &mut JsonBody) -> Option<String> {
     form.required("token", |text| Ok::<_, Failure>(text.to_owned()))
 }
 
-/// The password in a body; the rules are in the flows.
+/// The password in a body; the rules are in the services.
 pub(super) fn password(form: &mut JsonBody, name: &'static str) -> Option<String> {
     form.required(name, |text| Ok::<_, Failure>(text.to_owned()))
 }

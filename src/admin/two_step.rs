@@ -18,7 +18,7 @@ pub(super) fn shown(form: &mut JsonBody, name: &'static str) -> Option<StepUpPro
     password(form, name).map(|password| StepUpProof { password, code })
 }
 
-/// The same if given; the flow refuses if it is required.
+/// The same if given; the service refuses if it is required.
 pub(super) fn shown_if_any(form: &mut JsonBody) -> Option<StepUpProof> {
     let code = code_if_any(form);
     let password = form.optional("password", |text| Ok::<_, Failure>(text.to_owned()));

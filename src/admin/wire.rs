@@ -1,7 +1,7 @@
 //! The JSON documents of the management API: separate types for serde, beside those of the domain.
 //!
 //! Names here are a stable contract with programs. No field holds a secret, except a link where the
-//! flow returns one.
+//! service returns one.
 
 mod access_review;
 mod accounts_and_members;

@@ -65,7 +65,7 @@ struct InvitationRow {
     sent: TimeLabel,
     path: String,
     menu: Option<usize>,
-    deeds: Vec<AvailableAction>,
+    row_actions: Vec<AvailableAction>,
 }
 
 #[derive(Template)]
@@ -171,7 +171,7 @@ fn line(
 ) -> InvitationRow {
     let (invite, delivery) = (&shown.view.invite, &shown.view.delivery);
     let state = invite.state(now);
-    let deeds = deeds(viewer, state);
+    let row_actions = row_actions(viewer, state);
     InvitationRow {
         name: invite.full_name(),
         email: invite.email.as_str().to_owned(),
@@ -193,13 +193,13 @@ fn line(
         inviter: shown.inviter.as_ref().map_or_else(|| w::RUNS_IT.to_owned(), |it| it.full_name()),
         sent: TimeLabel::from(invite.sent, now),
         path: format!("/team/invitations/{}", invite.id),
-        menu: menus.number(&deeds),
-        deeds,
+        menu: menus.number(&row_actions),
+        row_actions,
     }
 }
 
 /// The actions of the viewer on an invitation.
-fn deeds(viewer: &CurrentUser, state: InviteState) -> Vec<AvailableAction> {
+fn row_actions(viewer: &CurrentUser, state: InviteState) -> Vec<AvailableAction> {
     if !viewer.rights.invite || !state.is_open() {
         return Vec::new();
     }

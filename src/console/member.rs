@@ -1,6 +1,6 @@
 //! The page of one member: details, what the role allows, and all actions.
 //!
-//! Every action is confirmed first, on a page with its consequences; the flows decide whether it is
+//! Every action is confirmed first, on a page with its consequences; the services decide whether it is
 //! allowed.
 
 use std::collections::BTreeSet;
@@ -241,7 +241,7 @@ struct MemberPage<'p> {
     back: String,
     /// Appended to the path of each action, so that it returns here.
     leads_back: String,
-    deeds: Vec<AvailableAction>,
+    row_actions: Vec<AvailableAction>,
     can: Vec<String>,
     /// Allowed in some cases, by a policy that reads more than the role.
     depends: Vec<String>,
@@ -275,7 +275,11 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
         joined: TimeLabel::exactly(member.joined),
         active: seen.signed_in.map(|at| TimeLabel::from(at, call.app.clock.now())),
         devices,
-        deeds: available_actions(&viewer, member, is_last_administrator(&administrators, member)),
+        row_actions: available_actions(
+            &viewer,
+            member,
+            is_last_administrator(&administrators, member),
+        ),
         leads_back: local_path::LocalPath::at("").with(BACK, &here).path(),
         path,
         back,

@@ -102,7 +102,7 @@ impl CurrentUser {
         Ok(Self { signed_in, member, account, rights })
     }
 
-    /// As the flows know it.
+    /// As the services know it.
     pub(super) fn caller(&self) -> Caller {
         Caller::Member(self.signed_in.clone())
     }

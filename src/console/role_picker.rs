@@ -1,6 +1,6 @@
 //! Role cards: roles to choose from, each with what it can do.
 //!
-//! Reads the live policies through the flows; no role or action is named in the code.
+//! Reads the live policies through the services; no role or action is named in the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

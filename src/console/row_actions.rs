@@ -69,12 +69,12 @@ impl RowMenus {
         Self { kinds: kinds.into_iter().collect(), menus: Vec::new() }
     }
 
-    /// The number of the menu for `deeds`; none if there are none.
-    pub(super) fn number(&mut self, deeds: &[AvailableAction]) -> Option<usize> {
-        if deeds.is_empty() {
+    /// The number of the menu for `row_actions`; none if there are none.
+    pub(super) fn number(&mut self, row_actions: &[AvailableAction]) -> Option<usize> {
+        if row_actions.is_empty() {
             return None;
         }
-        let menu = to_json(deeds);
+        let menu = to_json(row_actions);
         let known = self.menus.iter().position(|other| *other == menu);
         Some(known.unwrap_or_else(|| {
             self.menus.push(menu);
@@ -90,10 +90,10 @@ impl RowMenus {
 
 /// One menu in the format of the script: keys, each with the reason why it is disabled after `=`,
 /// separated by `;`.
-fn to_json(deeds: &[AvailableAction]) -> String {
-    let one = |deed: &AvailableAction| match deed.why {
-        Some(why) => format!("{}={why}", deed.kind.key),
-        None => deed.kind.key.to_owned(),
+fn to_json(row_actions: &[AvailableAction]) -> String {
+    let one = |row_action: &AvailableAction| match row_action.why {
+        Some(why) => format!("{}={why}", row_action.kind.key),
+        None => row_action.kind.key.to_owned(),
     };
-    deeds.iter().map(one).collect::<Vec<_>>().join(";")
+    row_actions.iter().map(one).collect::<Vec<_>>().join(";")
 }

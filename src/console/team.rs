@@ -1,6 +1,6 @@
 //! Team Management: the table of members with search, filters, order and counts.
 //!
-//! One query for a page, never one per row. [`member::available_actions`] lists the actions of a row; the flows
+//! One query for a page, never one per row. [`member::available_actions`] lists the actions of a row; the services
 //! decide whether they are allowed.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! One decision: resolve names, gather entities, evaluate slices.
+//! One decision: resolve names, build entities, evaluate slices.
 //!
 //! Synchronous and total, and fails closed: any doubt is a deny with a reason. Reads no disk, takes
 //! no lock, and never writes.

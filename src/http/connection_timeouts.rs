@@ -56,10 +56,10 @@ pub(super) struct ConnectionPhase {
 impl ConnectionPhase {
     pub(super) fn new(hands: Arc<SweepClock>) -> Self {
         let (endless, is_full) = (AtomicBool::new(false), AtomicBool::new(false));
-        let pulse = Self { mark: AtomicU64::new(0), endless, is_full, hands };
+        let connection_phase = Self { mark: AtomicU64::new(0), endless, is_full, hands };
         // A client that connects is expected to send: a silent one is not an idle connection.
-        pulse.enter(Phase::Head);
-        pulse
+        connection_phase.enter(Phase::Head);
+        connection_phase
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -124,7 +124,7 @@ impl ConnectionPhase {
 /// A stream that notices the first bytes of a request.
 pub(super) struct WatchedStream<S> {
     pub(super) stream: S,
-    pub(super) pulse: Arc<ConnectionPhase>,
+    pub(super) connection_phase: Arc<ConnectionPhase>,
     /// Bytes that were read before and come first.
     pub(super) before: Bytes,
     /// The status of hyper's own refusal, which is held back: the server responds with a sentence.
@@ -165,8 +165,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
             into.put_slice(&self.before.split_to(most));
             Poll::Ready(Ok(()))
         };
-        if into.filled().len() > before && self.pulse.read().0 == Phase::Idle {
-            self.pulse.enter(Phase::Head);
+        if into.filled().len() > before && self.connection_phase.read().0 == Phase::Idle {
+            self.connection_phase.enter(Phase::Head);
         }
         polled
     }
@@ -183,7 +183,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.pulse.wrote(&polled);
+        self.connection_phase.wrote(&polled);
         polled
     }
 
@@ -193,7 +193,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.pulse.wrote(&polled);
+        self.connection_phase.wrote(&polled);
         polled
     }
 

@@ -54,7 +54,7 @@ impl Default for ConnectionBounds {
 
 /// One connection, as the sweep sees it.
 pub(super) struct ConnectionEntry {
-    pub(super) pulse: Arc<ConnectionPhase>,
+    pub(super) connection_phase: Arc<ConnectionPhase>,
     pub(super) task: AbortHandle,
     /// Tells the connection to close after the current request; taken when used.
     pub(super) close: Option<oneshot::Sender<()>>,
@@ -71,12 +71,12 @@ impl ConnectionEntry {
     /// waiting client takes precedence over a silent one.
     fn is_too_slow(&self, bounds: &ConnectionBounds) -> bool {
         let is_crowded = self.is_brief || self.places.are_full();
-        let (phase, for_ms) = self.pulse.read();
+        let (phase, for_ms) = self.connection_phase.read();
         let most = match phase {
             // It was answered, and does not read the response.
             Phase::Idle if self.is_brief => limits::HEAD_MS_MAX_CROWDED,
             // Event streams have their own limit.
-            Phase::Idle if is_crowded && !self.pulse.is_endless() => {
+            Phase::Idle if is_crowded && !self.connection_phase.is_endless() => {
                 bounds.head_ms.min(bounds.idle_ms)
             }
             Phase::Idle => bounds.idle_ms,
@@ -149,7 +149,9 @@ impl ServerState {
     /// Cuts off these connections; returns their number.
     pub(super) fn cut_off(&self, is_so: impl Fn(&ConnectionPhase) -> bool) -> usize {
         let mut connections = self.connections();
-        let those = connections.values_mut().filter(|entry| !entry.is_cut && is_so(&entry.pulse));
+        let those = connections
+            .values_mut()
+            .filter(|entry| !entry.is_cut && is_so(&entry.connection_phase));
         those
             .map(|entry| {
                 entry.is_cut = true;

@@ -152,7 +152,7 @@ pub(super) struct HandedToHyper {
 /// A connection with small requests so far.
 pub(super) struct FastPathConnection<'c, S> {
     pub(super) stream: &'c mut WatchedStream<S>,
-    pub(super) pulse: &'c ConnectionPhase,
+    pub(super) connection_phase: &'c ConnectionPhase,
     pub(super) shared: &'c ServerState,
     pub(super) peer: Peer,
     /// Its slot is for one request.
@@ -163,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FastPathConnection<'_, S> {
     /// Answers requests one after another; `None` when the connection has ended.
     pub(super) async fn serve<Q>(
         self,
-        at_once: &Q,
+        answer_fast: &Q,
         told_to_close: &mut oneshot::Receiver<()>,
     ) -> Option<HandedToHyper>
     where
@@ -192,22 +192,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FastPathConnection<'_, S> {
             let (bytes, mut id) = (buffer.get(..filled)?, None);
             let mut made = [0; request::MADE_ID_BYTES];
             // A panic in a handler ends only this connection.
-            let step = || answer_buffered(bytes, self.peer, at_once, &mut id);
+            let step = || answer_buffered(bytes, self.peer, answer_fast, &mut id);
             let stepped = catch_unwind(AssertUnwindSafe(step));
             let id = id.unwrap_or_else(|| request::made_id(&mut made));
             let (reply, closing) = match stepped {
                 Ok(Ok(Some(reply))) => (reply, told || self.is_brief || self.shared.is_stopping()),
                 Ok(Err(phase)) if filled < ROOM => {
-                    self.pulse.enter_first(phase);
+                    self.connection_phase.enter_first(phase);
                     continue;
                 }
                 Ok(Ok(None) | Err(_)) => break,
                 Err(_) => (self.shared.panicked(id), true),
             };
             written.clear();
-            reply.write(&mut written, id, date.at(self.pulse), closing)?;
+            reply.write(&mut written, id, date.at(self.connection_phase), closing)?;
             filled = 0;
-            self.pulse.enter(Phase::Idle);
+            self.connection_phase.enter(Phase::Idle);
             self.stream.write_all(&written).await.ok()?;
             if closing {
                 let _ = self.stream.shutdown().await;
@@ -224,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FastPathConnection<'_, S> {
 fn answer_buffered<'b, Q>(
     bytes: &'b [u8],
     peer: Peer,
-    at_once: &Q,
+    answer_fast: &Q,
     id: &mut Option<&'b [u8]>,
 ) -> Result<Option<Reply>, Phase>
 where
@@ -234,7 +234,7 @@ where
         ParsedHead::Whole(request, given) => {
             *id = given;
             let _span = tracing::debug_span!("request", path = shortened(request.path)).entered();
-            Ok(at_once(&request).inspect(Reply::log))
+            Ok(answer_fast(&request).inspect(Reply::log))
         }
         ParsedHead::Part(phase) => Err(phase),
         ParsedHead::Unusual => Ok(None),
@@ -249,8 +249,8 @@ struct DateCache {
 }
 
 impl DateCache {
-    fn at(&mut self, pulse: &ConnectionPhase) -> &str {
-        let hands_ms = Some(pulse.hands_ms());
+    fn at(&mut self, connection_phase: &ConnectionPhase) -> &str {
+        let hands_ms = Some(connection_phase.hands_ms());
         if self.hands_ms != hands_ms {
             *self = Self { hands_ms, text: clock::http_date() };
         }

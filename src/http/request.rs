@@ -102,7 +102,7 @@ pub struct Request {
     pub method: Method,
     /// The peer.
     pub peer: Peer,
-    pulse: Arc<ConnectionPhase>,
+    connection_phase: Arc<ConnectionPhase>,
     held: BodyReservation,
     id: OnceLock<HeaderValue>,
 }
@@ -167,14 +167,14 @@ impl Request {
     pub(super) fn new(
         request: hyper::Request<Incoming>,
         peer: Peer,
-        pulse: Arc<ConnectionPhase>,
+        connection_phase: Arc<ConnectionPhase>,
         bodies: Arc<BodyBudget>,
     ) -> Self {
         let (parts, body) = request.into_parts();
-        pulse.enter(if body.is_end_stream() { Phase::Answer } else { Phase::Body });
+        connection_phase.enter(if body.is_end_stream() { Phase::Answer } else { Phase::Body });
         let method = Method::from(&parts.method);
         let held = BodyReservation { of: bodies, bytes: 0 };
-        Self { parts, body, method, peer, pulse, held, id: OnceLock::new() }
+        Self { parts, body, method, peer, connection_phase, held, id: OnceLock::new() }
     }
 
     /// The path, still percent-encoded.
@@ -332,9 +332,9 @@ impl Request {
     pub async fn body(&mut self, max: usize) -> Result<Bytes, Failure> {
         self.check_claim(max)?;
         // One timestamp for the whole body: one that is sent slowly, however steadily, is closed.
-        self.pulse.enter(Phase::Body);
+        self.connection_phase.enter(Phase::Body);
         let whole = self.whole(max).await;
-        self.pulse.enter(Phase::Answer);
+        self.connection_phase.enter(Phase::Answer);
         whole
     }
 
@@ -397,9 +397,9 @@ impl Request {
     /// # Errors
     /// `Invalid`, when the body breaks off.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Failure> {
-        self.pulse.enter(Phase::Body);
+        self.connection_phase.enter(Phase::Body);
         let piece = self.piece().await;
-        self.pulse.enter(Phase::Answer);
+        self.connection_phase.enter(Phase::Answer);
         piece
     }
 

@@ -242,19 +242,23 @@ impl Server {
         self.accept_all(listener, handler, None::<fn(&SmallRequest<'_>) -> Option<Reply>>).await;
     }
 
-    /// The same, with `at_once` called first for every small request, which answers if it can
+    /// The same, with `answer_fast` called first for every small request, which answers if it can
     /// without waiting. It must answer as the handler would, and leave to the handler what that
     /// would refuse.
-    pub async fn serve_with_fast_path<Q, H, F>(&self, listener: &Listener, at_once: Q, handler: H)
-    where
+    pub async fn serve_with_fast_path<Q, H, F>(
+        &self,
+        listener: &Listener,
+        answer_fast: Q,
+        handler: H,
+    ) where
         Q: Fn(&SmallRequest<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
-        self.accept_all(listener, handler, Some(at_once)).await;
+        self.accept_all(listener, handler, Some(answer_fast)).await;
     }
 
-    async fn accept_all<Q, H, F>(&self, listener: &Listener, handler: H, at_once: Option<Q>)
+    async fn accept_all<Q, H, F>(&self, listener: &Listener, handler: H, answer_fast: Option<Q>)
     where
         Q: Fn(&SmallRequest<'_>) -> Option<Reply> + Clone + Send + Sync + 'static,
         H: Fn(Request) -> F + Clone + Send + Sync + 'static,
@@ -265,13 +269,14 @@ impl Server {
         loop {
             // A slot is taken before accepting: further clients wait in the system's queue.
             let Some(place) = places.admit().await else { return };
-            let (handler, at_once, places) = (handler.clone(), at_once.clone(), places.clone());
+            let (handler, answer_fast, places) =
+                (handler.clone(), answer_fast.clone(), places.clone());
             match accept(listener).await {
                 Ok(Accepted::Tcp(stream, address)) => {
-                    self.spawn(stream, Peer::Tcp { address }, handler, at_once, places, place);
+                    self.spawn(stream, Peer::Tcp { address }, handler, answer_fast, places, place);
                 }
                 Ok(Accepted::Unix(stream, uid)) => {
-                    self.spawn(stream, Peer::Unix { uid }, handler, at_once, places, place);
+                    self.spawn(stream, Peer::Unix { uid }, handler, answer_fast, places, place);
                 }
                 Ok(Accepted::Gone) => {}
                 Err(fault) => {
@@ -292,7 +297,7 @@ impl Server {
         stream: S,
         peer: Peer,
         handler: H,
-        at_once: Option<Q>,
+        answer_fast: Option<Q>,
         places: ConnectionLimit,
         place: ConnectionPermit,
     ) where
@@ -303,8 +308,8 @@ impl Server {
     {
         let shared = Arc::clone(&self.0);
         let number = shared.number();
-        let pulse = Arc::new(ConnectionPhase::new(Arc::clone(&shared.hands)));
-        let (swept, is_brief) = (Arc::clone(&pulse), place.is_brief);
+        let connection_phase = Arc::new(ConnectionPhase::new(Arc::clone(&shared.hands)));
+        let (swept, is_brief) = (Arc::clone(&connection_phase), place.is_brief);
         let (close, mut told_to_close) = oneshot::channel();
         // Locked while the task is created, so that it cannot leave before it has entered.
         let mut connections = self.0.connections();
@@ -313,19 +318,26 @@ impl Server {
             // task that never entered must not leave.
             let _leave = ConnectionGuard(Arc::clone(&shared), number);
             let _place = place;
-            let phase_of_stream = Arc::clone(&pulse);
+            let phase_of_stream = Arc::clone(&connection_phase);
             let mut stream = WatchedStream {
                 stream,
-                pulse: phase_of_stream,
+                connection_phase: phase_of_stream,
                 before: Bytes::new(),
                 refused: None,
             };
             let mut told = false;
-            if let Some(at_once) = at_once {
+            if let Some(answer_fast) = answer_fast {
                 let (stream, shared) = (&mut stream, shared.as_ref());
-                let small =
-                    fast_path::FastPathConnection { stream, pulse: &pulse, shared, peer, is_brief };
-                let Some(handed) = small.serve(&at_once, &mut told_to_close).await else { return };
+                let small = fast_path::FastPathConnection {
+                    stream,
+                    connection_phase: &connection_phase,
+                    shared,
+                    peer,
+                    is_brief,
+                };
+                let Some(handed) = small.serve(&answer_fast, &mut told_to_close).await else {
+                    return;
+                };
                 stream.before = handed.bytes.into();
                 told = handed.told;
             }
@@ -336,11 +348,19 @@ impl Server {
                 }
                 let _ = told_to_close.await;
             };
-            let answering = AnswerContext { pulse: &pulse, shared: &shared, is_brief };
+            let answering =
+                AnswerContext { connection_phase: &connection_phase, shared: &shared, is_brief };
             serve_by_hyper(stream, peer, answering, told_to_close, handler).await;
         });
         let (task, close) = (task.abort_handle(), Some(close));
-        let entry = ConnectionEntry { pulse: swept, task, close, places, is_brief, is_cut: false };
+        let entry = ConnectionEntry {
+            connection_phase: swept,
+            task,
+            close,
+            places,
+            is_brief,
+            is_cut: false,
+        };
         connections.insert(number, entry);
     }
 
@@ -357,7 +377,9 @@ impl Server {
             self.0.request_close();
             self.0.move_hands();
             if began.elapsed() >= Duration::from_millis(STOP_GRACE_MS) {
-                cut_off += self.0.cut_off(|pulse| pulse.waits_for_caller(STOP_GRACE_MS));
+                cut_off += self
+                    .0
+                    .cut_off(|connection_phase| connection_phase.waits_for_caller(STOP_GRACE_MS));
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -368,7 +390,7 @@ impl Server {
 /// The context for the responses of one connection.
 #[derive(Clone, Copy)]
 struct AnswerContext<'c> {
-    pulse: &'c Arc<ConnectionPhase>,
+    connection_phase: &'c Arc<ConnectionPhase>,
     shared: &'c ServerState,
     is_brief: bool,
 }
@@ -383,7 +405,7 @@ impl AnswerContext<'_> {
             let text = "too many connections are open for one more stream: try again in a moment";
             return (Reply::message(&Failure::new(Kind::Busy, "busy", text)), true);
         }
-        self.pulse.mark_endless();
+        self.connection_phase.mark_endless();
         (reply, closing)
     }
 }
@@ -399,9 +421,10 @@ async fn serve_by_hyper<S, H, F>(
     H: Fn(Request) -> F,
     F: Future<Output = Reply>,
 {
-    let AnswerContext { pulse, shared, .. } = answering;
+    let AnswerContext { connection_phase, shared, .. } = answering;
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let request = Request::new(request, peer, Arc::clone(pulse), Arc::clone(&shared.bodies));
+        let request =
+            Request::new(request, peer, Arc::clone(connection_phase), Arc::clone(&shared.bodies));
         let id = request.id_value().clone();
         // What is logged on the way to the answer names the request.
         let span = request.span();
@@ -409,7 +432,7 @@ async fn serve_by_hyper<S, H, F>(
         async move {
             let (reply, closing) = answering.may_keep_open(shared.guarded(&id, answer).await);
             reply.log();
-            pulse.enter(Phase::Idle);
+            connection_phase.enter(Phase::Idle);
             Ok::<_, Infallible>(reply.finish(&id, closing))
         }
         .instrument(span)
@@ -425,7 +448,7 @@ async fn serve_by_hyper<S, H, F>(
         biased;
         served = &mut connection => served,
         () = told_to_close => {
-            if pulse.is_endless() {
+            if connection_phase.is_endless() {
                 return;
             }
             std::pin::Pin::new(&mut connection).graceful_shutdown();

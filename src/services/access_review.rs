@@ -135,12 +135,12 @@ pub struct Finding {
 /// `Denied` `not_allowed`; `Busy`.
 pub async fn review(app: &App, caller: Caller) -> Result<Vec<Finding>, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
-    let mut tally = FindingCounts::new(app.clock.now());
+    let mut counts = FindingCounts::new(app.clock.now());
     let administering = app.policies.load().administering().clone();
     // An account that nobody has joined waits for its first member. Where the policies let no role
     // administer whatever the attributes are, members may still administer by their attributes.
     let anybody = app.store.members(permit.account(), &MemberFilter::default(), None, 1).await?;
-    tally.wants_administrator = !anybody.items.is_empty() && !administering.is_empty();
+    counts.wants_administrator = !anybody.items.is_empty() && !administering.is_empty();
     let filter = MemberFilter { status: Some(Status::Active), ..MemberFilter::default() };
     let mut after = None;
     loop {
@@ -148,11 +148,11 @@ pub async fn review(app: &App, caller: Caller) -> Result<Vec<Finding>, Failure> 
         let page = app.store.members(permit.account(), &filter, after_last, limit).await?;
         for seen in app.store.seen(page.items).await? {
             let administers = administering.contains(&seen.member.role);
-            tally.take(&seen, administers);
+            counts.take(&seen, administers);
         }
         after = page.next;
         if after.is_none() {
-            return Ok(tally.findings());
+            return Ok(counts.findings());
         }
     }
 }
@@ -256,9 +256,9 @@ mod tests {
     }
 
     fn found(people: &[(MemberWithSignIn, bool)]) -> Vec<(&'static str, usize)> {
-        let mut tally = FindingCounts::new(NOW);
-        people.iter().for_each(|(seen, administers)| tally.take(seen, *administers));
-        tally.findings().iter().map(|found| (found.kind.as_str(), found.count)).collect()
+        let mut counts = FindingCounts::new(NOW);
+        people.iter().for_each(|(seen, administers)| counts.take(seen, *administers));
+        counts.findings().iter().map(|found| (found.kind.as_str(), found.count)).collect()
     }
 
     #[test]
@@ -288,9 +288,9 @@ mod tests {
     fn an_account_whose_members_cannot_administer_it_is_found_and_an_empty_one_is_not() {
         let found =
             |wants_administrator, people: &[(MemberWithSignIn, bool)]| -> Vec<&'static str> {
-                let mut tally = FindingCounts { wants_administrator, ..FindingCounts::new(NOW) };
-                people.iter().for_each(|(seen, administers)| tally.take(seen, *administers));
-                tally.findings().iter().map(|found| found.kind.as_str()).collect()
+                let mut counts = FindingCounts { wants_administrator, ..FindingCounts::new(NOW) };
+                people.iter().for_each(|(seen, administers)| counts.take(seen, *administers));
+                counts.findings().iter().map(|found| found.kind.as_str()).collect()
             };
         let member = seen(1, Some(0), true);
         assert_eq!(found(true, &[(member.clone(), false)]), ["no_administrator"]);
@@ -303,9 +303,9 @@ mod tests {
     #[test]
     fn many_are_counted_and_some_are_named() {
         let people = vec![(seen(40, None, false), false); limits::REVIEW_NAMED_MAX + 5];
-        let mut tally = FindingCounts::new(NOW);
-        people.iter().for_each(|(seen, administers)| tally.take(seen, *administers));
-        let found = tally.findings();
+        let mut counts = FindingCounts::new(NOW);
+        people.iter().for_each(|(seen, administers)| counts.take(seen, *administers));
+        let found = counts.findings();
         assert_eq!((found[0].count, found[0].members.len()), (105, limits::REVIEW_NAMED_MAX));
         assert!(found[0].sentence.starts_with("105 members joined"), "{}", found[0].sentence);
     }

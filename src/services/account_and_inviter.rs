@@ -1,4 +1,4 @@
-//! Records that several flows look up: one account, and the sender of an invite.
+//! Records that several services look up: one account, and the sender of an invite.
 
 use crate::app::App;
 use crate::domain::{Account, AccountSlug, Failure, Invite, Kind, Member};

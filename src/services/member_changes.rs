@@ -41,7 +41,7 @@ impl MemberChange {
     /// Makes the change, in a transaction of its own.
     ///
     /// # Errors
-    /// As the flow of each change says.
+    /// As the service of each change says.
     pub async fn apply(
         self,
         app: &Arc<App>,

@@ -1,6 +1,6 @@
 //! Members: create, show, find, list, edit, suspend, restore, remove, and bulk changes.
 //!
-//! Each flow checks its own right first. Each change is one transaction of the store, which
+//! Each service checks its own right first. Each change is one transaction of the store, which
 //! enforces the invariants; only the checks that need the live policies are here. Decisions see a
 //! change before the caller gets the response.
 

@@ -1,7 +1,7 @@
-//! Permits: the proof, as a value, that the caller is authorized for what a flow is about to do.
+//! Permits: the proof, as a value, that the caller is authorized for what a service is about to do.
 //!
-//! The fields are private and every constructor is in this file, so that a flow that takes a permit
-//! cannot be called without the check. Flows that change something take the permit by value, and it
+//! The fields are private and every constructor is in this file, so that a service that takes a permit
+//! cannot be called without the check. Services that change something take the permit by value, and it
 //! is neither `Clone` nor `Copy`: one check, one change. A member's permit is the engine's decision
 //! about the stored record and carries the version of that record (optimistic lock): a transaction
 //! that finds another version refuses, and the check is repeated.

@@ -1,6 +1,6 @@
 //! Reload: a policy folder is checked and becomes the live set, or nothing changes.
 //!
-//! One flow for file watch, signal and command. Runs outside the decision threads, at the priority
+//! One service for file watch, signal and command. Runs outside the decision threads, at the priority
 //! of the process, so that a new `forbid` takes effect soon on a busy machine. The swap is one
 //! store of a pointer, made as soon as the set has passed the check; the comparison, the report and
 //! saving the set follow. The live set is never partly changed, and the last good one is never

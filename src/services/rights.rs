@@ -120,7 +120,7 @@ pub(super) fn giving(role: &RoleId) -> [Right; 2] {
     [Right::EDIT_TEAM, Right::assign(role.clone())]
 }
 
-/// What a member may do on the own account, for display only: each flow checks for itself.
+/// What a member may do on the own account, for display only: each service checks for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RightsSummary {
     /// See who is on the team.

@@ -1,15 +1,15 @@
-//! The house rules: layers, the allowed place of each dependency, and the header of each file.
+//! The rules of the code: layers, the allowed place of each dependency, and the header of each file.
 //!
 //! Reads the source as text; runs none of it.
 
 mod imports;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of the crate, from the ground to the roof.
-const FLOORS: &[(&str, u32)] = &[
+/// The modules of the crate, from the lowest layer to the highest.
+const LAYERS: &[(&str, u32)] = &[
     ("domain", 0),
     ("sharded_counter", 0),
     ("background", 1),
@@ -46,7 +46,7 @@ const FLOORS: &[(&str, u32)] = &[
 ];
 
 /// Where each dependency lives: beginnings of paths below `src/`. `*` is everywhere but the
-/// ground floor.
+/// lowest layer.
 const HOMES: &[(&str, &[&str])] = &[
     ("arc_swap", &["app.rs", "directory"]),
     ("argon2", &["password"]),
@@ -161,18 +161,18 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(|(index, line)| (index + 1, line))
 }
 
-fn floors() -> BTreeMap<&'static str, u32> {
-    FLOORS.iter().copied().collect()
+fn layers() -> BTreeMap<&'static str, u32> {
+    LAYERS.iter().copied().collect()
 }
 
-/// Faults of the floors, as `file:line`.
+/// Faults of the layers, as `file:line`.
 fn climbing(sources: &[(String, String)]) -> Vec<String> {
-    let floors = floors();
+    let layers = layers();
     let mut faults = Vec::new();
     for (file, text) in sources.iter().filter(|(file, _)| file != "lib.rs") {
         let own = module(file);
-        let Some(floor) = floors.get(own) else {
-            faults.push(format!("{file}: `{own}` is on no floor: give it one in FLOORS"));
+        let Some(layer) = layers.get(own) else {
+            faults.push(format!("{file}: `{own}` is on no layer: give it one in LAYERS"));
             continue;
         };
         for (number, line) in code(text) {
@@ -182,10 +182,10 @@ fn climbing(sources: &[(String, String)]) -> Vec<String> {
                 let rest = &line[at + marker.len()..];
                 let name: String =
                     rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                let Some(other) = floors.get(name.as_str()) else { continue };
-                if name != own && other >= floor {
+                let Some(other) = layers.get(name.as_str()) else { continue };
+                if name != own && other >= layer {
                     faults.push(format!(
-                        "{file}:{number}: floor {floor} reaches `{name}` on floor {other}"
+                        "{file}:{number}: layer {layer} reaches `{name}` on layer {other}"
                     ));
                 }
             }
@@ -195,7 +195,7 @@ fn climbing(sources: &[(String, String)]) -> Vec<String> {
 }
 
 #[test]
-fn a_module_imports_only_floors_below_it() {
+fn a_module_imports_only_layers_below_it() {
     let faults = climbing(&sources());
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -388,6 +388,18 @@ fn the_walkthroughs_name_files_that_there_are() {
         }
     }
     assert!(named > 15, "the map names only {named} files");
+}
+
+#[test]
+fn the_list_of_the_services_names_each_of_them_and_no_other() {
+    let sources = sources();
+    let (_, head) = sources.iter().find(|(file, _)| file == "services.rs").unwrap();
+    let list = head.lines().filter(|line| line.starts_with("//!"));
+    let named: BTreeSet<&str> = list.flat_map(|line| line.split('`').skip(1).step_by(2)).collect();
+    let files = sources.iter().filter_map(|(file, _)| file.strip_prefix("services/"));
+    let files: BTreeSet<&str> = files.filter_map(|file| file.strip_suffix(".rs")).collect();
+    let files: BTreeSet<&str> = files.into_iter().filter(|file| !file.contains('/')).collect();
+    assert_eq!(named, files);
 }
 
 /// Whether the path names a file, or a function in one.

@@ -1,7 +1,7 @@
 //! When a policy set becomes live: before the comparison, also at a start; not at a low priority;
 //! and by itself once a transient error is gone.
 //!
-//! The real sidecar, and flows on a store in memory. No test measures time.
+//! The real sidecar, and services on a store in memory. No test measures time.
 
 use std::fs;
 use std::path::Path;

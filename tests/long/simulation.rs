@@ -225,7 +225,7 @@ fn run(seed: u64, steps: usize, plant: Option<Fault>) -> Result<(Vec<String>, Ta
 }
 
 fn run_here(seed: u64, steps: usize, plant: Option<Fault>) -> Result<(Vec<String>, Tally), Broken> {
-    // One thread for the flows and one for the store, and what the store has done is taken up in
+    // One thread for the services and one for the store, and what the store has done is taken up in
     // its order, however long it took: so that a seed is nearly all there is to chance.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .max_blocking_threads(1)

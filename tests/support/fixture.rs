@@ -1,4 +1,4 @@
-//! A team in one process: real flows over a store in memory, a manual clock, and mail that ends in
+//! A team in one process: real services over a store in memory, a manual clock, and mail that ends in
 //! memory.
 
 use std::sync::Arc;

@@ -296,7 +296,7 @@ async function send(dialog, event) {
 // Replaces the links of a row by a menu: the row references its menu by number, the page describes
 // each menu by keys, and each key.
 function furnish(cell) {
-  const all = $("#deeds");
+  const all = $("#row-actions");
   const row = cell.parentNode;
   // The URL of the row's own page, without the return parameter.
   const whole = cell.dataset.of ?? $("a", row).getAttribute("href");
@@ -319,7 +319,7 @@ function furnish(cell) {
     return make("li", { role: "none" }, it);
   };
   const label = all.dataset.label.replace("{}", () => $("bdi", row).textContent);
-  const items = all.dataset.menus.split("|")[cell.dataset.deeds].split(";").map(item);
+  const items = all.dataset.menus.split("|")[cell.dataset.rowActions].split(";").map(item);
   const state = { "aria-haspopup": "menu", "aria-expanded": "false", "aria-label": label };
   const menu = make("div", { class: "menu" },
     button({ class: "dots", id: opens, ...state }, "⋯"),
@@ -483,7 +483,7 @@ function ready(root) {
   for (const field of $$("[data-show]", root)) if (!field.closest(".with")) showPassword(field);
   for (const field of $$("[data-strength]", root)) strength(field);
   for (const list of $$(".codes", root)) keepCodes(list);
-  for (const cell of $$("[data-deeds]", root)) furnish(cell);
+  for (const cell of $$("[data-row-actions]", root)) furnish(cell);
   for (const button of $$("[aria-haspopup]", root)) button.hidden = false;
   // The focused element of a row is identified by name when the rows are replaced.
   for (const link of $$("tbody th a", root)) link.id ||= link.getAttribute("href");

@@ -1,6 +1,6 @@
 //! Requests to set up second factors and to show one.
 //!
-//! A flow, which can open sealed secrets, checks what somebody shows, and the transaction consumes
+//! A service, which can open sealed secrets, checks what somebody shows, and the transaction consumes
 //! it: each code works once, also with concurrent requests. A member with a factor changes nothing
 //! about signing in without it, and no session begins without it. Contains no secret in clear.
 

@@ -148,7 +148,7 @@ impl Sim {
         (0..self.model.programs.len()).filter(here).collect()
     }
 
-    /// The caller as the flows know it; `None` where the session is over, which the real thing
+    /// The caller as the services know it; `None` where the session is over, which the real thing
     /// must know as well.
     pub(super) fn caller(&mut self, who: Who) -> Result<Option<Caller>, String> {
         match who {

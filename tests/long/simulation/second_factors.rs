@@ -385,7 +385,7 @@ impl Sim {
     }
 }
 
-/// Begins a session without the flows, as if the factor were skipped.
+/// Begins a session without the services, as if the factor were skipped.
 async fn without_factor(
     app: &Arc<App>,
     member: Member,

@@ -1,4 +1,4 @@
-//! The real system under the simulation: the flows over a real store on a disk that loses power, a
+//! The real system under the simulation: the services over a real store on a disk that loses power, a
 //! mail server in memory, a manual clock.
 //!
 //! Independent of the model.

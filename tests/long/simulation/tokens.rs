@@ -16,7 +16,7 @@ impl Sim {
         let wanted = self.some_role();
         let days = self.dice.one_of(&[1, 30, 365]);
         match who {
-            // A token makes none: there is no way to call the flow with one.
+            // A token makes none: there is no way to call the service with one.
             Who::Program(_) => Ok(()),
             Who::Seat(at) => self.make_own(at, wanted, days).await,
             Who::Sidecar(account) => self.make_for(account, wanted, days).await,
