@@ -226,12 +226,6 @@ impl ApiRequest<'_> {
     /// # Errors
     /// `NotFound` `unknown_session`.
     pub(super) fn session_id(&self) -> Result<SessionId, Failure> {
-        SessionId::parse(&self.id).ok_or_else(|| {
-            Failure::new(
-                Kind::NotFound,
-                session::UNKNOWN,
-                "there is no such session: `/api/v1/me/sessions` lists yours",
-            )
-        })
+        SessionId::parse(&self.id).ok_or_else(|| session::unknown())
     }
 }

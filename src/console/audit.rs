@@ -14,9 +14,10 @@ use super::texts as w;
 use super::timestamps::TimeLabel;
 use super::user_agent::device;
 use crate::domain::audit::ChainReport;
+use crate::domain::failure::Kind;
 use crate::domain::{AuditEntry, AuditEvent, Failure, FieldChange, MemberId, RoleId};
 use crate::engine::Snapshot;
-use crate::services::audit;
+use crate::services::{audit, members};
 use crate::store::{AuditFilter, Page};
 
 /// Entries on a page.
@@ -70,6 +71,9 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let (member, event) = (call.parameter("member"), call.parameter("event"));
     let before = call.parameter("before").parse().ok();
     let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == event);
+    if known.is_none() && !event.is_empty() {
+        return Err(Failure::invalid("event", "there is no such event: choose one of the list"));
+    }
     let target = target(call, &viewer, member.trim()).await?;
     let found = match &target {
         AuditTarget::Nobody | AuditTarget::Several(_) => Page { items: Vec::new(), next: None },
@@ -136,7 +140,14 @@ async fn target(
             people.push(last);
             AuditTarget::Several(people)
         }
-        (_, None, Ok(id)) if !text.contains('@') => AuditTarget::Id(id.to_string()),
+        (_, None, Ok(id)) if !text.contains('@') => {
+            match members::show(call.app, viewer.caller(), &id).await {
+                Ok(member) => AuditTarget::Known(member.id.to_string()),
+                // Somebody who was removed may have had it.
+                Err(failure) if failure.kind == Kind::NotFound => AuditTarget::Id(id.to_string()),
+                Err(failure) => return Err(failure),
+            }
+        }
         (_, None, _) => AuditTarget::Nobody,
     })
 }
@@ -165,6 +176,9 @@ fn told(people: &ActorNames, live: &Snapshot, entry: &AuditEntry) -> TimelineEnt
     let known = AuditEvent::ALL.into_iter().find(|known| known.as_str() == entry.event);
     let pattern = match known {
         Some(AuditEvent::AuthnTokenCreated) => entry.text("purpose").and_then(w::created),
+        Some(AuditEvent::UserUpdated) => {
+            entry.text("email_change_confirmed").map(|_| w::ADDRESS_CONFIRMED)
+        }
         _ => None,
     };
     let pattern = pattern.or_else(|| known.map(|event| w::event(event).1));

@@ -136,7 +136,8 @@ pub(super) fn after_invite(
     match shown.link {
         Some(link) => {
             let shell = PageLayout::inside(call, viewer, w::INVITATION_LINK, "/team");
-            let line = with_warning(&w::link_for(shown.view.invite.email.as_str()));
+            let line =
+                with_warning(&w::link_for(shown.view.invite.email.as_str(), call.sends_mail()));
             LinkPage::new(shell, line, link, back).can_be_shown_again().page()
         }
         None => redirect_with_notice(call.app, &back, &with_warning(told)),

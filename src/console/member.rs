@@ -123,6 +123,7 @@ enum Blocked {
     Active,
     NoTwoStep,
     OwnRole,
+    OwnSuspension,
     OwnTwoStep,
     /// The viewer has no second factor to confirm it with.
     OwnFactorFirst,
@@ -135,6 +136,7 @@ impl Blocked {
         match key {
             "role" if own => Some(Self::OwnRole),
             "role" | "remove" | "suspend" if last => Some(Self::LastAdministrator),
+            "suspend" if own => Some(Self::OwnSuspension),
             "reset-password" | "end-sessions" | "suspend" if suspended => Some(Self::Suspended),
             "restore" if !suspended => Some(Self::Active),
             "reset-two-step" if own => Some(Self::OwnTwoStep),
@@ -150,7 +152,11 @@ impl Blocked {
             Self::LastAdministrator => Some(w::LAST_ADMINISTRATOR),
             Self::Suspended => Some(w::IS_SUSPENDED),
             Self::NoTwoStep => Some(w::TWO_STEP_IS_OFF),
-            Self::Active | Self::OwnRole | Self::OwnTwoStep | Self::OwnFactorFirst => None,
+            Self::Active
+            | Self::OwnRole
+            | Self::OwnSuspension
+            | Self::OwnTwoStep
+            | Self::OwnFactorFirst => None,
         }
     }
 
@@ -164,6 +170,7 @@ impl Blocked {
             Self::Active => (w::is_active(&name), of_member()),
             Self::NoTwoStep => (w::has_no_two_step(&name), of_member()),
             Self::OwnRole => (w::OWN_ROLE.to_owned(), of_member()),
+            Self::OwnSuspension => (w::OWN_SUSPENSION.to_owned(), of_member()),
             Self::OwnTwoStep => (w::OWN_TWO_STEP.to_owned(), own("/me", w::TO_SECURITY)),
             Self::OwnFactorFirst => {
                 (w::OWN_FACTOR_FIRST.to_owned(), own("/me/two-step", w::SET_UP_TWO_STEP))
@@ -594,6 +601,13 @@ pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     let (viewer, member) = found(call).await?;
     let back = form.back(TEAM);
+    // The store would do it: a member may suspend oneself by the API.
+    if verb == MemberAction::Suspend
+        && viewer.is(&member)
+        && let Some(reply) = blocked(call, &viewer, &member, &call.verb).await
+    {
+        return Ok(reply);
+    }
     match act(call, &viewer, &member, verb, &form).await {
         Ok(ActionNotice::Sentence(told)) => {
             // The page of a removed member no longer exists.

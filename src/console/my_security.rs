@@ -13,7 +13,7 @@ use super::texts as w;
 use super::timestamps::TimeLabel;
 use super::user_agent::device;
 use crate::browser_security;
-use crate::domain::session::ended;
+use crate::domain::session::unknown;
 use crate::domain::{AuditEntry, AuditEvent, Passkey, Session, SessionId, Timestamp};
 use crate::services::{personal_data, sessions, two_step};
 
@@ -133,7 +133,7 @@ fn sign_in(entry: &AuditEntry, now: Timestamp) -> SignInRow {
 pub(super) async fn end_session(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     call.form().await?;
-    let id = SessionId::parse(&call.id).ok_or_else(ended)?;
+    let id = SessionId::parse(&call.id).ok_or_else(unknown)?;
     let here = id == *viewer.signed_in.session();
     sessions::end_own(call.app, viewer.signed_in, Some(id)).await?;
     if here {

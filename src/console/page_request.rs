@@ -2,6 +2,7 @@
 //! signed-in member with the account and the rights.
 //!
 //! Pages use the rights to decide what to show; services never rely on them.
+
 use std::sync::Arc;
 
 use super::local_path::{self, BACK};

@@ -156,6 +156,10 @@ fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> TriedDecision 
     let (sentence, remedy) = match (reason, sentence.split_once("; these roles may: ")) {
         (Reason::UnknownSubject, _) => (w::NOBODY_FOUND.to_owned(), String::new()),
         (Reason::UnknownResource, _) => (w::NO_SUCH_RESOURCE.to_owned(), String::new()),
+        (Reason::NotExplained, _) => {
+            let known = sentence.split("; other causes").next().unwrap_or_default();
+            (said(live, known), w::remedy(reason, &titles))
+        }
         (_, Some((sentence, _))) => (said(live, sentence), w::remedy(reason, &titles)),
         (_, None) if sentence.contains("these roles may: ") => {
             (said(live, &sentence), String::new())

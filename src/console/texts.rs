@@ -577,6 +577,8 @@ pub(super) const WAS: &str = "was";
 pub(super) const BY_OPERATOR: &str = "your system administrator";
 pub(super) const BY_SET_UP: &str = "the set-up link";
 pub(super) const BY_INVITATION: &str = "an invitation link";
+/// One of the two addresses of a change of address was confirmed.
+pub(super) const ADDRESS_CONFIRMED: &str = "{who} confirmed a change of address of {whom}";
 /// An event of a newer version.
 pub(super) const EVENT_UNKNOWN: &str =
     "{who} made a change to {whom} that this version doesn't know";
@@ -849,7 +851,7 @@ pub(super) fn try_resource_hint(types: &[String]) -> String {
 }
 
 /// The resource is a member, and there is none with this ID.
-pub(super) const NO_SUCH_RESOURCE: &str = "There is no member with this ID. After user: enter the member ID that is on the member's page.";
+pub(super) const NO_SUCH_RESOURCE: &str = "There is no member with this ID. Enter \u{201c}user:\u{201d} followed by the member ID that is on the member's page.";
 
 /// The policies know no such type of resource.
 pub(super) fn no_such_type(kind: &str, types: &[String]) -> String {
@@ -886,6 +888,9 @@ pub(super) fn remedy(reason: Reason, roles: &[String]) -> String {
         }
         Reason::BadAttributes => {
             "This page tells the policies only the account of the resource, and here that is not enough. Ask your system administrator.".to_owned()
+        }
+        Reason::NotExplained => {
+            "There may be other causes: KWIC Team found a wrong answer of its own, and uses a slower evaluation that does not look for them. Tell your system administrator.".to_owned()
         }
         _ => String::new(),
     }

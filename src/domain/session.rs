@@ -67,6 +67,16 @@ pub fn sign_in_refused() -> Failure {
     )
 }
 
+/// The failure for a session that does not exist, or has ended.
+#[must_use]
+pub fn unknown() -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        UNKNOWN,
+        "there is no such session: `/api/v1/me/sessions` lists yours",
+    )
+}
+
 /// The failure for a token without a session.
 #[must_use]
 pub fn ended() -> Failure {

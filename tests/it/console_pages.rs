@@ -556,6 +556,12 @@ async fn devices_are_signed_out_one_by_one_or_all_others() {
         let browser = &browser;
         async move { browser.post(&format!("/me/sessions/s{id}/end"), &[]).await }
     };
+    // What is no id of a session ends nothing, neither that of the browser.
+    for id in ["nope", "s", "%20"] {
+        let none = browser.post(&format!("/me/sessions/{id}/end"), &[]).await;
+        none.page(404).says("That device was signed out already.");
+        assert!(browser.is_signed_in().await);
+    }
     end(ids[1].to_owned()).await.leads_to("/me");
     let again = end(ids[1].to_owned()).await;
     again.page(404).says("That device was signed out already.").hides("does not exist");
@@ -1049,7 +1055,7 @@ async fn where_no_mail_is_sent_no_page_promises_any() {
     reset.page(200).says("Give this link to Ann Lee");
     stage.later(61_000);
     let anew = browser.post(&format!("{of_cy}/resend"), &[]).await;
-    anew.page(200).says("This link opens the invitation for cy@example.org.");
+    anew.page(200).says("Give this link to cy@example.org: it opens the invitation.");
     // Nor is anybody asked by mail for an invitation that has expired.
     let code = anew.between("/join#", "\"").to_owned();
     stage.later(100 * HOUR);
@@ -1083,7 +1089,7 @@ async fn several_are_checked_as_they_would_be_sent_and_get_links_where_no_mail_i
 
         let fields = [("lines", lines), ("role", "-"), ("send", "")];
         let checked = browser.post("/team/invite-several", &fields).await;
-        checked.page(200).says("Send 1 invitation").hides("First name,Last name");
+        checked.page(200).says("Invite 1 person").hides("First name,Last name");
         for why in [
             "Same address as line 1.",
             "Already invited, until ",
@@ -1187,6 +1193,20 @@ async fn an_action_that_the_state_rules_out_has_no_form_but_says_why() {
 }
 
 #[tokio::test]
+async fn nobody_suspends_oneself_by_a_page() {
+    let console = ApiFixture::new().await;
+    let ann = console.stage.member("ann", "administrator").await;
+    console.stage.member("bo", "administrator").await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    let path = format!("{}/suspend", about(&ann));
+    let why = "You cannot suspend yourself: ask another administrator";
+    browser.get(&path).await.page(409).says(why).hides("They cannot sign in");
+    browser.post(&path, &[("seen", "yes")]).await.page(409).says(why);
+    assert!(browser.is_signed_in().await);
+}
+
+#[tokio::test]
 async fn an_address_whose_domain_has_no_dot_is_invited_with_a_hint() {
     let hint = "example has no dot: check the address.";
     for console in [ApiFixture::new().await, ApiFixture::without_mail().await] {
@@ -1196,7 +1216,7 @@ async fn an_address_whose_domain_has_no_dot_is_invited_with_a_hint() {
         let lines = "Asha,Rao,asha@example,operator\nBo,Lee,bo@example.org,operator";
         let fields = [("lines", lines), ("role", "-"), ("send", "")];
         let checked = browser.post("/team/invite-several", &fields).await;
-        checked.page(200).says("Send 2 invitations");
+        checked.page(200).says("Invite 2 people");
         assert_eq!(checked.text.matches(hint).count(), 1, "{}", checked.text);
         console.stage.later(61_000);
         let person = [("first_name", "Asha"), ("email", "<asha@example>"), ("role", "operator")];

@@ -180,6 +180,12 @@ async fn the_audit_page_says_who_did_what_to_whom() {
     let only = ann.page("/audit?member=joe@example.org&event=user_updated").await;
     assert_eq!(between(&only.text, "<div><p>", "</p>").len(), 1, "{}", only.text);
     ann.page("/audit?member=nobody@example.org").await.shows(200, &["Nobody was found"]);
+    // Somebody of whom there is no such entry is no stranger.
+    let id = ann.get("/me").await.is(200)["id"].as_str().unwrap().to_owned();
+    let none = ann.page(&format!("/audit?member={id}&event=user_deleted")).await;
+    none.leaves_out("Nobody was found");
+    none.shows(200, &["No entries"]);
+    ann.page("/audit?event=nope").await.shows(400, &["There is no such event"]);
     ann.page("/audit?verify=1").await.shows(200, &["Log verified"]);
     // Every entry is on one page of the walk, once, newest first.
     let mut seen = Vec::new();
@@ -717,7 +723,7 @@ async fn where_several_have_a_name_they_are_offered_to_choose_from() {
     let about_bo = format!("/audit?member={}&#38;event=user_created\"><bdi>Ann Lee", bo.id);
     let page = ann.page("/audit?member=ann+lee&event=user_created").await;
     page.shows(200, &[several, "ann@example.org", "bo@example.org", &about_bo]);
-    page.leaves_out("No entries about this person");
+    page.leaves_out("Nobody was found");
     let tried = "action=chats:assign&resource=chat:c1";
     let page = ann.page(&format!("/policies/try?member=Ann+Lee&{tried}")).await;
     let same = format!(

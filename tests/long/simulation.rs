@@ -1,7 +1,7 @@
 //! A simulation of members, invites, sign-in and mail: one seed decides all events, a small model
 //! predicts the results, and after every step the real system is compared with the model.
 //!
-//! `SIM_SEED=7 SIM_STEPS=300 cargo test --test it -- simulation::seeds --nocapture` replays one
+//! `SIM_SEED=7 SIM_STEPS=300 cargo test --test long -- simulation::seeds --nocapture` replays one
 //! seed and prints its steps. Time advances only when a run says so, storage is a disk that loses
 //! power, the mail server is in memory.
 
@@ -209,7 +209,7 @@ impl fmt::Display for Broken {
         let last = trace.len().saturating_sub(TOLD_LINES);
         write!(
             f,
-            "seed {seed}: {what}\n  {}\nagain: SIM_SEED={seed} SIM_STEPS={steps} cargo test --test it -- simulation::seeds --nocapture",
+            "seed {seed}: {what}\n  {}\nagain: SIM_SEED={seed} SIM_STEPS={steps} cargo test --test long -- simulation::seeds --nocapture",
             trace[last..].join("\n  ")
         )
     }

@@ -25,6 +25,7 @@ pub(in crate::console) fn log_field(name: &str) -> Option<String> {
         "agent" => DEVICE,
         "cause" => "Reason",
         "detail" => "Result",
+        "email_change_confirmed" => "Confirmed from",
         "email" => "Email address",
         "expires" => EXPIRES,
         "factor" => "Second step",

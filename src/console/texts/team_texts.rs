@@ -96,6 +96,7 @@ words! {
     LAST_ADMINISTRATOR: "The last administrator"
     CANNOT_LEAVE: "You are the last administrator of the team. Make somebody else an administrator first, then you can leave."
     OWN_ROLE: "You cannot change your own role. Ask another administrator of the team."
+    OWN_SUSPENSION: "You cannot suspend yourself: ask another administrator to do it."
     OWN_TWO_STEP: "Your own two-step verification is under My security."
     IS_SUSPENDED: "Suspended: restore first"
     FIRST_NAME: "First name"
@@ -131,7 +132,7 @@ words! {
     INVITE_ROLE_GONE: "The role of this invitation was removed"
     INVITE_ROLE_GONE_CHOOSE: "The role of this invitation was removed: choose another one."
     EDIT_INVITATION: "Edit invitation"
-    SEND_INVITATION: "Send invitation"
+    SEND_INVITATION: "Invite"
     INVITATION_LINK: "Invitation link"
     RESEND: "Resend"
     CORRECT: "Edit"
@@ -497,8 +498,11 @@ pub(in crate::console) fn invitation_changed(name: &str) -> String {
     format!("{name}'s invitation was changed.")
 }
 
-pub(in crate::console) fn link_for(email: &str) -> String {
-    format!("This link opens the invitation for {email}.")
+pub(in crate::console) fn link_for(email: &str, mail: bool) -> String {
+    if mail {
+        return format!("This link opens the invitation for {email}.");
+    }
+    format!("No mail is sent here. Give this link to {email}: it opens the invitation.")
 }
 
 pub(in crate::console) fn has_access(name: &str, role: &str, status: Status) -> String {
@@ -518,7 +522,7 @@ pub(in crate::console) fn no_such_role(role: &str) -> String {
 
 /// The button that sends the checked invitations.
 pub(in crate::console) fn send_good(count: usize) -> String {
-    format!("Send {}", plural(count, "invitation", "invitations"))
+    format!("Invite {}", plural(count, "person", "people"))
 }
 
 pub(in crate::console) fn so_many_ticked(most: usize) -> String {

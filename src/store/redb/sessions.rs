@@ -9,8 +9,8 @@ use super::{
 };
 use crate::domain::session::{self, ended, sign_in_refused};
 use crate::domain::{
-    AccountSlug, Actor, AuditEvent, Failure, FieldChange, Kind, Member, MemberId, Session,
-    SessionLimits, Status, Timestamp, TokenHash,
+    AccountSlug, Actor, AuditEvent, Failure, FieldChange, Member, MemberId, Session, SessionLimits,
+    Status, Timestamp, TokenHash,
 };
 use crate::store::types::sessions::{Credential, PasswordChange, SessionSelector, SignIn};
 use crate::store::types::two_step::CheckedPassword;
@@ -233,9 +233,5 @@ fn audit_ended(
 }
 
 fn unknown() -> Failure {
-    Failure::new(
-        Kind::NotFound,
-        session::UNKNOWN,
-        "this member has no such session: list the sessions to see which there are",
-    )
+    session::unknown()
 }

@@ -43,11 +43,11 @@ async fn strange_names_are_text_and_fit() {
         browser.fill("Last name", name).await;
         browser.fill("Email address", "m1@example.org").await;
         browser.click("Operator").await;
-        browser.click("Send invitation").await;
+        browser.click("Invite").await;
         browser.sees("already has access").await;
         assert_eq!(browser.value("First name").await, name, "a refused form keeps what was typed");
         browser.fill("Email address", &format!("n{}@example.org", name.len())).await;
-        browser.click("Send invitation").await;
+        browser.click("Invite").await;
         browser.sees("created").await;
     }
     let mut pages = vec!["/team".to_owned(), "/team?tab=invitations".to_owned()];
@@ -109,7 +109,7 @@ async fn two_presses_of_send_are_one_invitation() {
         browser.fill("Last name", "Rao").await;
         browser.fill("Email address", &format!("asha{number}@example.org")).await;
         browser.click("Operator").await;
-        browser.double_click("Send invitation").await;
+        browser.double_click("Invite").await;
         browser.sees(&format!("Invitation for asha{number}@example.org created")).await;
         browser.sees(&format!("{} invitation", number + 1)).await;
         let listed = office.sidecar.ok(&["invite", "list", "--json", "--search", "asha"]);
@@ -180,11 +180,11 @@ async fn a_moment_without_network_loses_nothing() {
     browser.fill("Email address", "asha@example.org").await;
     browser.click("Operator").await;
     browser.offline(true).await;
-    browser.click("Send invitation").await;
+    browser.click("Invite").await;
     browser.sees("cannot be reached").await;
     assert_eq!(browser.value("Email address").await, "asha@example.org");
     browser.offline(false).await;
-    browser.click("Send invitation").await;
+    browser.click("Invite").await;
     browser.sees("Invitation for asha@example.org created").await;
     browser.leave().await;
 }
@@ -238,7 +238,7 @@ async fn a_link_to_a_fault_leads_to_its_field_and_loses_nothing() {
     browser.fill("Last name", &long).await;
     browser.fill("Email address", "asha@example.org").await;
     browser.click("Operator").await;
-    browser.click("Send invitation").await;
+    browser.click("Invite").await;
     browser.sees("ix the highlighted fields").await;
     browser.fill("First name", "Asha").await;
     browser.ask("window.same = true", Vec::new()).await;

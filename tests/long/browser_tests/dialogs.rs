@@ -97,7 +97,7 @@ async fn a_link_and_a_token_are_not_lost_by_a_slip() {
     browser.fill("Last name", "Rao").await;
     browser.fill("Email address", "asha@example.org").await;
     browser.click("Operator").await;
-    browser.click("Send invitation").await;
+    browser.click("Invite").await;
     // Closed unasked: the link of an invitation can be shown again.
     browser.sees("You can see this link again").await;
     browser.press(&key::ESCAPE.to_string()).await;
@@ -198,11 +198,11 @@ async fn a_double_click_does_one_thing() {
     let office = Office::with(&[("chief", "administrator"), ("asha", "operator")]);
     let browser = office.browser_of("chief", "/team").await;
     browser.double_click("Invite member").await;
-    browser.sees("Send invitation").await;
+    browser.sees("Invite").await;
     browser.rests().await;
     assert_eq!(dialogs(&browser).await, 1);
     browser.press(&key::ESCAPE.to_string()).await;
-    browser.sees_no("Send invitation").await;
+    browser.sees_no("Invite").await;
 
     // The second click comes when the next dialog is in the place of the first one.
     browser.click("Actions for First Last").await;

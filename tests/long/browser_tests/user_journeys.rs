@@ -237,7 +237,7 @@ async fn from_set_up_to_removal(hands: Hands) {
     chief.write("Last name", "Rao").await;
     chief.write("Email address", "asha@example.org").await;
     chief.pick("Operator", "Automation Manager").await;
-    chief.press("Send invitation").await;
+    chief.press("Invite").await;
     chief.sees("Invitation for asha@example.org created").await;
     chief.sees("Sent").await;
 
@@ -535,7 +535,7 @@ async fn without_scripts_everything_that_matters_works() {
     browser.fill("Last name", "Rao").await;
     browser.fill("Email address", "asha@example.org").await;
     browser.click("Operator").await;
-    browser.click("Send invitation").await;
+    browser.click("Invite").await;
     browser.sees("Invitation for asha@example.org created").await;
 
     // Edited and removed, each from the page of the member.
