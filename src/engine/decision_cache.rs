@@ -37,7 +37,7 @@ const SITUATIONS: usize = 6;
 #[derive(Clone, Copy)]
 pub(super) struct CacheKey(usize);
 
-/// The decisions of one environment: one byte for each role and parts.
+/// The decisions of one environment: one byte for each role and situation.
 #[derive(Debug)]
 pub(super) struct DecisionCache {
     answers: Box<[AtomicU8]>,
@@ -436,7 +436,7 @@ mod tests {
         assert_eq!(["reader", "acme", "reader"].map(allowed), [true, false, true]);
     }
 
-    /// By the shipped policies Cedar is asked once a parts, members as resources apart.
+    /// By the shipped policies Cedar is asked once a situation, members as resources apart.
     #[test]
     fn the_shipped_policies_are_remembered() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");

@@ -112,7 +112,7 @@ impl Snapshot {
             format!("denied by {}", policies(&forbids))
         };
         let sentence = format!(
-            "{denied}; other causes are not looked for, since a cross-check found a wrong answer"
+            "{denied}; other causes were not looked for, because a wrong answer of the engine was found and all policies are evaluated for each question: see the log"
         );
         let policies = forbids.iter().map(ToString::to_string).collect();
         Explanation { reason: Reason::NotExplained, sentence, policies, roles: Vec::new() }
@@ -557,7 +557,10 @@ fn forbids(blocks: &ForbiddingPolicies, now: &Findings) -> Vec<Cause> {
         causes.push((Reason::Forbidden, format!("forbidden by {}", policies(&matched))));
     }
     if !later.is_empty() {
-        causes.push((Reason::Forbidden, format!("then forbidden by {}", policies(&later))));
+        causes.push((
+            Reason::Forbidden,
+            format!("with that changed, it would still be forbidden by {}", policies(&later)),
+        ));
     }
     causes
 }

@@ -309,7 +309,7 @@ fn read(sentence: &str) -> (Vec<(Reason, Fix)>, Vec<String>) {
         } else if part.starts_with("the role `") {
             fixes.push((Reason::RoleLacksAction, Fix::GiveRole(Vec::new())));
         } else if part.contains("forbidden by polic") {
-            if part.starts_with("then ") {
+            if part.starts_with("with that changed") {
                 later.extend(quoted(part));
             }
             fixes.extend(quoted(part).into_iter().map(|id| (Reason::Forbidden, Fix::Remove(id))));

@@ -425,7 +425,7 @@ fn where_the_slices_are_wrong() {
         })
     };
     let denied = whole(&set, &edit("user:gus", json!({"account": "acme"})));
-    let sentence = "denied by policy `tenancy`; other causes are not looked for, since a cross-check found a wrong answer";
+    let sentence = "denied by policy `tenancy`; other causes were not looked for, because a wrong answer of the engine was found and all policies are evaluated for each question: see the log";
     assert_eq!((denied.reason, denied.sentence.as_str()), (NotExplained, sentence));
     assert_eq!(denied.policies, ["tenancy"]);
     let allowed = whole(&opened, &edit("user:vera", json!({"account": "acme"})));
