@@ -1,6 +1,6 @@
 //! Mail: builds messages, submits them to a mail server, and parses bounces.
 //!
-//! Independent of the store and of flows: receives every fact that a mail states, and returns the
+//! Independent of the store and of services: receives every fact that a mail states, and returns the
 //! result of the delivery. Never retries by itself, never reads the clock, and never logs a link or
 //! a password.
 

@@ -528,7 +528,7 @@ async fn tell_made_ahead(store: &Store) {
     if made_ahead > 0 {
         tracing::error!(
             made_ahead,
-            "invites, links, sessions or API tokens are dated in the future, and do not work: the clock of this machine is behind, or was ahead"
+            "invites, links, sessions or API tokens are dated in the future, and do not work: the clock of this machine is behind, or was ahead; `kwic-team doctor` says what to do"
         );
     }
 }

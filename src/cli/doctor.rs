@@ -152,6 +152,10 @@ fn readable(path: &Path) -> io::Result<()> {
 fn data_folder(data: &Path) -> CheckLine {
     let place = data.display();
     match mode(data) {
+        Ok(_) if !data.is_dir() => CheckLine::fail(
+            "data",
+            format!("`{place}` is not a folder: give the data folder of the sidecar with --data"),
+        ),
         Ok(mode) if mode & 0o077 == 0 => CheckLine::ok(
             "data",
             format!("the data folder `{place}` is accessible only to its owner"),
@@ -391,7 +395,7 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
         lines.push(CheckLine::fail(
             "keys",
             format!(
-                "the sidecar uses keys that are missing from the folder `keys`, or differ there: {}; put them back before it stops, or the secrets that they encrypted are lost",
+                "the sidecar uses keys that are missing from the folder `keys`, or differ there: {}; before it stops, run `kwic-team backup`, which still includes them, and copy them from its `keys` into this folder; else second factors can no longer be decrypted (`seal-` keys), and pending links can no longer be mailed or shown (`link-` keys)",
                 keys.join(", ")
             ),
         ));

@@ -7,8 +7,14 @@ use std::path::Path;
 use super::CommandError;
 use super::timeout::WaitLimit;
 
-/// The first bytes of a file, up to a limit.
+/// The file of an argument: `-` is the standard input.
+pub(super) fn named(argument: &Path) -> &Path {
+    if argument == Path::new("-") { Path::new("/dev/stdin") } else { argument }
+}
+
+/// The first bytes of a file, up to a limit; `-` is the standard input.
 pub(super) fn bytes(path: &Path, most: u64, limit: &WaitLimit) -> Result<Vec<u8>, CommandError> {
+    let path = named(path);
     let place = path.display().to_string();
     let unreadable =
         |fault: io::Error| CommandError::failure(format!("`{place}` cannot be read: {fault}"));

@@ -12,7 +12,7 @@ use crate::keys::Keys;
 pub(super) enum KeysCommand {
     /// Add new keys; the next start encrypts the secrets of second factors with them
     #[command(
-        after_help = "Example: kwic-team keys rotate\n\nThe old keys stay, since links in mail that was already sent need them. Restart the sidecar, then wait 30 days, the longest that a link works. After that, stop the sidecar, move the key files with lower numbers out of `keys/`, keep them with the backups made before, and start it again."
+        after_help = "Example: kwic-team keys rotate\n\nThe old keys stay, since mail that is not sent yet, bounces and `kwic-team invite link` need them. Restart the sidecar, then wait 30 days, the longest that a link works. After that, stop the sidecar, move all but the newest `link-NUMBER.key` and the newest `seal-NUMBER.key` out of `keys/`, keep them with the backups made before, and start it again."
     )]
     Rotate,
 }

@@ -64,7 +64,7 @@ pub(super) enum MemberCommand {
         #[command(flatten)]
         person: edit_args::PersonEditArgs,
     },
-    /// Suspend a member: sessions end, as do links to set a new password or confirm a new address; API tokens are revoked for good, and sign-in is refused until `member restore`; the policies decide what else changes
+    /// Suspend a member: sessions end, as do links to set a new password or confirm a new address; API tokens are revoked for good, and sign-in is refused until `member restore`; what access decisions say about the member is up to the policies: the built-in ones deny everything
     #[command(after_help = "Example: kwic-team member suspend ann@example.org")]
     Suspend(MemberSelector),
     /// Restore a suspended member; API tokens stay revoked

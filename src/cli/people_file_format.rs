@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use super::timeout::WaitLimit;
 use super::{CommandError, file_input};
+use crate::domain::printable::printable;
 use crate::domain::{Email, Failure, RoleId, Status, input_cleanup, limits};
 use crate::services::import::{
     self, ImportFaults, ImportReader, ImportTarget, ImportedRow, pasted_list,
@@ -153,7 +154,9 @@ fn listed(
     let most = limits::BULK_ITEMS_MAX;
     if entries.is_empty() || entries.len() > most {
         let count = entries.len();
-        let why = format!("the file names {count} people: name from 1 to {most}");
+        let why = format!(
+            "the file names {count} people, and from 1 to {most} can be invited at once: add people, or split the file"
+        );
         return Err(CommandError::failure(why));
     }
     let (mut rows, mut faults) = (Vec::<(u64, ImportedRow)>::new(), ImportFaults::default());
@@ -167,7 +170,7 @@ fn listed(
         });
         match read {
             Ok(row) => rows.push((line, row)),
-            Err(why) => faults.list.push((line, format!("`{}`: {why}", entry.escape_debug()))),
+            Err(why) => faults.list.push((line, format!("`{}`: {why}", printable(entry)))),
         }
     }
     Ok((rows, faults))

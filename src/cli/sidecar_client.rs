@@ -199,6 +199,7 @@ impl SidecarClient {
         media: &'static str,
         file: &Path,
     ) -> Result<Json, CommandError> {
+        let file = super::file_input::named(file);
         let (body, sent) = Upload::of(file).map_err(|fault| {
             CommandError::failure(format!("`{}` cannot be read: {fault}", file.display()))
         })?;

@@ -86,7 +86,7 @@ impl FindingKind {
                     .to_owned()
             }
             Self::NoAdministrator => {
-                "nobody can administer the account: give an active member a role that administers (`kwic-team member edit --role`), or invite somebody with one"
+                "nobody can administer the account: give an active member a role that administers (`kwic-team member edit --role`), or invite somebody with one; an invite that is pending counts once it is accepted"
                     .to_owned()
             }
         }

@@ -319,7 +319,7 @@ impl ImportFaults {
 /// Parses a file in pieces into rows and faults. Keeps the rows of one piece, never the file.
 pub struct ImportReader {
     cutter: RecordSplitter,
-    layout: FileLayoutstVersion,
+    layout: FileLayout,
     becomes: ImportTarget,
     roles: RoleTitles,
     hasher: Hasher,
@@ -340,7 +340,7 @@ pub struct ImportReader {
 }
 
 #[derive(Debug)]
-enum FileLayoutstVersion {
+enum FileLayout {
     /// CSV; with the columns after the header line.
     Csv(Option<Columns>),
     JsonLines,
@@ -351,8 +351,8 @@ impl ImportReader {
     #[must_use]
     pub fn new(format: Format, becomes: ImportTarget, roles: RoleTitles) -> Self {
         let (cut, layout) = match format {
-            Format::Csv => (RecordFormat::Csv, FileLayoutstVersion::Csv(None)),
-            Format::JsonLines => (RecordFormat::Lines, FileLayoutstVersion::JsonLines),
+            Format::Csv => (RecordFormat::Csv, FileLayout::Csv(None)),
+            Format::JsonLines => (RecordFormat::Lines, FileLayout::JsonLines),
         };
         Self {
             cutter: RecordSplitter::new(cut),
@@ -480,9 +480,9 @@ impl ImportReader {
     /// One record as a row; `None` for the header line.
     fn read(&mut self, bytes: &[u8]) -> Result<Option<ImportedRow>, String> {
         match &mut self.layout {
-            FileLayoutstVersion::JsonLines => json_row(bytes, self.becomes, &self.roles).map(Some),
-            FileLayoutstVersion::Csv(Some(columns)) => columns.row(bytes, &self.roles).map(Some),
-            FileLayoutstVersion::Csv(columns) => {
+            FileLayout::JsonLines => json_row(bytes, self.becomes, &self.roles).map(Some),
+            FileLayout::Csv(Some(columns)) => columns.row(bytes, &self.roles).map(Some),
+            FileLayout::Csv(columns) => {
                 // Without columns, no line can be parsed.
                 self.over = true;
                 let separator = self.cutter.separator();

@@ -1,4 +1,4 @@
-//! Members: create, show, find, list, edit, suspend, restore, remove, and bulk changes.
+//! Members: create, show, find, list, edit, suspend, restore and remove.
 //!
 //! Each service checks its own right first. Each change is one transaction of the store, which
 //! enforces the invariants; only the checks that need the live policies are here. Decisions see a

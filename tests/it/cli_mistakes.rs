@@ -430,3 +430,23 @@ async fn the_current_password_is_no_new_one() {
     let answer = ann.call("POST /me/password", &same).await;
     holds(&answer.text, &["this is your current password"]);
 }
+
+#[test]
+fn a_file_is_no_data_folder() {
+    let sidecar = sidecar();
+    let file = sidecar.path("file");
+    fs::write(&file, "").unwrap();
+    let told = run(&["--data", file.to_str().unwrap(), "doctor"]);
+    assert_eq!(told.code, 1, "{}{}", told.out, told.err);
+    let shown = format!("{}{}", told.out, told.err);
+    holds(&shown, &["is not a folder: give the data folder"]);
+    assert!(!shown.contains("chmod"), "{shown}");
+}
+
+#[test]
+fn an_administrator_who_recovers_is_told_what_becomes_of_the_mail() {
+    let sidecar = sidecar();
+    let told = sidecar.ok(&["recover", "--account", "acme", "ann@example.org"]);
+    holds(&told, &["mail: "]);
+    assert!(!told.contains("mail: \n"), "{told}");
+}

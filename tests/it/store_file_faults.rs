@@ -87,7 +87,10 @@ fn a_file_that_is_not_the_open_one_takes_no_change() {
     let saved = sidecar.path("saved");
     sidecar.ok(&["backup", saved.to_str().unwrap()]);
     let ill = doctor(&sidecar).ends(1);
-    assert!(ill.contains("link-1.key, seal-1.key; put them back"), "{ill}");
+    assert!(
+        ill.contains("link-1.key, seal-1.key; before it stops, run `kwic-team backup`"),
+        "{ill}"
+    );
     fs::rename(sidecar.path("keys-aside"), sidecar.path("data/keys")).unwrap();
     let key = |folder: &Path| fs::read(folder.join("keys/seal-1.key")).unwrap();
     assert_eq!(key(&saved), key(&sidecar.path("data")));

@@ -327,6 +327,7 @@ fn recovery() -> Value {
         .all(&["id", "email"], text)
         .may("link", link())
         .with("expires", moment())
+        .with("delivery", reference("Delivery"))
         .changed()
         .schema()
 }

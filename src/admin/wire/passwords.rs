@@ -35,6 +35,7 @@ pub(in crate::admin) struct AdministratorRecovery {
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
     expires: String,
+    delivery: Delivery,
 }
 
 impl From<passwords::PasswordResetLink> for AdministratorRecovery {
@@ -44,6 +45,7 @@ impl From<passwords::PasswordResetLink> for AdministratorRecovery {
             email: reset.member.email.to_string(),
             link: reset.link,
             expires: rfc3339(reset.expires),
+            delivery: Delivery::from(reset.delivery),
         }
     }
 }

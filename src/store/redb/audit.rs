@@ -309,8 +309,10 @@ impl ChainWalk {
         bytes: &[u8],
         personal: Result<Option<PersonalPart>, Failure>,
     ) -> Result<(), String> {
-        let (header, hash) =
-            AuditHeader::decode(bytes).map_err(|_| "the entry cannot be read".to_owned())?;
+        let (header, hash) = AuditHeader::decode(bytes).map_err(|failure| {
+            tracing::error!(%failure, entry = stored_at, "an audit entry cannot be read");
+            "the entry cannot be read".to_owned()
+        })?;
         let expected = self.sequence.saturating_add(1);
         if stored_at != expected || header.sequence != expected {
             return Err(format!("entry {expected} is missing"));
@@ -318,7 +320,10 @@ impl ChainWalk {
         if header.hash(self.hash) != hash {
             return Err("the entry, or one before it, was changed".to_owned());
         }
-        let personal = personal.map_err(|_| "the entry cannot be read".to_owned())?;
+        let personal = personal.map_err(|failure| {
+            tracing::error!(%failure, entry = expected, "an audit entry cannot be read");
+            "the entry cannot be read".to_owned()
+        })?;
         if personal.is_some_and(|part| part.digest() != header.personal) {
             return Err("its details were changed".to_owned());
         }

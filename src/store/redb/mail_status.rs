@@ -1,4 +1,5 @@
-//! The mail queue as it is shown: letters, their bounces, and the status of mail.
+//! The status of mail: queued letters, bounces, and why sending stopped; notes refusals of letters and
+//! resumes sending.
 
 use std::ops::Bound;
 

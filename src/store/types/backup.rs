@@ -1,6 +1,6 @@
 //! What a restored copy must drop, and whether erased data is gone from the file.
 //!
-//! Works on files and rows; the layout of a backup folder is the caller's.
+//! The layout of a backup folder is the caller's.
 
 /// What was valid when the copy was made and must end now, since it may have been revoked since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
