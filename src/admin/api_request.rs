@@ -226,6 +226,6 @@ impl ApiRequest<'_> {
     /// # Errors
     /// `NotFound` `unknown_session`.
     pub(super) fn session_id(&self) -> Result<SessionId, Failure> {
-        SessionId::parse(&self.id).ok_or_else(|| session::unknown())
+        SessionId::parse(&self.id).ok_or_else(session::unknown)
     }
 }

@@ -97,7 +97,7 @@ impl Store {
             });
             if ending.is_empty() {
                 return match which {
-                    SessionSelector::One(_) => Err(unknown().into()),
+                    SessionSelector::One(_) => Err(session::unknown().into()),
                     SessionSelector::All | SessionSelector::AllBut(_) => {
                         Ok(TransactionEnd::AsItWas(0))
                     }
@@ -230,8 +230,4 @@ fn audit_ended(
         .collect();
     let (chain, target) = (account.as_str(), member.as_str());
     change.audit(chain, AuditEvent::SessionLogout, target, fields)
-}
-
-fn unknown() -> Failure {
-    session::unknown()
 }
