@@ -65,7 +65,9 @@ impl Snapshot {
             };
             let why = match (whom(now), whom(then)) {
                 _ if whole => "it decides about entities of `entities.json` too".to_owned(),
-                (Some(now), Some(then)) if now != then => format!("{now}; before, {then}"),
+                (Some(now), Some(then)) if now != then => {
+                    format!("{now} (before the change: {then})")
+                }
                 (Some(it), _) | (None, Some(it)) => it,
                 (None, None) => continue,
             };
@@ -159,5 +161,5 @@ fn concerns_only(scope: &PolicyScope) -> String {
             ScopeConstraint::Any | ScopeConstraint::Is(_) => {}
         }
     }
-    "its condition decides".to_owned()
+    "its condition decides when it applies".to_owned()
 }

@@ -81,7 +81,7 @@ impl Snapshot {
         };
         let user = self.names.name(self.names.user).map(ToString::to_string).unwrap_or_default();
         let rule = format!(
-            "`forbid (principal is {user}, action, resource) unless {{ principal.active }};` denies them everything"
+            "to deny them everything, add the rule `forbid (principal is {user}, action, resource) unless {{ principal.active }};` to the policies"
         );
         let allowed = of(Cell::Allowed)
             .map(|cells| format!("suspended members are still allowed: {cells}; {rule}"));
@@ -234,7 +234,7 @@ mod tests {
             "{note}"
         );
         assert!(
-            note.contains(" more; `forbid (principal is KWIC::User, action, resource)"),
+            note.contains(" more; to deny them everything, add the rule `forbid (principal is KWIC::User, action, resource)"),
             "{note}"
         );
         assert!(note.len() < 1_500, "{note}");

@@ -72,7 +72,7 @@ words! {
     ALONE_WHY: "Invite the people you work with. These roles are where most teams begin:"
     NO_INVITATIONS: "No pending invitations"
     NO_INVITATIONS_WHY: "The people you invite are listed here until they join, with the delivery status of their mail."
-    NO_INVITATIONS_WHY_NO_MAIL: "The people you invite are listed here until they join. Copy link shows the link to pass on."
+    NO_INVITATIONS_WHY_NO_MAIL: "The people you invite are listed here until they join. To see the link to pass on, choose Copy link."
     RUNS_IT: "Your system administrator"
     NO_MAIL: "No mail is sent here. Each invitation gives you a link to pass on yourself. Your system administrator can set up mail."
     ONE_ADMINISTRATOR: "There is only one administrator. Add a second one, so that the team isn't locked out when one is away."

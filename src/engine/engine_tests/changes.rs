@@ -60,7 +60,9 @@ fn an_account_by_name_is_no_situation_of_the_matrix() {
     let found = changes(&before, &after);
     assert_eq!(
         found.may_gain,
-        ["somebody may gain access: policy `odd` is new, and its condition decides"]
+        [
+            "somebody may gain access: policy `odd` is new, and its condition decides when it applies"
+        ]
     );
     let named = r#"@id("odd") permit (principal is KWIC::User, action, resource) when { principal.role == "viewer" };"#;
     let found = changes(&[], &[("rules/more.cedar", named)]);
@@ -145,7 +147,7 @@ fn one_forbidden_user_is_one_line_and_every_cell_depends_on_it() {
     assert_eq!(changes(&after, &[]).lines(), [line.as_str(), "nobody loses access"]);
     let carl = rule.replace("\"bob\", action", "\"carl\", action");
     let line = format!(
-        r#"policy `bob` has changed, and it concerns only `KWIC::User::"carl"`; before, {why}"#
+        r#"policy `bob` has changed, and it concerns only `KWIC::User::"carl"` (before the change: {why})"#
     );
     assert_eq!(
         changes(&after, &[("rules/more.cedar", &carl)]).lines(),

@@ -198,11 +198,11 @@ async fn a_double_click_does_one_thing() {
     let office = Office::with(&[("chief", "administrator"), ("asha", "operator")]);
     let browser = office.browser_of("chief", "/team").await;
     browser.double_click("Invite member").await;
-    browser.sees("Invite").await;
+    browser.sees("First name").await;
     browser.rests().await;
     assert_eq!(dialogs(&browser).await, 1);
     browser.press(&key::ESCAPE.to_string()).await;
-    browser.sees_no("Invite").await;
+    browser.sees_no("First name").await;
 
     // The second click comes when the next dialog is in the place of the first one.
     browser.click("Actions for First Last").await;
