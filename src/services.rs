@@ -11,7 +11,7 @@
 //! 2. `invites`, `sessions` and `integrity_check`;
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `startup_policies` and
 //!    `background_retries`;
-//! 4. `decide`, `members`, `own_membership`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
+//! 4. `decide`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
 //!    `access_review`, `backup`, `events` and `operator_warnings`;
 //! 5. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
 //! 6. `caller`: who calls; `step_up`, by which somebody shows who it is;
@@ -44,7 +44,7 @@ pub mod members;
 pub mod operator_warnings;
 mod orphaned_invites;
 mod outbox;
-pub mod own_membership;
+pub mod own_profile;
 pub mod passkeys;
 pub mod passwords;
 pub mod permissions;

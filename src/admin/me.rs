@@ -11,7 +11,7 @@ use crate::browser_security;
 use crate::clock::rfc3339;
 use crate::domain::{Email, Failure, Name, SessionId};
 use crate::http::Reply;
-use crate::services::{members, own_membership, session_auth, sessions};
+use crate::services::{members, own_profile, session_auth, sessions};
 use crate::store::Committed;
 use crate::store::types::one_time_links::EmailConfirmed;
 
@@ -32,7 +32,7 @@ pub(super) async fn edit(call: &mut ApiRequest<'_>) -> ApiResult {
     let expected = call.demanded()?;
     let signed_in = call.signed_in()?;
     let (first, last) = names(call.form().await?)?;
-    let done = own_membership::edit(call.app, signed_in, expected, first, last).await?;
+    let done = own_profile::edit(call.app, signed_in, expected, first, last).await?;
     let etag = tag(done.value.version);
     Ok(Reply::json_of(&Changed::<wire::Member>::from(done)).header("etag", etag))
 }
@@ -49,7 +49,7 @@ pub(super) async fn leave(call: &mut ApiRequest<'_>) -> ApiResult {
     let mut form = call.form().await?;
     let shown = shown(&mut form, "password");
     let shown = form.done(shown)?;
-    let left = own_membership::leave(call.app, signed_in, &shown, call.from()).await?;
+    let left = own_profile::leave(call.app, signed_in, &shown, call.from()).await?;
     Ok(browser_security::forgetting(Reply::json_of(&Changed::<RemovalReceipt>::from(left))))
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn change_email(call: &mut ApiRequest<'_>) -> ApiResult {
     let given = form.required("email", Email::parse).zip(shown(&mut form, "password"));
     let (email, shown) = form.done(given)?;
     let expires =
-        own_membership::change_email(call.app, signed_in, email, &shown, call.from()).await?;
+        own_profile::change_email(call.app, signed_in, email, &shown, call.from()).await?;
     let text = format!(r#"{{"state":"confirm_both","expires":"{}"}}"#, rfc3339(expires));
     Ok(Reply::json(text).status(super::ACCEPTED))
 }
@@ -74,7 +74,7 @@ pub(super) async fn confirm_email(call: &mut ApiRequest<'_>) -> ApiResult {
     let mut form = call.form().await?;
     let token = token(&mut form);
     let token = form.done(token)?;
-    Ok(match own_membership::confirm_email(call.app, &token).await?.value {
+    Ok(match own_profile::confirm_email(call.app, &token).await?.value {
         EmailConfirmed::WaitingFor(_) => Reply::json(r#"{"state":"waiting_for_other"}"#),
         EmailConfirmed::Changed(member) => Reply::json_of(&wire::EmailChanged::of(&member)),
     })

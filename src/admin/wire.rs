@@ -13,7 +13,7 @@ mod mail;
 mod passkeys;
 mod passwords;
 mod personal_data;
-mod policies;
+mod roles_and_policies;
 mod tokens;
 mod two_step;
 mod warnings;
@@ -33,7 +33,7 @@ pub(super) use mail::{MailReport, MailTest};
 pub(super) use passkeys::{Passkey, PasskeyPrompt};
 pub(super) use passwords::{AdministratorRecovery, PasswordResetLink};
 pub(super) use personal_data::{Erasure, MemberData};
-pub(super) use policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
+pub(super) use roles_and_policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
 pub(super) use tokens::{ApiToken, ApiTokenMade};
 pub(super) use two_step::{
     Enrolment, PendingSignIn, RecoveryCodes, TwoStepSignedIn, TwoStepStatus,

@@ -11,7 +11,7 @@ use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::role_picker::RolePicker;
 use super::roles::title;
 use super::row_actions::{AvailableAction, RowAction, RowMenus};
-use super::tabs::TeamTabs;
+use super::team_tabs::TeamTabs;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::domain::{

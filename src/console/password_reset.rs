@@ -11,7 +11,7 @@ use super::texts as w;
 use crate::domain::{AccountSlug, AddressSide, Email, Failure, Kind};
 use crate::http::Reply;
 use crate::password::chars_min;
-use crate::services::{accounts, own_membership, passwords};
+use crate::services::{accounts, own_profile, passwords};
 use crate::store::types::one_time_links::EmailConfirmed;
 
 pub(super) async fn forgot(call: &mut PageRequest<'_>) -> PageResult {
@@ -109,7 +109,7 @@ fn confirm_sheet<'p>(call: &PageRequest<'_>) -> FormPage<'p> {
 
 pub(super) async fn confirmed_email(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
-    let done = match own_membership::confirm_email(call.app, &code_in(form.text("token"))).await {
+    let done = match own_profile::confirm_email(call.app, &code_in(form.text("token"))).await {
         Ok(done) => done.value,
         Err(failure) => return Ok(confirm_sheet(call).refused(&failure)),
     };

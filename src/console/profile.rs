@@ -15,7 +15,7 @@ use crate::browser_security;
 use crate::domain::{Email, Failure, Kind, Name};
 use crate::http::Reply;
 use crate::password::chars_min;
-use crate::services::{members, own_membership, passwords};
+use crate::services::{members, own_profile, passwords};
 
 pub(super) async fn password_form(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
@@ -116,7 +116,7 @@ async fn change_names(
     let last_name = read.read("last_name", Name::last);
     let (first, last) = read.done(first_name.zip(last_name))?;
     let (signed_in, expected) = (viewer.signed_in.clone(), form.version());
-    own_membership::edit(call.app, signed_in, expected, Some(first), Some(last)).await.map(drop)
+    own_profile::edit(call.app, signed_in, expected, Some(first), Some(last)).await.map(drop)
 }
 
 /// Where no mail is sent a new address cannot be confirmed, and nobody is asked for one.
@@ -163,7 +163,7 @@ async fn begin_email(
     let to = read.read("email", Email::parse);
     let to = read.done(to)?;
     let signed_in = viewer.signed_in.clone();
-    own_membership::change_email(call.app, signed_in, to, &proof_shown(form), call.from())
+    own_profile::change_email(call.app, signed_in, to, &proof_shown(form), call.from())
         .await
         .map(|_| ())
 }
@@ -198,7 +198,7 @@ pub(super) async fn leave(call: &mut PageRequest<'_>) -> PageResult {
     if let Some(reply) = cannot_leave(call, &viewer).await {
         return Ok(reply);
     }
-    match own_membership::leave(call.app, viewer.signed_in.clone(), &shown, call.from()).await {
+    match own_profile::leave(call.app, viewer.signed_in.clone(), &shown, call.from()).await {
         Ok(_) => {
             let title = w::has_left(&viewer.account.name);
             let shell = PageLayout::outside(call.app, call.request, title);

@@ -11,7 +11,7 @@ use super::local_path::{BACK, LocalPath, member_path};
 use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::row_actions::RowMenus;
-use super::tabs::TeamTabs;
+use super::team_tabs::TeamTabs;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use super::{banners, invitations, member, roles};

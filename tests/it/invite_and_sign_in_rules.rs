@@ -12,7 +12,7 @@ use kwic_team::services::client_info::ClientInfo;
 use kwic_team::services::invites::{self, ChosenInvite, InviteCorrection};
 use kwic_team::services::members::{self, ChosenMember};
 use kwic_team::services::step_up::StepUpProof;
-use kwic_team::services::{own_membership, passwords, sessions};
+use kwic_team::services::{own_profile, passwords, sessions};
 use kwic_team::store::MemberEdit;
 use kwic_team::store::types::one_time_links::EmailConfirmed;
 
@@ -373,7 +373,7 @@ async fn an_address_changes_when_both_ends_said_so() {
     let shown = StepUpProof::password(PASSWORD);
     let begin = || {
         let (app, signed_in) = (&stage.app, stage.signed_in(&entered).unwrap());
-        own_membership::change_email(app, signed_in, email("anna"), &shown, ClientInfo::default())
+        own_profile::change_email(app, signed_in, email("anna"), &shown, ClientInfo::default())
     };
     begin().await.unwrap();
     let mails = stage.mails().await;
@@ -388,7 +388,7 @@ async fn an_address_changes_when_both_ends_said_so() {
     assert_eq!((&old.0, &new.0), (&ann.email, &email("anna")));
     let confirm = |token: &kwic_team::domain::Token| {
         let (app, token) = (&stage.app, token.expose().to_owned());
-        async move { own_membership::confirm_email(app, &token).await }
+        async move { own_profile::confirm_email(app, &token).await }
     };
     let first = confirm(&new.1).await.unwrap().value;
     assert_eq!(first, EmailConfirmed::WaitingFor(AddressSide::Old));

@@ -14,7 +14,7 @@ use kwic_team::services::sign_in::{self, NewSignIn, SignInOutcome};
 use kwic_team::services::sign_in_ticket::PendingSignIn;
 use kwic_team::services::step_up::StepUpProof;
 use kwic_team::services::{
-    accounts, invites, own_membership, passwords, sessions, token_auth, two_step,
+    accounts, invites, own_profile, passwords, sessions, token_auth, two_step,
 };
 use kwic_team::store::AccountEdit;
 use totp_rs::{Builder, Secret};
@@ -370,13 +370,10 @@ async fn what_touches_the_sign_in_asks_for_the_factor_again() {
         assert_eq!(refused(changed), expected);
         stage.later(10_000);
         let moved =
-            own_membership::change_email(app, signed_in(), email("anna"), &given, here()).await;
+            own_profile::change_email(app, signed_in(), email("anna"), &given, here()).await;
         assert_eq!(refused(moved), expected);
         stage.later(10_000);
-        assert_eq!(
-            refused(own_membership::leave(app, signed_in(), &given, here()).await),
-            expected
-        );
+        assert_eq!(refused(own_profile::leave(app, signed_in(), &given, here()).await), expected);
         stage.later(10_000);
         let off = two_step::switch_off(app, &signed_in(), &given, &here()).await;
         assert_eq!(refused(off), expected);
@@ -540,10 +537,10 @@ async fn where_it_is_enforced_nothing_leads_past_it() {
     assert_eq!(refused(off), (Kind::Conflict, "two_step_enforced"));
     // A change of address, both ends confirmed, leaves it in place.
     let given = shown(&phone.next(&stage));
-    own_membership::change_email(app, signed_in, email("anna"), &given, here()).await.unwrap();
+    own_profile::change_email(app, signed_in, email("anna"), &given, here()).await.unwrap();
     for (_, content) in stage.mails().await {
         if let MailContent::EmailChange { link, .. } = content {
-            own_membership::confirm_email(app, link.code.expose()).await.unwrap();
+            own_profile::confirm_email(app, link.code.expose()).await.unwrap();
         }
     }
     assert!(matches!(try_password(&stage, "anna", PASSWORD).await, SignInOutcome::SecondFactor(_)));
@@ -562,7 +559,7 @@ async fn a_session_from_before_the_rule_goes_on_and_is_not_renewed_without_a_fac
         passwords::change_own(app, signed_in.clone(), &given, "eleven purple kettles", here())
             .await;
     assert_eq!(refused(changed), (Kind::Conflict, "two_step_needed"));
-    let moved = own_membership::change_email(app, signed_in, email("anna"), &given, here()).await;
+    let moved = own_profile::change_email(app, signed_in, email("anna"), &given, here()).await;
     assert_eq!(refused(moved), (Kind::Conflict, "two_step_needed"));
     let ann = app.store.member_by_email(&stage.acme, email("ann").key()).await.unwrap().unwrap();
     set_up(&stage, ann, &entered).await;

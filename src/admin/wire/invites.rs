@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::policies::RoleName;
+use super::roles_and_policies::RoleName;
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, Actor, InviteOutcome, limits};

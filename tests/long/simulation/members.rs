@@ -6,7 +6,7 @@ use std::time::Duration;
 use kwic_team::domain::{Actor, AuditEvent, Digest, Member, MemberId, Status, Timestamp, Version};
 use kwic_team::services::client_info::ClientInfo;
 use kwic_team::services::members::{self, ChosenMember, NewMember};
-use kwic_team::services::{accounts, directory_sync, own_membership};
+use kwic_team::services::{accounts, directory_sync, own_profile};
 use kwic_team::store::{AccountEdit, Committed, ImportPart, ImportRow, MemberEdit, Store};
 use tokio::sync::mpsc;
 
@@ -85,7 +85,7 @@ impl Sim {
         let reasons = Reasons::default().when(stale, "stale");
         let app = self.world.app.clone();
         let (new_first, new_last) = (Some(name(&first)), Some(name(&last)));
-        let call = own_membership::edit(&app, signed_in, expected, new_first, new_last);
+        let call = own_profile::edit(&app, signed_in, expected, new_first, new_last);
         let look = look_edited(&person);
         if self.change(&reasons, call, look).await?.is_some() {
             self.renames(target, first, last);
@@ -289,7 +289,7 @@ impl Sim {
         self.plan_for_leaving(&person.id);
         let app = self.world.app.clone();
         let call = async {
-            own_membership::leave(&app, signed_in, &showing.with(&password), ClientInfo::default())
+            own_profile::leave(&app, signed_in, &showing.with(&password), ClientInfo::default())
                 .await
                 .map(|done| {
                     let counts = (done.value.sessions_ended, done.value.invites_cancelled);

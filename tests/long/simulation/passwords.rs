@@ -6,7 +6,7 @@ use kwic_team::domain::{AddressSide, AuditEvent, Email, Status, Token, Version};
 use kwic_team::services::caller::Caller;
 use kwic_team::services::client_info::ClientInfo;
 use kwic_team::services::members::ChosenMember;
-use kwic_team::services::{own_membership, passwords};
+use kwic_team::services::{own_profile, passwords};
 use kwic_team::store::types::one_time_links::EmailConfirmed;
 use kwic_team::store::{Committed, Store};
 
@@ -296,14 +296,9 @@ impl Sim {
         let call = async {
             let revision = app.store.revision().await?;
             let from = ClientInfo::default();
-            let begun = own_membership::change_email(
-                &app,
-                signed_in,
-                wanted,
-                &showing.with(&password),
-                from,
-            )
-            .await;
+            let begun =
+                own_profile::change_email(&app, signed_in, wanted, &showing.with(&password), from)
+                    .await;
             begun.map(|expires| Committed { revision, value: Some(expires.0) })
         };
         let look = self.look_letter::<Option<i64>>(None);
@@ -351,7 +346,7 @@ impl Sim {
             }
         }
         let app = self.world.app.clone();
-        let call = own_membership::confirm_email(&app, &token);
+        let call = own_profile::confirm_email(&app, &token);
         let hash = Token::parse(&token).unwrap().hash();
         let again = ends.is_none();
         let look = async move |store: &Store| {
