@@ -613,6 +613,30 @@ fn a_policy_that_the_engine_lacks_is_found() {
     }
 }
 
+/// A wrong decision in the cache is a difference, too.
+#[test]
+fn a_wrong_decision_in_the_cache_is_found() {
+    let mut found = 0;
+    for town_seed in SEED..SEED + 200 {
+        let mut dice = Dice::new(town_seed);
+        let Ok(scene) = Scene::new(dice.town(), NONE_MISSING) else { continue };
+        for _ in 0..QUESTIONS_PER_TOWN {
+            let question = dice.question(&scene.town);
+            let Ok(Some(_)) = scene.compare(&question) else { continue };
+            let says = Sayings::of(&question, scene.town.prefix);
+            let (query, single_account) = (says.query(&question), question.single_account);
+            let world = QueryContext { members: &scene.team, single_account };
+            if scene.snapshot.is_cached(&query, &world) {
+                scene.snapshot.invert_cached(&query, &world);
+                assert!(scene.compare(&question).is_err(), "not found: {question:#?}");
+                scene.snapshot.invert_cached(&query, &world);
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 100, "only {found} were cached");
+}
+
 fn has_type(uid: Option<&EntityUid>, name: &str) -> bool {
     uid.is_some_and(|uid| uid.type_name().basename() == name)
 }
