@@ -95,7 +95,7 @@ pub(super) struct SendArgs {
     /// A key of your choice: repeating the command with the same key invites nobody twice
     #[arg(long, value_name = "KEY", value_parser = printable)]
     idempotency_key: Option<String>,
-    /// CSV, JSON lines or a list with everybody to invite
+    /// CSV, JSON lines or a list with everybody to invite; `-` is the standard input
     #[arg(long, conflicts_with_all = ["email", "first_name", "last_name", "idempotency_key"])]
     file: Option<PathBuf>,
     /// The file's format, if its name does not end in `.csv`, `.jsonl` or `.txt`
@@ -340,9 +340,9 @@ fn send_all(
     let role = role.map(|role| roles.find(&role)).transpose();
     let role = role.map_err(|fault| CommandError::usage(fault.public))?;
     let bytes = people_file_format::bytes(file, &global.wait_limit)?;
-    let format = (format, role.as_ref());
+    let read_as = (format, role.as_ref());
     let people =
-        people_file_format::invited(&bytes, format, roles, |email| clash(remote, account, email))?;
+        people_file_format::invited(&bytes, read_as, roles, |email| clash(remote, account, email))?;
     let items: Vec<Json> = people.iter().map(|(_, row)| wire(row)).collect();
     let body = json!({"items": items});
     let call = ApiCall::new("POST", account.path("/api/v1/invites/bulk")).body(&body);
@@ -368,17 +368,22 @@ fn send_all(
         .collect();
     print_verdicts(global, &verdicts).or_else(CommandError::unless_reader_left)?;
     let refused = verdicts.iter().filter(|verdict| verdict.get("invite").is_none());
-    let lines: Vec<String> = refused.map(|verdict| text(verdict, "line")).collect();
-    match lines.as_slice() {
-        [] => Ok(Exit::Ok),
-        [line] => Err(CommandError::failure(format!(
-            "line {line} was refused: fix it, and send only that line again"
-        ))),
-        lines => Err(CommandError::failure(format!(
-            "lines {} were refused: fix them, and send only those lines again",
-            lines.join(", ")
-        ))),
-    }
+    // A line of a list may hold several people, of whom others were invited.
+    let refused = refused.map(|it| format!("`{}` on line {}", text(it, "email"), text(it, "line")));
+    let refused: Vec<String> = refused.collect();
+    let (were, them) = match refused.len() {
+        0 => return Ok(Exit::Ok),
+        1 => ("was", "this entry"),
+        _ => ("were", "these entries"),
+    };
+    let again = match format {
+        InviteFormat::Csv => " below the header line",
+        InviteFormat::Jsonl | InviteFormat::List => "",
+    };
+    Err(CommandError::failure(format!(
+        "{} {were} refused: fix {them}, and send a file with nothing else{again}",
+        refused.join(", ")
+    )))
 }
 
 /// Why an address cannot be invited, where the sidecar knows it already.

@@ -110,7 +110,7 @@ pub(super) enum MemberCommand {
     Import {
         #[command(flatten)]
         account: AccountArg,
-        /// CSV or JSON lines
+        /// CSV or JSON lines; `-` is the standard input
         file: PathBuf,
         /// The file's format, if its name does not end in `.csv` or `.jsonl`
         #[arg(long)]

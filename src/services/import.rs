@@ -328,7 +328,8 @@ pub struct ImportReader {
     /// The first bytes of the file, by which a workbook is known.
     begins: Vec<u8>,
     /// The line of each address and id, by a hash, which is smaller than the text. That two texts of
-    /// the largest file have one hash has a chance below one in a million.
+    /// the largest file have one hash has a chance below one in a million. Bounded by
+    /// [`ImportTarget::people_max`].
     lines: HashMap<u64, u64>,
     hashes: RandomState,
     rows: Vec<(u64, ImportedRow)>,

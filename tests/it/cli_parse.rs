@@ -405,7 +405,7 @@ fn a_problem_is_its_detail_and_a_line_for_each_field() {
 #[test]
 fn a_file_is_imported_as_its_name_or_its_flag_says() {
     let receipt = json!({"imported": 2, "digest": HEAD, "revision": 3});
-    let sidecar = FakeSidecar::answering((0..4).map(|_| ok(&receipt)));
+    let sidecar = FakeSidecar::answering((0..5).map(|_| ok(&receipt)));
     let place = |name: &str| sidecar.folder.path().join(name).to_str().unwrap().to_owned();
     let text = "x".repeat(200_000);
     for name in ["a.csv", "a.jsonl", "a.txt"] {
@@ -416,18 +416,20 @@ fn a_file_is_imported_as_its_name_or_its_flag_says() {
     sidecar.run(&["member", "import", &place("a.jsonl")]).ends(0);
     sidecar.run(&["member", "import", &place("a.txt"), "--format", "jsonl"]).ends(0);
     // From a pipe, whose length nobody knows.
-    let mut piped = sidecar
-        .command(&["member", "import", "/dev/stdin", "--format", "csv"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    piped.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    assert!(piped.wait().unwrap().success());
+    for name in ["/dev/stdin", "-"] {
+        let mut piped = sidecar
+            .command(&["member", "import", name, "--format", "csv"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        piped.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(piped.wait().unwrap().success(), "{name}");
+    }
 
     let heard = sidecar.heard();
     assert_eq!(heard[0].line, "POST /api/v1/members/import?account=acme");
-    let media = ["text/csv", "application/jsonl", "application/jsonl", "text/csv"];
+    let media = ["text/csv", "application/jsonl", "application/jsonl", "text/csv", "text/csv"];
     assert_eq!(heard.len(), media.len());
     for (heard, media) in heard.iter().zip(media) {
         assert!(heard.head.contains(&format!("content-type: {media}\r\n")), "{}", heard.head);

@@ -163,11 +163,32 @@ fn verdicts() -> Json {
 }
 
 #[test]
+fn of_several_people_on_one_line_those_who_were_refused_are_named() {
+    let sidecar = FakeSidecar::answering([roles(), ok(&verdicts())]);
+    let list = r#"Ann Lee <ann@example.org>; "Ek, Bo" <bo@example.org>; Cy Fox <cy@example.org>"#;
+    let mut piped = sidecar
+        .command(&["invite", "send", "--file", "-", "--format", "list", "--role", "writer"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    piped.stdin.take().unwrap().write_all(list.as_bytes()).unwrap();
+    let ran = Ran::from(piped.wait_with_output().unwrap());
+    let told = "`bo@example.org` on line 1 was refused: fix this entry, and send a file with nothing else\n";
+    assert_eq!(ran.err, told);
+    ran.ends(1);
+}
+
+#[test]
 fn a_file_gets_a_verdict_a_line_and_ends_with_1_where_any_is_refused() {
     let sidecar = FakeSidecar::answering([roles(), ok(&verdicts()), roles(), ok(&verdicts())]);
     let team = file(&sidecar, "team.csv", TEAM);
     let ran = sidecar.run(&["invite", "send", "--account", "acme", "--file", &team]);
-    assert_eq!(ran.err, "line 4 was refused: fix it, and send only that line again\n");
+    assert_eq!(
+        ran.err,
+        "`bo@example.org` on line 4 was refused: fix this entry, and send a file with nothing else below the header line\n"
+    );
     assert_eq!(
         ran.ends(1),
         format!(
