@@ -373,7 +373,7 @@ fn change(
     output::answer(global, &after, |after| {
         output::say(&format!(
             "{} is {}, at revision {}",
-            text(after, "id"),
+            output::person(after),
             text(after, "status"),
             text(after, "revision")
         ))

@@ -556,7 +556,7 @@ fn suspend_and_restore_do_not_ask() {
     after["revision"] = json!(9);
     let sidecar = FakeSidecar::answering([ok(&member("m1", "ann@example.org")), ok(&after)]);
     let out = sidecar.run(&["member", "suspend", "m1", "--account", "acme"]).ends(0);
-    assert_eq!(out, "m1 is suspended, at revision 9\n");
+    assert_eq!(out, "Ann Lee (ann@example.org) is suspended, at revision 9\n");
     assert_eq!(sidecar.lines()[1], "POST /api/v1/members/m1/suspend?account=acme");
 }
 
