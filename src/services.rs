@@ -15,7 +15,7 @@
 //!    `access_review`, `backup`, `events` and `operator_warnings`;
 //! 5. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
 //! 6. `caller`: who calls; `step_up`, by which somebody shows who it is;
-//! 7. `token_auth`, `outbox`, `sign_in_log_lines`;
+//! 7. `token_auth`, `notices`, `sign_in_log_lines`;
 //! 8. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
 //!    `account_and_inviter`, `detached`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`.
 
@@ -41,9 +41,9 @@ mod links;
 pub mod mail_delivery;
 pub mod member_changes;
 pub mod members;
+mod notices;
 pub mod operator_warnings;
 mod orphaned_invites;
-mod outbox;
 pub mod own_profile;
 pub mod passkeys;
 pub mod passwords;

@@ -230,9 +230,12 @@ fn broken(fault: impl std::fmt::Display) -> Failure {
     Failure::internal(format!("a passkey cannot be worked with: {fault}"))
 }
 
+/// The input that holds an authenticator's answer.
+pub const ANSWER_FIELD: &str = "credential";
+
 fn unreadable(why: &str) -> Failure {
     Failure::invalid(
-        "credential",
+        ANSWER_FIELD,
         format!(
             "this is not what an authenticator answers ({why}): send the `toJSON()` of what `navigator.credentials` gave"
         ),

@@ -94,12 +94,12 @@ pub fn answer(app: &App, body: &[u8]) -> Option<Reply> {
     if let Some(plain) = fast_parser::FastQuery::read(body)
         && let Some(query) = plain.query()
     {
-        return Some(basis.stamp(single(&basis.decide(&query, false))));
+        return Some(basis.single(&query, false));
     }
     let value = strict_json::parse(body).ok()?;
     let body = RequestBody::read(&value).ok()?;
     let query = body.single().query().ok()?;
-    (!body.explain).then(|| basis.stamp(single(&basis.decide(&query, false))))
+    (!body.explain).then(|| basis.single(&query, false))
 }
 
 fn answer_with_reasons(app: &App, body: &[u8], told: Reasons) -> Result<Reply, Failure> {
@@ -142,7 +142,7 @@ pub async fn answer_batch(app: &Arc<App>, body: Bytes) -> Result<Reply, Failure>
     }
     let semantic = read.semantic()?;
     let Some(items) = read.items(most)? else {
-        return Ok(basis.stamp(single(&basis.decide(&read.single().query()?, false))));
+        return Ok(basis.single(&read.single().query()?, false));
     };
     Ok(basis.batch(&asked(&read, items)?, semantic).await)
 }
@@ -164,7 +164,7 @@ pub fn answer_batch_fast(app: &App, body: &[u8]) -> Option<Reply> {
     let semantic = read.semantic().ok()?;
     match read.items(most).ok()? {
         Some(items) => basis.batch_at_once(&asked(&read, items).ok()?, semantic),
-        None => Some(basis.stamp(single(&basis.decide(&read.single().query().ok()?, false)))),
+        None => Some(basis.single(&read.single().query().ok()?, false)),
     }
 }
 
@@ -297,18 +297,45 @@ impl<'a> AnswerBasis<'a> {
         Self { app, revision: app.directory.revision(), policies }
     }
 
-    fn decide(&self, query: &Query<'_>, explain: bool) -> Decision {
-        decide(self.app, self.policies, query, explain)
+    /// Decides one query, and answers it.
+    fn single(&self, query: &Query<'_>, explain: bool) -> Reply {
+        let decision = decide(self.app, self.policies, query, explain);
+        if decision.explanation.is_none() {
+            return self.stamp(Reply::json(if decision.allowed { ALLOW } else { DENY }));
+        }
+        let mut out = Vec::new();
+        write(&mut out, &decision);
+        self.stamp(Reply::json(out))
+    }
+
+    /// Changes with the members or the policies; each thread caches the last one.
+    fn stamp(&self, reply: Reply) -> Reply {
+        thread_local! {
+            static LAST: RefCell<Option<(Revision, Digest, AnswerHeaders)>> = const { RefCell::new(None) };
+        }
+        LAST.with_borrow_mut(|last| {
+            let (revision, digest) = (self.revision, self.policies.digest());
+            let fits = |kept: &&mut (Revision, Digest, AnswerHeaders)| {
+                kept.0 == revision && kept.1 == digest
+            };
+            if let Some((_, _, stamp)) = last.as_mut().filter(fits) {
+                return reply.stamp(stamp);
+            }
+            let stamp = AnswerHeaders::new(revision.0, self.policies.digest_hex());
+            let reply = reply.stamp(&stamp);
+            *last = Some((revision, digest, stamp));
+            reply
+        })
     }
 
     /// Answers one query that may ask for reasons.
     fn one(&self, body: &RequestBody<'_>, told: Reasons) -> Result<Reply, Failure> {
         let query = body.single().query()?;
         if !body.explain || matches!(told, Reasons::Told) {
-            return Ok(self.stamp(single(&self.decide(&query, body.explain))));
+            return Ok(self.single(&query, body.explain));
         }
         let mut out = Vec::new();
-        write_unexplained(&mut out, self.decide(&query, false).allowed, told);
+        write_unexplained(&mut out, decide(self.app, self.policies, &query, false).allowed, told);
         Ok(self.stamp(Reply::json(out)))
     }
 
@@ -343,26 +370,6 @@ impl<'a> AnswerBasis<'a> {
         // Stops at the first decision that ends the batch.
         asked.iter().all(|query| answers.add(query, Reasons::Unasked));
         Some(answers.end())
-    }
-
-    /// Changes with the members or the policies; each thread caches the last one.
-    fn stamp(&self, reply: Reply) -> Reply {
-        thread_local! {
-            static LAST: RefCell<Option<(Revision, Digest, AnswerHeaders)>> = const { RefCell::new(None) };
-        }
-        LAST.with_borrow_mut(|last| {
-            let (revision, digest) = (self.revision, self.policies.digest());
-            let fits = |kept: &&mut (Revision, Digest, AnswerHeaders)| {
-                kept.0 == revision && kept.1 == digest
-            };
-            if let Some((_, _, stamp)) = last.as_mut().filter(fits) {
-                return reply.stamp(stamp);
-            }
-            let stamp = AnswerHeaders::new(revision.0, self.policies.digest_hex());
-            let reply = reply.stamp(&stamp);
-            *last = Some((revision, digest, stamp));
-            reply
-        })
     }
 }
 
@@ -413,7 +420,12 @@ impl<'b> Answers<'b> {
         self.answered += 1;
         let allowed = match query {
             Ok(query) => {
-                let decision = self.basis.decide(query, matches!(reasons, Reasons::Told));
+                let decision = decide(
+                    self.basis.app,
+                    self.basis.policies,
+                    query,
+                    matches!(reasons, Reasons::Told),
+                );
                 match reasons {
                     Reasons::Beyond | Reasons::Stopping => {
                         write_unexplained(&mut self.out, decision.allowed, reasons);
@@ -439,15 +451,6 @@ impl<'b> Answers<'b> {
         self.out.extend_from_slice(b"]}");
         self.basis.stamp(Reply::json(self.out))
     }
-}
-
-fn single(decision: &Decision) -> Reply {
-    if decision.explanation.is_none() {
-        return Reply::json(if decision.allowed { ALLOW } else { DENY });
-    }
-    let mut out = Vec::new();
-    write(&mut out, decision);
-    Reply::json(out)
 }
 
 fn write(out: &mut Vec<u8>, decision: &Decision) {

@@ -144,7 +144,7 @@ fn print_restored(restored: &Restored) -> Result<(), CommandError> {
     }
     if *secrets_without_key > 0 {
         output::say(&format!(
-            "{} missing: put it into `keys`, or let these members use a recovery code, or run `kwic-team member reset-two-step`",
+            "{} missing: put it into `keys`; a member who is told at sign-in that codes cannot be checked can use a recovery code, or needs `kwic-team member reset-two-step`",
             plural(
                 *secrets_without_key,
                 "secret of a second factor cannot be decrypted, since its key is",

@@ -403,7 +403,7 @@ fn found(store: Option<String>, keys: &[String], secrets: u64, empty: &[String])
     if secrets > 0 {
         lines.push(CheckLine::fail(
             "keys",
-            format!("{} encrypted with a key that is missing: put the backup of `keys` back and restart the sidecar, or let these members use a recovery code, or run `kwic-team member reset-two-step`", plural(secrets, "secret of a second factor is", "secrets of second factors are")),
+            format!("{} encrypted with a key that is missing: put the backup of `keys` back and restart the sidecar; a member who is told at sign-in that codes cannot be checked can use a recovery code, or needs `kwic-team member reset-two-step`", plural(secrets, "secret of a second factor is", "secrets of second factors are")),
         ));
     }
     lines.extend(empty.iter().map(|slug| {

@@ -92,7 +92,7 @@ pub(super) struct SendArgs {
     /// The role; with --file, only for a list: the role of each entry that names none
     #[arg(long, required_unless_present = "file", value_parser = filled)]
     role: Option<String>,
-    /// A key of your choice: repeating the command with the same key invites nobody twice
+    /// A key of your choice: repeating the command with the same key within 24 hours invites nobody twice
     #[arg(long, value_name = "KEY", value_parser = printable)]
     idempotency_key: Option<String>,
     /// CSV, JSON lines or a list with everybody to invite; `-` is the standard input

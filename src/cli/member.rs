@@ -76,7 +76,7 @@ pub(super) enum MemberCommand {
     /// Print a link to set a new password; it is also mailed to the member if `mail.kind` is `smtp`
     #[command(after_help = "Example: kwic-team member reset-password ann@example.org")]
     ResetPassword(MemberSelector),
-    /// Remove a member's second factor and end all sessions; a new one is set up at the next sign-in if the account requires it
+    /// Remove a member's second factor, passkeys and recovery codes; all sessions end, and links to a new password or address stop working
     #[command(after_help = "Example: kwic-team member reset-two-step ann@example.org")]
     ResetTwoStep(MemberSelector),
     /// Remove a member for good: sessions end, as do links to set a new password or confirm a new address; API tokens are revoked, and so are invites that the member sent and nobody has accepted yet
@@ -469,7 +469,7 @@ fn erase(
     })?;
     output::answer(global, &erased, |erased| {
         output::say(&format!(
-            "{id} is erased, at revision {}: {}, {}, {}",
+            "the personal data of {id} is erased, at revision {}: from {} (the rest of them stays), with {} and {}",
             text(erased, "revision"),
             output::count(erased, "entries_erased", "audit entry", "audit entries"),
             output::count(erased, "invites_erased", "invite", "invites"),

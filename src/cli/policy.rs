@@ -191,7 +191,7 @@ fn check(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Comm
         output::line(&format!("note: {note}"))?;
     }
     output::line(&format!(
-        "the policies are in order: {}, {}, {} passed; {} (what every policy set must obey: checked for mistakes only; they do not change decisions, and whether the other policies obey them is not checked); roles that can administer an account: {}",
+        "the policies are in order: {}, {}, {} passed; {} (limits for the other policies; their text is checked for mistakes, but nothing enforces them yet); roles that can administer an account: {}",
         plural(snapshot.policy_count(), "policy", "policies"),
         plural(snapshot.roles().len(), "role", "roles"),
         plural(snapshot.test_count(), "test", "tests"),

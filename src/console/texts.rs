@@ -124,7 +124,8 @@ pub(super) const CAN: &str = "Can:";
 pub(super) const CANNOT: &str = "Cannot:";
 pub(super) const ADMINISTERS: &str = "Give only to people who manage the team.";
 pub(super) const MAY_NOT_GIVE: &str = "Your role can't give this role.";
-pub(super) const MAY_NOT_REVOKE: &str = "Only people who can give this role can revoke it.";
+pub(super) const MAY_NOT_REVOKE: &str =
+    "Only its creator, or somebody who can give its role, can revoke this token.";
 
 // Joining.
 pub(super) const JOIN: &str = "Join a team";

@@ -12,9 +12,10 @@ use super::roles::title as role_title;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use super::two_step::{proof_asked, proof_shown};
-use crate::domain::{ApiToken, ApiTokenId, Failure, Name, RoleId, Timestamp, limits};
+use crate::domain::{ApiToken, ApiTokenId, Failure, Name, RoleId, limits};
 use crate::engine::Snapshot;
 use crate::services::api_tokens::{self, IssuedToken, TokenRequest, TokenWithOwner};
+use crate::services::rights;
 
 /// The list of tokens.
 const SECTION: &str = "/tokens";
@@ -59,8 +60,8 @@ pub(super) async fn list(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let after = Some(call.parameter("after")).filter(|after| !after.is_empty());
     let found = api_tokens::list(call.app, viewer.caller(), None, after.as_deref(), SHOWN).await?;
-    let (live, now) = (call.app.policies.load(), call.app.clock.now());
-    let rows = found.items.into_iter().map(|listed| row(&viewer, &live, listed, now)).collect();
+    let live = call.app.policies.load();
+    let rows = found.items.into_iter().map(|listed| row(call, &viewer, &live, listed)).collect();
     Ok(page(&TokensPage {
         shell: inside(call, &viewer, w::TOKENS),
         rows,
@@ -70,12 +71,13 @@ pub(super) async fn list(call: &mut PageRequest<'_>) -> PageResult {
 }
 
 fn row(
+    call: &PageRequest<'_>,
     viewer: &CurrentUser,
     live: &Snapshot,
     TokenWithOwner { token, maker }: TokenWithOwner,
-    now: Timestamp,
 ) -> TokenRow {
-    let (you, may) = (token.member == viewer.member.id, may_revoke(viewer, &token));
+    let now = call.app.clock.now();
+    let (you, may) = (token.member == viewer.member.id, may_revoke(call, viewer, &token));
     TokenRow {
         id: token.id.to_string(),
         name: token.name.as_str().to_owned(),
@@ -198,15 +200,15 @@ async fn found(call: &PageRequest<'_>, viewer: &CurrentUser) -> Result<TokenWith
     api_tokens::show(call.app, viewer.caller(), &id).await
 }
 
-/// Own tokens can always be revoked; others by members who may give the role.
-fn may_revoke(viewer: &CurrentUser, token: &ApiToken) -> bool {
-    token.member == viewer.member.id || viewer.rights.gives.contains(&token.role)
+/// Own tokens can always be revoked; others by members who may give the role, also if it was removed.
+fn may_revoke(call: &PageRequest<'_>, viewer: &CurrentUser, token: &ApiToken) -> bool {
+    token.member == viewer.member.id || rights::may_assign(call.app, &viewer.member, &token.role)
 }
 
 pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let listed = found(call, &viewer).await?;
-    if !may_revoke(&viewer, &listed.token) {
+    if !may_revoke(call, &viewer, &listed.token) {
         return Err(Failure::not_allowed(w::CANNOT_REVOKE_TOKEN));
     }
     Ok(revoke_sheet(call, &viewer, listed, call.back(SECTION)).page())
@@ -219,7 +221,7 @@ fn revoke_sheet<'p>(
     back: String,
 ) -> FormPage<'p> {
     let (created, expires) = (listed.token.created, listed.token.expires);
-    let row = row(viewer, &call.app.policies.load(), listed, call.app.clock.now());
+    let row = row(call, viewer, &call.app.policies.load(), listed);
     let mut facts = vec![Fact::text(w::ROLE, row.role), Fact::text(w::TOKEN_MADE_BY, row.maker)];
     // Two may have one name.
     facts.push(Fact::when(w::TOKEN_CREATED, TimeLabel::exactly(created)));

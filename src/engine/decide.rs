@@ -138,6 +138,7 @@ impl Snapshot {
         if kind != Some(self.names.user) {
             return Err(UnansweredCause::UnknownSubject);
         }
+        // `access` reads the directory's lock-free index, which may lack a member that exists.
         if how == EvaluationPlan::Usual
             && let Some(Some(allowed)) = world.members.access(subject.id, |access| {
                 self.cached_decision(access, query, world.single_account)

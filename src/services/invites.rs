@@ -144,6 +144,42 @@ pub async fn send(
     .await
 }
 
+/// A new invite with its first link.
+pub(super) fn draft(
+    app: &App,
+    account: &Account,
+    invitation: Invitation,
+    idempotency: Option<Idempotency>,
+) -> Result<NewInvite, Failure> {
+    let id = InviteId::from_random(entropy::random()?);
+    let link = links::new_invite_link(app, account, &id, Generation::FIRST)?;
+    let Invitation { email, first_name, last_name, role } = invitation;
+    let account = account.slug.clone();
+    Ok(NewInvite { id, account, email, first_name, last_name, role, link, idempotency })
+}
+
+/// An invite after a change, with what is unusual about its address, and with its link if nobody
+/// else delivers it: for the operator of the sidecar, and if no mail is sent.
+async fn shown(
+    app: &App,
+    caller: &Caller,
+    done: Committed<InviteView>,
+) -> Result<Committed<InviteWithLink>, Failure> {
+    let Committed { revision, value: view } = done;
+    let open = view.invite.state(app.clock.now()) == InviteState::Pending;
+    let link = if open && (caller.is_sidecar() || !app.mailer.sends()) {
+        links::valid_invite_link(app, &view.invite).await.ok()
+    } else {
+        None
+    };
+    let inviter = inviter(app, &view.invite).await?;
+    let warning = view.invite.email.hint();
+    Ok(Committed {
+        revision,
+        value: InviteWithLink { view, inviter, link, warning, repeated: false },
+    })
+}
+
 /// One page of the account's invites, newest first.
 ///
 /// # Errors
@@ -486,20 +522,6 @@ pub async fn request_new_link(app: &Arc<App>, token: &str) -> Result<(), Failure
     Ok(())
 }
 
-/// A new invite with its first link.
-pub(super) fn draft(
-    app: &App,
-    account: &Account,
-    invitation: Invitation,
-    idempotency: Option<Idempotency>,
-) -> Result<NewInvite, Failure> {
-    let id = InviteId::from_random(entropy::random()?);
-    let link = links::new_invite_link(app, account, &id, Generation::FIRST)?;
-    let Invitation { email, first_name, last_name, role } = invitation;
-    let account = account.slug.clone();
-    Ok(NewInvite { id, account, email, first_name, last_name, role, link, idempotency })
-}
-
 fn renewal(app: &App, account: &Account, invite: &Invite) -> Result<NewInviteLink, Failure> {
     links::new_invite_link(app, account, &invite.id, invite.generation.next())
 }
@@ -581,28 +603,6 @@ async fn inviter_still_may(
             "the person who sent this invitation may not invite you any more: ask an administrator of the team for a new one",
         )),
     }
-}
-
-/// An invite after a change, with what is unusual about its address, and with its link if nobody
-/// else delivers it: for the operator of the sidecar, and if no mail is sent.
-async fn shown(
-    app: &App,
-    caller: &Caller,
-    done: Committed<InviteView>,
-) -> Result<Committed<InviteWithLink>, Failure> {
-    let Committed { revision, value: view } = done;
-    let open = view.invite.state(app.clock.now()) == InviteState::Pending;
-    let link = if open && (caller.is_sidecar() || !app.mailer.sends()) {
-        links::valid_invite_link(app, &view.invite).await.ok()
-    } else {
-        None
-    };
-    let inviter = inviter(app, &view.invite).await?;
-    let warning = view.invite.email.hint();
-    Ok(Committed {
-        revision,
-        value: InviteWithLink { view, inviter, link, warning, repeated: false },
-    })
 }
 
 /// The warning about the previous mail.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::client_info::ClientInfo;
 use super::detached::run_detached;
 use super::links::new_link;
-use super::outbox::{may_write_to, new_notice};
+use super::notices::{may_write_to, new_notice};
 use super::permissions::by_self;
 use super::session_auth::SignedIn;
 use super::step_up::{StepUpProof, check_own};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::client_info::ClientInfo;
 use super::detached::run_detached;
 use super::directory_sync;
-use super::outbox::new_notice;
+use super::notices::new_notice;
 use super::session_auth::SignedIn;
 use super::sign_in_ticket::{self, SignInTicket};
 use super::step_up::{StepUpProof, check_own, count_failure};

@@ -11,7 +11,7 @@ use super::client_info::ClientInfo;
 use super::detached::run_detached;
 use super::links::new_link;
 use super::members::{self, ChosenMember};
-use super::outbox::{may_write_to, new_notice};
+use super::notices::{may_write_to, new_notice};
 use super::permissions::Permit;
 use super::rights::Right;
 use super::session_auth::SignedIn;

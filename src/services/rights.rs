@@ -165,6 +165,12 @@ pub fn of(app: &App, member: &Member) -> RightsSummary {
     }
 }
 
+/// Whether a member may give a role by the live policies, which may no longer have it.
+#[must_use]
+pub fn may_assign(app: &App, member: &Member, role: &RoleId) -> bool {
+    holds(app, member, &Right::assign(role.clone()))
+}
+
 /// One member as stored; all others as decisions see them.
 struct StoreBackedMember<'a> {
     app: &'a App,

@@ -9,7 +9,7 @@ use super::caller::{Caller, person_needed};
 use super::client_info::ClientInfo;
 use super::detached::run_detached;
 use super::members::{self, ChosenMember};
-use super::outbox::new_notice;
+use super::notices::new_notice;
 use super::permissions::Permit;
 use super::rights::Right;
 use super::session_auth::SignedIn;

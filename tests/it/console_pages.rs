@@ -989,7 +989,9 @@ async fn an_invitation_of_somebody_else_says_when_its_link_is_a_new_one() {
     let renewed = "A new link is made, and the previous link stops working.";
     browser.get(&format!("{path}/link")).await.page(200).says(renewed);
     let sheet = browser.get(&format!("{path}/edit")).await;
-    sheet.page(200).says("or the role of an invitation that somebody else sent, a new link");
+    sheet
+        .page(200)
+        .says("The same happens if you change the role and somebody else sent the invitation.");
     let fields = |last_name, role| {
         let names = [("first_name", "Cy"), ("last_name", last_name)];
         [names, [("email", "cy@example.org"), ("role", role)]].concat()

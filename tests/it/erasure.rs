@@ -513,7 +513,10 @@ fn a_person_is_removed_and_erased_by_command_and_no_file_tells_of_them() {
     let told = String::from_utf8(by_address.stderr).unwrap();
     assert!(told.contains("erase takes the id") && told.contains(&who), "{told}");
     let done = sidecar.ok(&["member", "erase", &who, "--yes"]);
-    assert!(done.starts_with(&format!("{who} is erased, at revision ")), "{done}");
+    assert!(
+        done.starts_with(&format!("the personal data of {who} is erased, at revision ")),
+        "{done}"
+    );
     assert!(done.contains("1 invite,") && done.contains("the next start of the sidecar"), "{done}");
     let again = sidecar.ok(&["member", "erase", &who, "--yes", "--json"]);
     let again: Json = serde_json::from_str(&again).unwrap();

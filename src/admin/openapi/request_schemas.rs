@@ -234,7 +234,7 @@ pub(super) fn idempotency_key() -> Value {
     let more = limits::IDEMPOTENCY_KEY_CHARS_MAX - 2;
     json!({
         "name": "Idempotency-Key", "in": "header",
-        "description": "A key of your choice: repeating the call with the same key invites nobody twice.",
+        "description": "A key of your choice: repeating the call with the same key within 24 hours invites nobody twice.",
         "schema": pattern(&format!("^[!-~]([ -~]{{0,{more}}}[!-~])?$")),
     })
 }

@@ -452,7 +452,7 @@ async function copy(text, told, from) {
     toast(told);
     keep(from);
   } catch {
-    toast("Your browser doesn't allow copying here. Select the text and press Ctrl+C.", true);
+    toast("Your browser doesn't allow copying here. Select the text and copy it yourself.", true);
   }
 }
 

@@ -93,6 +93,9 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         webauthn::NOT_OFFERED => {
             "passkeys cannot be used at this web address: use codes, or ask your system administrator"
         }
+        _ if failure.fields.iter().any(|(field, _)| field == webauthn::ANSWER_FIELD) => {
+            "this passkey could not be read: try another passkey or another browser, or use a code"
+        }
         TOO_MANY_INVITES => return resend_in(failure.retry_after.unwrap_or(60)),
         _ => &failure.public,
     };
@@ -211,6 +214,15 @@ pub(in crate::console) fn with_moments(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unreadable_passkey_leads_to_another_way_in() {
+        let failure = Failure::invalid(webauthn::ANSWER_FIELD, "missing field `id` at line 1");
+        assert_eq!(
+            refusal(&failure),
+            "This passkey could not be read: try another passkey or another browser, or use a code."
+        );
+    }
 
     #[test]
     fn a_failure_becomes_a_sentence() {

@@ -1,7 +1,7 @@
-//! The outbox: what a transition needs to queue a notification, and how many letters an address may
-//! be sent.
+//! Notices to a member of what was done to the own record: the letter that a transition queues with
+//! its change, and how many letters an address may be sent.
 //!
-//! Sends nothing: the queue is in the store, and is sent by the delivery of letters.
+//! Sends nothing: `mail_delivery` sends what is queued. An invite's letter is made in `links`.
 
 use super::links::new_letter;
 use crate::app::App;
