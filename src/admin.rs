@@ -101,7 +101,7 @@ impl From<Failure> for RouteRefusal {
 fn unknown_path() -> Failure {
     Failure::new(
         Kind::NotFound,
-        "unknown_path",
+        Failure::UNKNOWN_PATH,
         "there is nothing at this path: `/api/v1/openapi.json` lists the calls",
     )
 }

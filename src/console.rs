@@ -46,9 +46,8 @@ mod user_agent;
 
 use std::sync::Arc;
 
-use self::page_layout::{message_page, redirect};
+use self::page_layout::{message_page, redirect, unknown_path};
 use self::page_request::{PageRequest, PageResult};
-use self::texts as w;
 use crate::app::App;
 use crate::browser_security;
 use crate::domain::{Failure, Kind, limits};
@@ -235,7 +234,7 @@ async fn dispatch(app: &Arc<App>, request: &mut Request) -> PageResult {
     browser_security::check_host(app, request)?;
     let places = places(page_path(app, request));
     if places.is_empty() {
-        return Err(Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY));
+        return Err(unknown_path());
     }
     browser_security::check_origin(app, request)?;
     let method = if request.method == Method::Head { Method::Get } else { request.method };

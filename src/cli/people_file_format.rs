@@ -102,7 +102,7 @@ pub(super) fn invited(
     roles: RoleTitles,
     clash: impl Fn(&Email) -> Option<String>,
 ) -> Result<Vec<(u64, ImportedRow)>, CommandError> {
-    let (rows, faults, is_whole) = match format {
+    let (rows, mut faults, is_whole) = match format {
         InviteFormat::Csv => rows(bytes, import::Format::Csv, roles),
         InviteFormat::Jsonl => rows(bytes, import::Format::JsonLines, roles),
         InviteFormat::List => {
@@ -110,7 +110,6 @@ pub(super) fn invited(
             (rows, faults, true)
         }
     };
-    let mut faults = faults;
     if faults.list.is_empty() {
         return Ok(rows);
     }

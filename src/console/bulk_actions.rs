@@ -5,10 +5,10 @@ use askama::Template;
 
 use super::form_page::{FormPage, FormPart, Input, Select, kind};
 use super::local_path::BACK;
-use super::page_layout::{PageLayout, page};
+use super::page_layout::{PageLayout, page, unknown_path};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::texts as w;
-use crate::domain::{Failure, Kind, Member, MemberId, RoleId, limits};
+use crate::domain::{Failure, Member, MemberId, RoleId, limits};
 use crate::services::member_changes::MemberChange;
 use crate::services::members::{self, ChosenMember};
 
@@ -28,7 +28,7 @@ impl BulkAction {
             "role" => Ok(Self::Role),
             "suspend" => Ok(Self::Suspend),
             "remove" => Ok(Self::Remove),
-            _ => Err(Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY)),
+            _ => Err(unknown_path()),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::edit_conflict;
 use super::form_page::{EditConflict, Fact, FormPage, FormPart, Input, kind};
 use super::invite_form;
 use super::local_path::{self, LocalPath, member_path};
-use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice};
+use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice, unknown_path};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::role_picker::RolePicker;
 use super::roles::title;
@@ -44,7 +44,7 @@ impl InvitationAction {
             "resend" => Ok(Self::Resend),
             "link" => Ok(Self::Link),
             "revoke" => Ok(Self::Revoke),
-            _ => Err(Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY)),
+            _ => Err(unknown_path()),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::edit_conflict::{self, of_member};
 use super::form_page::{EditConflict, FormPage, FormPart, Input, kind};
 use super::link_page::LinkPage;
 use super::local_path::{self, BACK, member_path};
-use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice};
+use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice, unknown_path};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::role_picker::RolePicker;
 use super::roles::title;
@@ -45,9 +45,7 @@ enum MemberAction {
 impl MemberAction {
     fn of(call: &PageRequest<'_>) -> Result<Self, Failure> {
         let found = CONFIRMED.iter().find(|(row, _)| row.key == call.verb);
-        found
-            .map(|(_, action)| *action)
-            .ok_or_else(|| Failure::new(Kind::NotFound, "unknown_path", w::NOT_FOUND_WHY))
+        found.map(|(_, action)| *action).ok_or_else(unknown_path)
     }
 
     const fn takes_away(self) -> bool {

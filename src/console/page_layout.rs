@@ -157,6 +157,11 @@ pub(super) fn not_possible(
     page(&shown).status(status(Kind::Conflict))
 }
 
+/// The refusal of a path at which there is no page.
+pub(super) fn unknown_path() -> Failure {
+    Failure::new(Kind::NotFound, Failure::UNKNOWN_PATH, w::NOT_FOUND_WHY)
+}
+
 /// Why the page is not available to this viewer.
 pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     let viewer = CurrentUser::of(app, request).await.ok();
@@ -167,9 +172,8 @@ pub(super) async fn message_page(app: &Arc<App>, request: &Request, failure: &Fa
         (reload::NOT_KEPT, _) => w::NOT_SAVED,
         (caller_keys::NOT_LOADED, _) => w::KEYS_NOT_LOADED,
         // A button of a page asked for something that is gone: the page itself exists.
-        (code, Kind::NotFound) if code == "unknown_path" || request.method == Method::Get => {
-            w::NOT_FOUND
-        }
+        (Failure::UNKNOWN_PATH, _) => w::NOT_FOUND,
+        (_, Kind::NotFound) if request.method == Method::Get => w::NOT_FOUND,
         (_, Kind::Denied) => w::NOT_ALLOWED,
         _ => w::WENT_WRONG,
     };

@@ -62,6 +62,8 @@ impl Failure {
     pub const INTERNAL: &'static str = "internal";
     /// The code of a request whose body is too large.
     pub const BODY_TOO_LARGE: &str = "body_too_large";
+    /// The code of a path at which there is nothing.
+    pub const UNKNOWN_PATH: &str = "unknown_path";
     /// The code of [`Self::not_allowed`].
     pub const NOT_ALLOWED: &'static str = "not_allowed";
     /// The code of [`Self::policies_refused`].

@@ -15,6 +15,9 @@ use super::role::RoleId;
 /// The code of an invite that was accepted already.
 pub const ACCEPTED: &str = "invite_accepted";
 
+/// The code of an invite that was revoked.
+pub const REVOKED: &str = "invite_revoked";
+
 /// The code of a failure about an invite that there is not.
 pub const UNKNOWN: &str = "unknown_invite";
 
@@ -188,7 +191,7 @@ impl Invite {
                 "this invitation was accepted already: sign in with your address and password, or reset the password",
             ),
             LinkState::Revoked => gone(
-                "invite_revoked",
+                REVOKED,
                 "this invitation was revoked: ask the person who invited you for a new one",
             ),
             LinkState::Replaced => gone(
@@ -228,7 +231,7 @@ impl Invite {
                 format!("this invite was accepted already: edit the member `{member}` instead"),
             ),
             InviteOutcome::Revoked { .. } => {
-                over("invite_revoked", "this invite was revoked already: send a new one".to_owned())
+                over(REVOKED, "this invite was revoked already: send a new one".to_owned())
             }
         }
     }
@@ -296,10 +299,10 @@ mod tests {
         let revoked = Invite { fate: InviteOutcome::Revoked { at: Timestamp(5) }, ..invite() };
         for now in [Timestamp(6), Timestamp(1_000)] {
             assert_eq!(code(accepted.may_be_accepted(Generation(2), now)), "invite_accepted");
-            assert_eq!(code(revoked.may_be_accepted(Generation(2), now)), "invite_revoked");
+            assert_eq!(code(revoked.may_be_accepted(Generation(2), now)), REVOKED);
         }
         assert_eq!(code(accepted.may_be_changed()), "invite_accepted");
-        assert_eq!(code(revoked.may_be_changed()), "invite_revoked");
+        assert_eq!(code(revoked.may_be_changed()), REVOKED);
         assert_eq!(code(invite().may_be_changed()), "");
     }
 }

@@ -91,9 +91,6 @@ pub struct SendFault {
     pub key: Option<&'static str>,
 }
 
-/// What happened where no access token was found.
-const NO_TOKEN: &str = "there is no access token for the mail server";
-
 impl SendFault {
     /// A refusal by the mail server.
     #[must_use]
@@ -132,7 +129,7 @@ impl SendFault {
             _ if self.code.is_none() => self.interrupted(),
             _ => reason(self.code, self.enhanced.as_deref()),
         };
-        if what == NO_TOKEN {
+        if self.lacks_token() {
             // Not in brackets: what follows is for operators, and pages leave it out.
             return format!("{what}: {}", self.answer());
         }
@@ -199,14 +196,20 @@ impl SendFault {
         }
     }
 
+    /// Whether the access token could not be read, so that no sign-in was tried.
+    fn lacks_token(&self) -> bool {
+        let tried = self.class == FaultClass::Configuration || self.code.is_some();
+        !tried && self.step == SmtpStep::Auth && self.key.is_some()
+    }
+
     /// What was in progress when no response came.
-    const fn interrupted(&self) -> &'static str {
+    fn interrupted(&self) -> &'static str {
         match self.step {
             SmtpStep::Dns => "the name of the mail server was not found",
             SmtpStep::Connect => "the mail server could not be reached",
             SmtpStep::Tls => "the TLS handshake with the mail server failed",
             SmtpStep::Greeting => "the mail server did not greet",
-            SmtpStep::Auth if self.key.is_some() => NO_TOKEN,
+            SmtpStep::Auth if self.lacks_token() => "there is no access token for the mail server",
             SmtpStep::Data if self.unclear => {
                 "the mail server stopped answering after it was given the mail, and may have taken it"
             }

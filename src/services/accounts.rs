@@ -100,6 +100,9 @@ pub struct CreatedAccount {
     pub invite: Option<(InviteView, String)>,
 }
 
+/// The code of a missing role, where it is not clear which one administers.
+pub const ROLE_MISSING: &str = "role_missing";
+
 /// The administering role, if there is exactly one.
 ///
 /// # Errors
@@ -119,7 +122,7 @@ pub(super) fn only_administering_role(app: &App) -> Result<RoleId, Failure> {
             named.join("`, `")
         )
     };
-    Err(Failure { code: "role_missing", ..Failure::invalid("role", sentence) })
+    Err(Failure { code: ROLE_MISSING, ..Failure::invalid("role", sentence) })
 }
 
 /// Checks that a role administers by the live policies: nobody could manage an account whose first

@@ -17,6 +17,10 @@ pub const ALREADY_MEMBER: &str = "already_member";
 pub const SUSPENDED_MEMBER: &str = "suspended_member";
 /// The code of a refusal because too many invitations were sent.
 pub const TOO_MANY_INVITES: &str = "too_many_invites";
+/// The code of an idempotency key that belongs to another call.
+pub const KEY_REUSED: &str = "idempotency_key_reused";
+/// The code of an address that has an open invite.
+pub const ALREADY_INVITED: &str = "already_invited";
 
 /// The actor of a change, and what must still hold of the actor and of the account.
 #[derive(Clone, Debug, PartialEq, Eq)]

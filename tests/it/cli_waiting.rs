@@ -156,6 +156,7 @@ fn an_answer_that_drips_is_none() {
             let said = format!("{}{}", ran.out, ran.err);
             assert_eq!(ran.code, 1, "{line}: {said}");
             assert!(said.contains("waiting for the rest"), "{line}: {said}");
+            assert!(said.contains("1 s"), "{line}: {said}");
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::browser_security::{CROSS_SITE, FOREIGN_HOST};
 use crate::domain::{Failure, Kind, api_token, invite, member, passkey, plural, session, two_step};
 use crate::engine::TypeTitles;
 use crate::services::caller::OPERATOR_ONLY;
-use crate::services::invites;
-use crate::store::preconditions::{MOVED_ON, STALE, TOO_MANY_INVITES};
+use crate::services::{accounts, invites};
+use crate::store::preconditions::{KEY_REUSED, MOVED_ON, STALE, TOO_MANY_INVITES};
 use crate::{clock, store, webauthn};
 
 /// Whom to ask about what only the operator of the sidecar can do.
@@ -75,10 +75,10 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         invites::ROLE_GONE if failure.kind == Kind::Conflict => {
             "this invitation is for a role that was removed: edit it and choose another role, or revoke it"
         }
-        "idempotency_key_reused" => {
+        KEY_REUSED => {
             "an invitation was sent from this form already: to invite somebody else, choose Invite member again"
         }
-        "role_missing" => {
+        accounts::ROLE_MISSING => {
             "this page cannot tell which role makes you an administrator: ask your system administrator to create the account on the command line"
         }
         Failure::INTERNAL => {
@@ -290,7 +290,10 @@ mod tests {
                 "Too many tries: wait 1 second, then try again.",
             ),
             ("busy: try again in a moment", "Busy: try again in a moment."),
-            ("not reloaded; tried again in 1 s", "Not reloaded; tried again in 1 s."),
+            (
+                "not reloaded; it is tried again by itself in 1 s",
+                "Not reloaded; it is tried again by itself in 1 s.",
+            ),
             ("busy; it is tried again by itself", "Busy; it is tried again by itself."),
             ("busy: try again", "Busy: try again in 1 second."),
             ("the disk is full", "The disk is full. Try again in 1 second."),

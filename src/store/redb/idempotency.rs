@@ -8,6 +8,7 @@ use super::table_reads::Rows;
 use super::tables::CALLS;
 use super::{StoreError, invite_rows};
 use crate::domain::{AccountSlug, Actor, Failure, IdempotencyKey, Invite, Kind, Timestamp, limits};
+use crate::store::preconditions::KEY_REUSED;
 use crate::store::records::invites::IdempotentCallRecord;
 use crate::store::types::invites::{Idempotency, NewInvite};
 
@@ -29,7 +30,7 @@ pub(super) fn repeated(
     if call.request != *request {
         return Err(Failure::new(
             Kind::Conflict,
-            "idempotency_key_reused",
+            KEY_REUSED,
             "this idempotency key belongs to another call: repeat that call unchanged, or use a new key",
         )
         .into());

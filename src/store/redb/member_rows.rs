@@ -24,7 +24,7 @@ use crate::domain::{
     MemberId, RoleId, Status, Version, member,
 };
 use crate::store::MemberTarget;
-use crate::store::preconditions::{ALREADY_MEMBER, SUSPENDED_MEMBER};
+use crate::store::preconditions::{ALREADY_INVITED, ALREADY_MEMBER, SUSPENDED_MEMBER};
 use crate::store::records::MemberRecord;
 use crate::store::records::invites::InviteRecord;
 
@@ -108,7 +108,7 @@ impl AddressHolder {
     fn refused(&self, sentence: String) -> Failure {
         let code = match self {
             Self::Member(_) => ALREADY_MEMBER,
-            Self::Invite(_) => "already_invited",
+            Self::Invite(_) => ALREADY_INVITED,
         };
         Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
     }
@@ -132,7 +132,7 @@ impl AddressHolder {
                 ),
             ),
             Self::Invite(invite) => (
-                "already_invited",
+                ALREADY_INVITED,
                 format!(
                     "`{email}` was invited on {}, and may accept until {}: resend that invite or edit it instead",
                     clock::rfc3339(invite.created),
