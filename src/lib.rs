@@ -36,7 +36,7 @@
 //! 4. `services::decide` adds the [`directory::Directory`] as the engine's members. From here to the
 //!    answer nothing waits and nothing fails; any doubt is a deny (fails closed).
 //! 5. `engine::decide` resolves subject, action and resource type by name, and reads the member's
-//!    entry in the directory's index in memory. If only role, status and relation to the account can
+//!    entry in the directory (`directory::member_index`). If only role, status and relation to the account can
 //!    matter, the decision may be in `engine::decision_cache`.
 //! 6. Otherwise `engine::entity_builder` builds the few entities that a condition can read, and
 //!    `engine::evaluate` has Cedar evaluate the slices of policies that could apply. The slices were

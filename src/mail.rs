@@ -29,6 +29,7 @@ use crate::config::{self, MailServer};
 use crate::domain::{Email, Failure, Kind, MailId, Mailbox, Timestamp};
 
 pub use bounce::BounceReport;
+pub use eml_folder::WRITTEN;
 pub use in_memory_server::InMemoryServer;
 pub use mail_texts::{ActionLink, MailContent};
 pub use maildir::Maildir;

@@ -50,7 +50,7 @@ pub(super) enum InviteCommand {
         #[arg(long)]
         search: Option<String>,
     },
-    /// Change name, address or role
+    /// Change name, address or role; a new address gets a new link, and so does an invite that has expired, which is open again
     #[command(
         after_help = "Example: kwic-team invite edit ann@example.org --email anna@example.org"
     )]

@@ -10,6 +10,7 @@ use super::output::{self, text};
 use super::sidecar_client::{ApiCall, SidecarClient};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global};
+use crate::mail::WRITTEN;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MailCommand {
@@ -118,16 +119,17 @@ fn passed(step: &Json) -> bool {
 /// The delivery status in a response, in plain words.
 pub(super) fn words(answer: &Json) -> String {
     let Some(delivery) = answer.get("delivery") else { return String::new() };
-    let state = text(delivery, "state");
+    let (state, detail) = (text(delivery, "state"), text(delivery, "detail"));
+    if state == "handed_over" && detail.starts_with(WRITTEN) {
+        return detail;
+    }
     let mut words = match state.as_str() {
         "none" => "no mail is sent".to_owned(),
         "sending" => "is being sent".to_owned(),
         "handed_over" => "accepted by the mail server".to_owned(),
         _ => state,
     };
-    for (before, part) in
-        [(": ", text(delivery, "detail")), ("; next try at ", text(delivery, "next_attempt"))]
-    {
+    for (before, part) in [(": ", detail), ("; next try at ", text(delivery, "next_attempt"))] {
         if !part.is_empty() {
             words.push_str(before);
             words.push_str(&part);

@@ -496,12 +496,13 @@ pub(super) fn id_by_address(
         Ok(())
     })?;
     let id = id.or_else(|| last_removed(remote, account, address).map(|removed| removed.id));
-    id.ok_or_else(|| {
+    let none = || {
         let shown = output::shown(address);
         CommandError::failure(format!(
             "no member has or had the address `{shown}`: `kwic-team member list` lists the members; you can also give an id"
         ))
-    })
+    };
+    id.ok_or_else(|| invited(remote, account, address).unwrap_or_else(none))
 }
 
 /// What is known of an address that is no member's: that it is invited, or was removed.

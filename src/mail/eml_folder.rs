@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use super::send_fault::{AcceptedMail, FaultClass, SendFault, SmtpStep};
 use crate::domain::{Failure, Kind};
 
+/// How the detail of a message that became a file begins.
+pub const WRITTEN: &str = "written to ";
+
 /// Longest file name from a message id.
 const NAME_CHARS_MAX: usize = 128;
 
@@ -36,7 +39,7 @@ impl EmlFolder {
         let path = self.0.join(file_name(message_id));
         let fault =
             |text: String| SendFault::without_answer(FaultClass::Temporary, SmtpStep::Write, &text);
-        let taken = AcceptedMail(format!("written to `{}`", path.display()));
+        let taken = AcceptedMail(format!("{WRITTEN}`{}`", path.display()));
         tokio::task::spawn_blocking(move || write_whole(&path, &mail))
             .await
             .map_err(|fault_of_task| fault(fault_of_task.to_string()))?

@@ -253,6 +253,9 @@ fn the_audit_log_is_asked_by_address_too() {
     holds(&about("rem@example.org"), &["user_deleted"]);
     let told = refused(&sidecar, 1, &["audit", "list", "--member", "nobody@example.org"]);
     holds(&told, &["no member has or had the address"]);
+    invite(&sidecar, "acme", "soon@example.org", "operator");
+    let told = refused(&sidecar, 1, &["audit", "list", "--member", "soon@example.org"]);
+    holds(&told, &["is invited and has not joined yet"]);
     let told = refused(&sidecar, 1, &["audit", "list", "--member", "nobody"]);
     holds(&told, &["no entry is about `nobody`"]);
     // A member about whom there is no such entry is no mistake.

@@ -339,6 +339,7 @@ fn a_list_tells_in_plain_words_how_far_the_mail_got() {
         (delivery("queued", "", None), "queued"),
         (delivery("sending", "", None), "is being sent"),
         (delivery("handed_over", "250 ok", None), "accepted by the mail server: 250 ok"),
+        (delivery("handed_over", "written to `/x/1.eml`", None), "written to `/x/1.eml`"),
         (
             delivery("deferred", "the mailbox is full", Some("2026-11-25T13:00:00Z")),
             "deferred: the mailbox is full; next try at 2026-11-25T13:00:00Z",

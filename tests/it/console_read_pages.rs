@@ -553,12 +553,12 @@ async fn an_invitation_to_a_role_that_was_removed_says_so_and_leads_to_another_r
     let folder = tempfile::tempdir().unwrap();
     let console = managing(&folder).await;
     let ann = console.person("ann", "administrator").await;
+    let bea = console.person("bea", "administrator").await;
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     console.stage.later(61_000);
     let operator = console.stage.operator();
     let sent = console.stage.invite(operator, "cy", "automation_manager").await.unwrap().value;
     let of_cy = format!("/team/invitations/{}", sent.view.invite.id);
-    let bea = console.person("bea", "administrator").await;
     let id = bea.get("/me").await.is(200)["id"].clone();
     let token = json!({"name": "Nightly", "member": id, "role": "automation_manager",
         "expires_days": 1});

@@ -517,7 +517,10 @@ fn a_person_is_removed_and_erased_by_command_and_no_file_tells_of_them() {
         done.starts_with(&format!("the personal data of {who} is erased, at revision ")),
         "{done}"
     );
-    assert!(done.contains("1 invite,") && done.contains("the next start of the sidecar"), "{done}");
+    assert!(
+        done.contains("1 invite and ") && done.contains("the next start of the sidecar"),
+        "{done}"
+    );
     let again = sidecar.ok(&["member", "erase", &who, "--yes", "--json"]);
     let again: Json = serde_json::from_str(&again).unwrap();
     assert_eq!(again["entries_erased"], 0);

@@ -180,7 +180,7 @@ fn need_active(member: &Member) -> Result<(), Failure> {
         Status::Suspended => Err(Failure::new(
             Kind::Conflict,
             SUSPENDED_MEMBER,
-            "this member is suspended: an administrator of the team must restore the member first",
+            "this member is suspended: an administrator of the team must restore the member first (`kwic-team member restore`)",
         )),
     }
 }
