@@ -289,8 +289,13 @@ fn reload(global: &Global) -> CommandResult {
         output::count(&report, "policies", "policy was live already", "policies were live already")
     };
     output::line(&format!("{policies}, digest {}", text(&report, "digest")))?;
+    let mut lines: Vec<String> = Vec::new();
     for list in ["gains", "loses", "may_gain", "may_lose", "notes"] {
-        strings(&report, list).iter().try_for_each(|line| output::line(line))?;
+        // An incomplete comparison is noted in two of them.
+        let more = strings(&report, list);
+        let more: Vec<_> = more.into_iter().filter(|line| !lines.contains(line)).collect();
+        lines.extend(more);
     }
+    lines.iter().try_for_each(|line| output::line(line))?;
     Ok(Exit::Ok)
 }

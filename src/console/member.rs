@@ -118,6 +118,8 @@ pub(super) static MEMBER_ACTIONS: [&RowAction; 11] = [
 enum Blocked {
     LastAdministrator,
     Suspended,
+    /// Suspended, so that nothing is left to end.
+    SignedOut,
     Active,
     NoTwoStep,
     OwnRole,
@@ -135,7 +137,8 @@ impl Blocked {
             "role" if own => Some(Self::OwnRole),
             "role" | "remove" | "suspend" if last => Some(Self::LastAdministrator),
             "suspend" if own => Some(Self::OwnSuspension),
-            "reset-password" | "end-sessions" | "suspend" if suspended => Some(Self::Suspended),
+            "reset-password" if suspended => Some(Self::Suspended),
+            "end-sessions" | "suspend" if suspended => Some(Self::SignedOut),
             "restore" if !suspended => Some(Self::Active),
             "reset-two-step" if own => Some(Self::OwnTwoStep),
             "reset-two-step" if !member.two_step => Some(Self::NoTwoStep),
@@ -149,6 +152,7 @@ impl Blocked {
         match self {
             Self::LastAdministrator => Some(w::LAST_ADMINISTRATOR),
             Self::Suspended => Some(w::IS_SUSPENDED),
+            Self::SignedOut => Some(w::IS_SIGNED_OUT),
             Self::NoTwoStep => Some(w::TWO_STEP_IS_OFF),
             Self::Active
             | Self::OwnRole
@@ -165,6 +169,7 @@ impl Blocked {
         let (why, next) = match self {
             Self::LastAdministrator => (w::is_last_administrator(&name), own("/team", w::TO_TEAM)),
             Self::Suspended => (w::is_suspended(&name), (member_path(id, "/restore"), w::RESTORE)),
+            Self::SignedOut => (w::is_signed_out(&name), of_member()),
             Self::Active => (w::is_active(&name), of_member()),
             Self::NoTwoStep => (w::has_no_two_step(&name), of_member()),
             Self::OwnRole => (w::OWN_ROLE.to_owned(), of_member()),

@@ -846,7 +846,7 @@ pub(super) fn reload_cause(cause: &str) -> String {
 /// The hint for a resource.
 pub(super) fn try_resource_hint(types: &[String]) -> String {
     format!(
-        "Type and ID, such as template:t1. For user, enter the ID of a member; for other types any ID will do, unless a policy names one. Types: {}.",
+        "Type and ID, such as template:t1. For user, enter the ID of a member; for account, the short name of an account; for other types any ID will do, unless a policy names one. Types: {}.",
         types.join(", ")
     )
 }

@@ -163,7 +163,7 @@ impl FolderLock {
                 answer(listener);
                 Ok(alone)
             }
-            Err(TryLockError::WouldBlock) => Err(served(store)),
+            Err(TryLockError::WouldBlock) => Err(held(store)),
             Err(TryLockError::Error(fault)) => Err(failed(store, &fault)),
         }
     }
@@ -241,6 +241,14 @@ fn served(what: &Path) -> Failure {
             what.display()
         ),
     )
+}
+
+fn held(store: &Path) -> Failure {
+    let sentence = format!(
+        "the store `{}` is held by another process, such as a sidecar or a backup: stop the sidecar, or wait until the other command has ended, then restore; nothing was changed",
+        store.display()
+    );
+    Failure::new(Kind::Conflict, "sidecar_runs", sentence)
 }
 
 /// The prepared files. Removed when dropped before they are in place.

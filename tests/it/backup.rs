@@ -242,7 +242,7 @@ fn a_restore_wants_a_yes_and_no_sidecar() {
     };
     let line = ["restore", folder.to_str().unwrap(), "--yes"];
     let told = Ran::from(elsewhere(&line)).complains(1);
-    assert!(told.contains("a sidecar runs on") && told.contains("kwic.redb"), "{told}");
+    assert!(told.contains("is held by another process") && told.contains("kwic.redb"), "{told}");
     let held = Ran::from(elsewhere(&["backup", other.path().join("b").to_str().unwrap()]));
     assert!(held.complains(1).contains("held by another process"));
     assert!(!other.path().join("b").exists());

@@ -594,14 +594,14 @@ fn a_refused_reload_prints_the_faults_as_they_are_and_ends_with_3() {
     let body = json!({"status": 422, "code": "policies_refused", "detail": faults});
     let report = json!({
         "digest": HEAD, "policies": 9, "changed": true, "gains": ["writer gains docs:edit"],
-        "loses": [], "may_gain": ["may gain: x"], "may_lose": ["may lose: y"], "notes": ["a note"],
+        "loses": [], "may_gain": ["may gain: x", "too much"], "may_lose": ["may lose: y", "too much"], "notes": ["a note"],
     });
     let sidecar = FakeSidecar::answering([problem(422, &body), ok(&report)]);
     assert_eq!(sidecar.run(&["policy", "reload"]).complains(3), format!("{faults}\n"));
     assert_eq!(
         sidecar.run(&["policy", "reload"]).ends(0),
         format!(
-            "9 policies are live, digest {HEAD}\nwriter gains docs:edit\nmay gain: x\nmay lose: y\na note\n"
+            "9 policies are live, digest {HEAD}\nwriter gains docs:edit\nmay gain: x\ntoo much\nmay lose: y\na note\n"
         )
     );
 }

@@ -99,6 +99,7 @@ words! {
     OWN_SUSPENSION: "You cannot suspend yourself: ask another administrator to do it."
     OWN_TWO_STEP: "Your own two-step verification is under My security."
     IS_SUSPENDED: "Suspended: restore first"
+    IS_SIGNED_OUT: "Suspended: already signed out"
     FIRST_NAME: "First name"
     LAST_NAME: "Last name"
     CHOOSE_ROLE: "choose a role"
@@ -128,6 +129,7 @@ words! {
     CANNOT_INVITE: "you cannot invite members"
     CANNOT_CHANGE_MEMBERS: "you cannot change members"
     INVITE_IS_REVOKED: "This invitation was revoked"
+    TOKENS_STAY_REVOKED: "Their API tokens are revoked, and stay revoked when you restore them."
     OTHER_SERVICES: "Other KWIC services follow the policies, which by default deny a suspended member everything."
     INVITE_ROLE_GONE: "The role of this invitation was removed"
     INVITE_ROLE_GONE_CHOOSE: "The role of this invitation was removed: choose another one."
@@ -372,7 +374,7 @@ pub(in crate::console) fn ask_suspend(name: &str, sessions: Option<usize>) -> Co
     let lines = vec![
         format!("{}They cannot sign in until you restore them.", now_out(name, sessions)),
         OTHER_SERVICES.to_owned(),
-        "Their name, role and history are kept.".to_owned(),
+        format!("Their name, role and history are kept. {TOKENS_STAY_REVOKED}"),
     ];
     (format!("Suspend {name}?"), lines, format!("Suspend {name}"))
 }
@@ -399,6 +401,10 @@ pub(in crate::console) fn is_last_administrator(name: &str) -> String {
 
 pub(in crate::console) fn is_suspended(name: &str) -> String {
     format!("{name} is suspended, signed out everywhere and cannot sign in. Restore {name} first.")
+}
+
+pub(in crate::console) fn is_signed_out(name: &str) -> String {
+    format!("{name} is suspended already, signed out everywhere and cannot sign in.")
 }
 
 pub(in crate::console) fn is_active(name: &str) -> String {
@@ -472,7 +478,7 @@ pub(in crate::console) fn ask_suspend_several(count: usize) -> (String, String) 
     (
         format!("Suspend {some}"),
         format!(
-            "They are signed out everywhere and cannot sign in until you restore them. {OTHER_SERVICES}"
+            "They are signed out everywhere and cannot sign in until you restore them. {TOKENS_STAY_REVOKED} {OTHER_SERVICES}"
         ),
     )
 }
