@@ -150,7 +150,7 @@ async fn code_sheet<'p>(call: &PageRequest<'_>, ticket: &str, next: &str) -> For
         .hidden("ticket", ticket)
         .hidden("next", next)
         .input(Input::new("code", w::CODE, kind::CODE).hint(w::CODE_HINT))
-        .out("/sign-in", w::USE_ANOTHER_ACCOUNT);
+        .out("/sign-in", w::BACK_TO_SIGN_IN);
     match passkeys::ask(call.app, ticket).await {
         Ok(asked) => sheet.asks(BrowserPrompt::Shown(asked, "/sign-in/passkey", w::USE_PASSKEY)),
         // No passkey, or no valid ticket: the code form reports faults of the ticket.

@@ -210,7 +210,7 @@ impl Walk {
         let (account, email, password) = self.scene.login(who);
         sign_in(browser, account, &email, password).await;
         if who == SECURED && !self.codes.is_empty() {
-            browser.sees("Use another account").await;
+            browser.sees("Back to sign-in").await;
             self.step(&Step::FillRecovery("Code"), "").await;
             self.browser.click("Sign in").await;
         }

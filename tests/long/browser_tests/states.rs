@@ -960,7 +960,7 @@ const PERSONAL: &[State] = &[
             Fill("Email address", "contact_manager@demo.example"),
             Fill("Password", DEMO_PASSWORD),
             Click("Sign in"),
-            Sees("Use another account"),
+            Sees("Back to sign-in"),
         ],
     ),
     state(
@@ -972,7 +972,7 @@ const PERSONAL: &[State] = &[
             Fill("Email address", "contact_manager@demo.example"),
             Fill("Password", DEMO_PASSWORD),
             Click("Sign in"),
-            Sees("Use another account"),
+            Sees("Back to sign-in"),
             Fill("Code", "000000"),
             Click("Sign in"),
             Refused,
