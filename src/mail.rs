@@ -208,7 +208,13 @@ impl Mailer {
                 steps.push(SmtpStepResult { step: SmtpStep::Write, passed: true, detail })
             }
             Err(fault) => {
-                let detail = fault.sentence();
+                let detail = match fault.class {
+                    FaultClass::Temporary => format!(
+                        "{}; a test mail is not tried again: send another one later",
+                        fault.happened()
+                    ),
+                    _ => fault.sentence(),
+                };
                 steps.push(SmtpStepResult { step: fault.step, passed: false, detail });
             }
         }

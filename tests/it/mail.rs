@@ -477,6 +477,10 @@ async fn a_test_mail_names_the_steps_that_passed_and_the_one_that_failed() {
         assert_eq!(steps(&report), expected, "{report:?}");
         assert!(report.steps[until].detail.contains("(550 no)"), "{report:?}");
     }
+    server.answer(&json!({"RCPT": "450 4.2.0 later"}));
+    let report = test_mail(&mailer).await;
+    let told = &report.steps.last().unwrap().detail;
+    assert!(told.ends_with("; a test mail is not tried again: send another one later"), "{told}");
 }
 
 #[tokio::test]

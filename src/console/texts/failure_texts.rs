@@ -10,26 +10,15 @@ use crate::engine::TypeTitles;
 use crate::services::caller::OPERATOR_ONLY;
 use crate::services::{accounts, invites};
 use crate::store::preconditions::{KEY_REUSED, MOVED_ON, STALE, TOO_MANY_INVITES};
-use crate::{clock, store, webauthn};
+use crate::{clock, config, store, webauthn};
 
 /// Whom to ask about what only the operator of the sidecar can do.
 const ASK: &str = "ask your system administrator";
 
-/// Prefixes of words that are meant for the operator of the sidecar.
-const OPERATORS: [&str; 12] = [
-    "`kwic-team",
-    "`admin.sock",
-    "`console.",
-    "`mail.",
-    "`decision.",
-    "`policies.",
-    "`limits.",
-    "`Authorization",
-    "`Sec-Fetch",
-    "`Host`",
-    "`/api/",
-    "`toJSON()`",
-];
+/// Prefixes of words in backticks that are meant for the operator of the sidecar, as are the keys of
+/// the configuration.
+const OPERATORS: [&str; 7] =
+    ["kwic-team", "admin.sock", "Authorization", "Sec-Fetch", "Host", "/api/", "toJSON()"];
 
 /// The fields that a failure may begin with. Whatever else stands in backticks there is a value of
 /// somebody's, which is written as it is.
@@ -192,12 +181,25 @@ fn without_operators(failure: &str) -> String {
     {
         return without_operators(&format!("{before}{after}"));
     }
-    let named = OPERATORS.iter().filter_map(|word| failure.find(word)).min();
-    let Some(named) = named else { return failure.to_owned() };
-    match failure.get(..named).and_then(|before| before.rfind(": ")) {
-        Some(end) => format!("{}: {ASK}", failure.get(..end).unwrap_or_default()),
-        None => format!("this cannot be done here: {ASK}"),
+    let mut before = String::new();
+    for (number, part) in failure.split('`').enumerate() {
+        if number % 2 == 1 && is_operators(part) {
+            return match before.rfind(": ") {
+                Some(end) => format!("{}: {ASK}", before.get(..end).unwrap_or_default()),
+                None => format!("this cannot be done here: {ASK}"),
+            };
+        }
+        if number > 0 {
+            before.push('`');
+        }
+        before.push_str(part);
     }
+    failure.to_owned()
+}
+
+fn is_operators(quoted: &str) -> bool {
+    OPERATORS.iter().any(|prefix| quoted.starts_with(prefix))
+        || config::keys().any(|key| Some(key.key.as_str()) == quoted.split(" = ").next())
 }
 
 /// The same with formatted times.
@@ -229,6 +231,11 @@ mod tests {
         for (failure, words) in [
             ("`email` is missing: write it", "Email is missing: write it."),
             ("is it `x`?", "Is it x?"),
+            ("`mail.example.org` is 192.0.2.1", "mail.example.org is 192.0.2.1."),
+            (
+                "`mail.room@example.org` was invited: resend that",
+                "mail.room@example.org was invited: resend that.",
+            ),
             ("`first_name` is long", "First name is long."),
             ("`w w@example.org` is not an address", "w w@example.org is not an address."),
             ("`boss` is not a role", "boss is not a role."),
