@@ -524,6 +524,6 @@ pub fn keys() -> impl Iterator<Item = KeyDescription> {
 #[must_use]
 pub fn variables() -> Vec<String> {
     let secrets =
-        KEYS.iter().filter(|key| key.secret).map(|key| format!("{}_FILE", key.variable()));
+        KEYS.iter().filter(|key| key.is_secret()).map(|key| format!("{}_FILE", key.variable()));
     KEYS.iter().map(SettingDefinition::variable).chain(secrets).collect()
 }
