@@ -36,8 +36,10 @@ pub mod revision;
 pub mod role;
 pub mod sealed_secret;
 pub mod session;
+mod text_id;
 pub mod token;
 pub mod two_step;
+mod worded;
 
 pub use account::{Account, AccountSlug};
 pub use api_token::ApiToken;
@@ -67,3 +69,4 @@ pub use sealed_secret::Sealed;
 pub use session::{Session, SessionLimits};
 pub use token::{Token, TokenHash};
 pub use two_step::{Factors, TwoStepEvent};
+pub(crate) use worded::worded;

@@ -47,7 +47,7 @@ pub(super) enum MemberCommand {
         #[arg(long, value_parser = filled)]
         role: Option<String>,
         /// Only active or suspended ones
-        #[arg(long, value_parser = [Status::Active.as_str(), Status::Suspended.as_str()])]
+        #[arg(long, value_parser = Status::ALL.map(Status::as_str))]
         status: Option<String>,
         /// The sort order; a leading `-` reverses it
         #[arg(long, allow_hyphen_values = true, value_parser = orders())]

@@ -166,7 +166,7 @@ fn first_account() -> Value {
 fn member() -> SchemaObject {
     SchemaObject::new()
         .all(&["id", "account", "email", "first_name", "last_name", "role"], text)
-        .with("status", word(&[Status::Active.as_str(), Status::Suspended.as_str()]))
+        .with("status", word(&Status::ALL.map(Status::as_str)))
         .with("two_step", flag())
         .with("joined", moment())
         .with("version", count())
@@ -405,7 +405,7 @@ fn role(inputs: &Inputs) -> Value {
 }
 
 fn cell() -> Value {
-    word(&[Cell::Allowed, Cell::Denied, Cell::Depends].map(Cell::as_str))
+    word(&Cell::ALL.map(Cell::as_str))
 }
 
 fn comparison() -> Value {
