@@ -247,7 +247,6 @@ async fn dispatch(app: &Arc<App>, request: &mut Request) -> PageResult {
     entry.page.answer(&mut PageRequest { app, request, id, verb }).await
 }
 
-/// A failure as a page.
 async fn refused(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     log::failed(request.id(), failure);
     let never_here = !request.has_cookie(crate::services::session_auth::COOKIE);

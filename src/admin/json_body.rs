@@ -71,7 +71,6 @@ impl JsonBody {
         self.given.iter().any(|(given, _)| given == name)
     }
 
-    /// An optional string.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
@@ -85,7 +84,6 @@ impl JsonBody {
         }
     }
 
-    /// A required string.
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
@@ -114,7 +112,6 @@ impl JsonBody {
         }
     }
 
-    /// A required whole number.
     pub(super) fn required_whole(
         &mut self,
         name: &'static str,

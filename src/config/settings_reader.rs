@@ -20,7 +20,6 @@ use crate::domain::{AccountSlug, input_cleanup, near};
 /// Largest configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// A parsed value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum SettingValue {
     Bool(bool),

@@ -5,7 +5,6 @@
 
 use crate::domain::limits;
 
-/// The type of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SettingType {
     Bool,
@@ -29,7 +28,6 @@ pub(super) enum SettingType {
     Slug,
 }
 
-/// One key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SettingDefinition {
     pub(super) section: &'static str,
@@ -55,7 +53,6 @@ macro_rules! settings {
 
 const MANY: i64 = 1 << 40;
 
-/// All keys, by section.
 pub(super) const KEYS: &[SettingDefinition] = settings! {
     [decision]
     listen: Address = "\"127.0.0.1:8181\"",
@@ -142,7 +139,6 @@ pub(super) struct NotOffered {
     pub(super) name: &'static str,
     /// The value that asks for nothing, which is taken; empty where there is none.
     pub(super) off: &'static str,
-    /// What to do instead.
     pub(super) instead: &'static str,
 }
 

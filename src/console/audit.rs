@@ -32,7 +32,6 @@ const OF_THE_STORE: [AuditEvent; 5] = [
     AuditEvent::MailResumed,
 ];
 
-/// One entry in words.
 struct TimelineEntry {
     sentence: Vec<SentencePart>,
     when: TimeLabel,

@@ -52,7 +52,6 @@ pub(super) mod kind {
         r#"type="text" inputmode="numeric" autocomplete="off""#;
 }
 
-/// One field.
 pub(super) struct Input {
     pub(super) name: &'static str,
     pub(super) label: String,
@@ -110,7 +109,6 @@ impl Input {
     }
 }
 
-/// A select element.
 pub(super) struct Select {
     pub(super) name: &'static str,
     pub(super) label: String,
@@ -138,7 +136,6 @@ impl Fact {
     }
 }
 
-/// A part of a form.
 pub(super) enum FormPart {
     Input(Input),
     Select(Select),
@@ -196,7 +193,6 @@ impl BrowserPrompt {
     }
 }
 
-/// A page of one form.
 #[derive(Template)]
 #[template(path = "console/templates/sheet.html", config = ".askama.toml")]
 pub(super) struct FormPage<'p> {
@@ -330,7 +326,6 @@ impl<'p> FormPage<'p> {
 pub(super) struct EditConflict {
     /// Who changed the record first, and when; `None` if the viewer may not see it.
     pub(super) by: Option<(String, String)>,
-    /// The current values.
     pub(super) current: Vec<Fact>,
     /// The current version, on which the form is based from now on.
     pub(super) version: Version,
@@ -390,7 +385,6 @@ pub(super) struct FormErrors {
     pub(super) fields: Vec<FieldError>,
 }
 
-/// The fault of one field.
 pub(super) struct FieldError {
     pub(super) name: String,
     pub(super) sentence: String,

@@ -49,7 +49,6 @@ impl InvitationAction {
     }
 }
 
-/// One invitation in the table.
 struct InvitationRow {
     name: String,
     email: String,

@@ -178,7 +178,6 @@ async fn next_step(
     Some((member_path(&member.id, ""), name))
 }
 
-/// One pasted line with its result.
 struct PastedLineResult {
     line: String,
     /// Why it was not sent; `None` if it was.

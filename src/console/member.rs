@@ -100,7 +100,6 @@ const CONFIRMED: [(&RowAction, MemberAction); 6] = [
     (&REMOVE, MemberAction::Remove),
 ];
 
-/// All actions on a member.
 pub(super) static MEMBER_ACTIONS: [&RowAction; 11] = [
     &EDIT,
     &ROLE,

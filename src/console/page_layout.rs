@@ -20,7 +20,6 @@ use crate::services::caller::OPERATOR_ONLY;
 use crate::services::members;
 use crate::services::{caller_keys, reload};
 
-/// A link of the navigation.
 pub(super) struct NavigationLink {
     pub(super) path: &'static str,
     pub(super) name: &'static str,
@@ -108,7 +107,6 @@ impl<'p> PageLayout<'p> {
     }
 }
 
-/// Renders a page.
 pub(super) fn page(template: &impl Template) -> Reply {
     match template.render() {
         Ok(text) => Reply::text("text/html; charset=utf-8", text),

@@ -19,7 +19,6 @@ use crate::services::session_auth::{self, COOKIE, SignedIn};
 
 pub(super) type PageResult = Result<Reply, Failure>;
 
-/// One request for a page.
 pub(super) struct PageRequest<'r> {
     pub(super) app: &'r Arc<App>,
     pub(super) request: &'r mut Request,

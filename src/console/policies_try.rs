@@ -23,7 +23,6 @@ use crate::engine::Snapshot;
 use crate::services::roles::compared;
 use crate::services::{accounts, decide};
 
-/// The decision.
 struct TriedDecision {
     allowed: bool,
     sentence: String,

@@ -23,7 +23,6 @@ use crate::store::types::mail_queue::{MailFlow, MailStatus};
 use crate::store::{AccountEdit, AuditFilter, MemberFilter};
 
 const PATH: &str = "/account";
-/// Seconds of an hour.
 const HOUR: u64 = 3_600;
 
 #[derive(Template)]
@@ -54,7 +53,6 @@ impl SettingsPage<'_> {
     }
 }
 
-/// A step of a test mail.
 struct MailTestStep {
     passed: bool,
     step: &'static str,
@@ -67,7 +65,6 @@ impl From<SmtpStepResult> for MailTestStep {
     }
 }
 
-/// The status of mail.
 struct MailStatusView {
     kind: &'static str,
     sends: bool,

@@ -30,7 +30,6 @@ pub(super) const ROWS: [usize; 3] = [25, 50, 100];
 /// The cookie with the chosen number of rows.
 const ROWS_COOKIE: &str = "__Host-kwic_rows";
 
-/// One member in the table.
 struct MemberRow {
     id: String,
     path: String,
@@ -51,7 +50,6 @@ struct MemberRow {
     tickable: bool,
 }
 
-/// A sortable column.
 struct Column {
     name: &'static str,
     /// The link of its header.
@@ -60,7 +58,6 @@ struct Column {
     sorted: Option<&'static str>,
 }
 
-/// A role of the filter.
 struct RoleFilterChoice {
     id: String,
     title: String,

@@ -678,12 +678,10 @@ sentences! {
     changed_meanwhile(who: &str, when: &str): "{who} changed the settings on {when}, while you were editing. What you entered is still here: compare it with the current settings, then save again."
 }
 
-/// Yes or no.
 pub(super) const fn yes_no(yes: bool) -> &'static str {
     if yes { "Yes" } else { "No" }
 }
 
-/// Hours as days.
 pub(super) fn days(hours: &str) -> String {
     match hours.parse::<f64>() {
         Ok(hours) if hours >= 48.0 => format!("({:.1} days)", hours / 24.0).replace(".0 ", " "),
@@ -797,7 +795,6 @@ pub(super) fn reload_cause(cause: &str) -> String {
     .to_owned()
 }
 
-/// The hint for a resource.
 pub(super) fn try_resource_hint(types: &[String]) -> String {
     format!(
         "Type and ID, such as template:t1. For user, enter the ID of a member; for other types any ID will do, unless a policy names one. Types: {}.",
@@ -815,7 +812,6 @@ pub(super) fn files_count(count: usize) -> String {
     format!("Made from {}", plural(count, "file", "files"))
 }
 
-/// The result of a reload.
 pub(super) fn reloaded(changed: bool, changes: usize) -> String {
     match (changed, changes) {
         (true, 1) => "The policies were loaded. 1 access change is listed below.".to_owned(),

@@ -23,7 +23,6 @@ const SHOWN: usize = 50;
 /// The default lifetime in days.
 const DAYS: &str = "90";
 
-/// One token.
 struct TokenRow {
     id: String,
     name: String,

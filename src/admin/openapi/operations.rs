@@ -63,7 +63,6 @@ impl OperationDoc {
         Self { problems, ..self }
     }
 
-    /// With a header in the response.
     fn header(mut self, name: &str, header: Value) -> Self {
         if let Some(headers) = self.answer.1.get_mut("headers").and_then(Value::as_object_mut) {
             headers.insert(name.to_owned(), header);

@@ -13,7 +13,6 @@ use crate::engine::Snapshot;
 
 /// White space that is trimmed, as Unicode defines it.
 const SPACE: &str = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
-/// Control characters.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
 /// Further invisible characters.
 const HIDDEN: &str = r"\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff";
@@ -56,7 +55,6 @@ impl Inputs {
         }
     }
 
-    /// A parameter of the query string.
     pub(super) fn query(&self, name: &str, about: &str, schema: Value) -> Value {
         json!({"name": name, "in": "query", "description": about, "schema": or_empty(schema)})
     }
@@ -194,12 +192,10 @@ pub(super) fn account_edit() -> Value {
         .correction()
 }
 
-/// Members as a file.
 pub(super) fn member_file() -> Value {
     json!({"text/csv": {"schema": text()}, "application/jsonl": {"schema": text()}})
 }
 
-/// A mail as a file.
 pub(super) fn mail_file() -> Value {
     json!({"message/rfc822": {"schema": text()}})
 }
@@ -253,7 +249,6 @@ pub(super) fn change(role: Value) -> Value {
     ]})
 }
 
-/// One JSON object as a body.
 pub(super) fn json_body(schema: Value) -> Value {
     keyed([("application/json", keyed([("schema", schema)]))])
 }

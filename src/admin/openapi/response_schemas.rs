@@ -15,7 +15,6 @@ pub(super) fn answer(schema: Value) -> Value {
     success(keyed([("application/json", keyed([("schema", schema)]))]))
 }
 
-/// Members as a file.
 pub(super) fn member_file() -> Value {
     success(json!({"text/csv": {"schema": text()}, "application/jsonl": {"schema": text()}}))
 }
@@ -38,7 +37,6 @@ pub(super) fn request_id() -> Value {
     json!({"required": true, "schema": text(), "description": "Names the request in the log."})
 }
 
-/// All named schemas.
 pub(super) fn schemas(inputs: &Inputs) -> Value {
     let mut schemas = Map::new();
     let mut add = |name: &str, schema: Value| {

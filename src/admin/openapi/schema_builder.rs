@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-/// A builder for an object schema.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SchemaObject {
     properties: Map<String, Value>,

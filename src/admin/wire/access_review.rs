@@ -7,7 +7,6 @@ use crate::services::access_review;
 use crate::store::types::personal_data::MemberWithSignIn;
 
 document! {
-    /// One finding of an access review.
     pub(in crate::admin) struct Finding from(found: access_review::Finding) {
         kind: &'static str = found.kind.as_str(),
         severity: &'static str = found.kind.severity().as_str(),
@@ -18,7 +17,6 @@ document! {
 }
 
 document! {
-    /// A member in a finding.
     struct MemberReference from(seen: MemberWithSignIn) {
         id: String = seen.member.id.to_string(),
         name: String = seen.member.full_name(),

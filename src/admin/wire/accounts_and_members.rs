@@ -74,7 +74,6 @@ document! {
 }
 
 document! {
-    /// A member, with the last sign-in.
     pub(in crate::admin) struct MemberWithSignIn from(seen: personal_data::MemberWithSignIn) {
         #[serde(flatten)]
         member: Member = Member::from(seen.member),
@@ -148,7 +147,6 @@ document! {
 }
 
 document! {
-    /// The result of a removal.
     pub(in crate::admin) struct RemovalReceipt from(removal: Removal) {
         id: String = removal.member.id.to_string(),
         sessions_ended: u64 = removal.sessions_ended,
@@ -157,7 +155,6 @@ document! {
     }
 }
 
-/// The number of sessions that ended.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct EndedSessions {
     #[serde(skip_serializing_if = "Option::is_none")]

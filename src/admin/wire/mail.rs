@@ -84,7 +84,6 @@ fn delayed(status: &MailStatus, flow: MailFlow) -> Option<String> {
 }
 
 document! {
-    /// The steps of a test mail.
     pub(in crate::admin) struct MailTest from(report: TestReport) {
         ok: bool = report.passed(),
         steps: Vec<MailStep> = report.steps.into_iter().map(MailStep::from).collect(),

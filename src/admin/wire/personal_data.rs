@@ -12,7 +12,6 @@ use crate::services::personal_data::PersonalData;
 use crate::store::types::personal_data as store;
 
 document! {
-    /// The result of an erasure.
     pub(in crate::admin) struct Erasure of(id: &MemberId, erasure: store::Erasure) {
         id: String = id.to_string(),
         entries_erased: u64 = erasure.entries,

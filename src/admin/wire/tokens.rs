@@ -8,7 +8,6 @@ use crate::domain;
 use crate::services::api_tokens::{IssuedToken, TokenWithOwner};
 
 document! {
-    /// A token.
     pub(in crate::admin) struct ApiToken of(app: &App, token: &domain::ApiToken) {
         id: String = token.id.to_string(),
         name: String = token.name.as_str().to_owned(),

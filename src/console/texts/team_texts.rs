@@ -249,7 +249,6 @@ pub(in crate::console) fn invitations_found(count: usize) -> String {
     plural(count, "invitation found", "invitations found")
 }
 
-/// The roles of a filter.
 pub(in crate::console) fn roles_chosen(titles: &[String]) -> String {
     match titles {
         [] => ANY.to_owned(),

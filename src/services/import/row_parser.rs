@@ -194,7 +194,6 @@ fn filled(cells: &csv::StringRecord) -> impl Iterator<Item = &str> {
     cells.iter().take((0..cells.len()).rfind(is_filled).map_or(0, |last| last + 1))
 }
 
-/// The cells of one CSV record.
 fn cells(record: &[u8], separator: u8) -> Result<csv::StringRecord, String> {
     if is_utf16(record) {
         return Err(utf16());
