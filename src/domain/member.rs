@@ -2,14 +2,13 @@
 //!
 //! Checks the syntax of ids and names; does not know which roles exist.
 
-use std::fmt;
-
 use super::account::AccountSlug;
 use super::email::Email;
 use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::invisible_characters::hidden;
 use super::printable::printable;
+use super::printed_as::printed_as;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
 use super::text_id::text_id;
@@ -119,12 +118,8 @@ impl Name {
     }
 }
 
-/// Names are personal: they are not logged.
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Name(***)")
-    }
-}
+// Names are personal: they are not logged.
+printed_as!(Name, "Name(***)");
 
 /// A person's full name; the last name may be empty.
 #[must_use]

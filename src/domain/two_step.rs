@@ -4,14 +4,13 @@
 //! Checks the syntax of codes, not their validity. Secrets are stored encrypted. Nothing here
 //! prints a secret or a code.
 
-use std::fmt;
-
 use super::digest::Digest;
 use super::failure::{Failure, Kind};
 use super::input_cleanup;
 use super::limits;
 use super::passkey::Passkey;
 use super::plural::plural;
+use super::printed_as::printed_as;
 use super::revision::Timestamp;
 use super::sealed_secret::Sealed;
 
@@ -96,11 +95,7 @@ impl Code {
     }
 }
 
-impl fmt::Debug for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Code(..)")
-    }
-}
+printed_as!(Code, "Code(..)");
 
 /// Digits of a code of an authenticator app (RFC 4226 section 5.3: six at least).
 pub const DIGITS: usize = 6;
@@ -156,11 +151,7 @@ impl RecoveryCode {
     }
 }
 
-impl fmt::Debug for RecoveryCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RecoveryCode(..)")
-    }
-}
+printed_as!(RecoveryCode, "RecoveryCode(..)");
 
 /// SHA-256 of a recovery code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
