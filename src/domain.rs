@@ -29,6 +29,7 @@ mod plural;
 pub mod policy_file_kind;
 pub mod policy_files;
 pub mod printable;
+mod printed_as;
 pub mod query;
 pub mod queued_mail;
 mod random_id;
@@ -59,6 +60,7 @@ pub use one_time_link::{AddressSide, LinkPurpose, OneTimeLink};
 pub use passkey::Passkey;
 pub use plural::plural;
 pub use policy_files::PolicyFiles;
+pub(crate) use printed_as::printed_as;
 pub use query::{EntityRef, Query, Value};
 pub use queued_mail::{
     Delivery, DeliveryNotice, DeliveryState, MailKind, MailStop, QueuedMail, SendOutcome,

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cedar_policy::{Effect, EntityUid, Policy};
 
 use super::Snapshot;
-use super::change_report::{ReportDraft, ReportLines};
+use super::change_report::{AccessChanges, ReportDraft, ReportLines};
 use super::role_matrix::{Cell, CertainVerdict, SITUATIONS, UndeterminedPolicies};
 use crate::domain::RoleId;
 
@@ -225,14 +225,7 @@ impl<'s> ComparedSet<'s> {
     }
 }
 
-/// The results for cells.
-#[derive(Default)]
-struct CellResults<'s> {
-    gains: RoleDifferences<'s>,
-    loses: RoleDifferences<'s>,
-    may_gain: RoleDifferences<'s>,
-    may_lose: RoleDifferences<'s>,
-}
+type CellResults<'s> = AccessChanges<RoleDifferences<'s>>;
 
 impl CellResults<'_> {
     fn tell(&self, draft: &mut ReportDraft) {

@@ -319,8 +319,7 @@ fn name(field: &'static str) -> impl Fn(&str) -> Result<Name, Failure> {
 }
 
 fn status(text: &str) -> Result<Status, Failure> {
-    let known = [Status::Active, Status::Suspended];
-    known.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
+    Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
         let text = printable(text);
         Failure::invalid("status", format!("`{text}` is not a status: use `active` or `suspended`"))
     })
