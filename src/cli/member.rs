@@ -221,8 +221,7 @@ fn list(
     remote.long_pages("/api/v1/members", parameters, |member| {
         list.add(&member, |member| COLUMNS.map(|name| text(member, name)).to_vec())
     })?;
-    list.end()?;
-    Ok(Exit::Ok)
+    list.end()
 }
 
 /// Ids that are the names of calls below `/members/`.
