@@ -7,13 +7,13 @@ use askama::Template;
 
 use super::assets::PASSKEYS;
 use super::local_path::BACK;
-use super::page_layout::{PageLayout, page};
-use super::page_request::PageResult;
+use super::page_layout::{PageLayout, page, refused_page};
+use super::page_request::{FormBody, PageResult};
 use super::role_picker::RoleChoice;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::domain::{Failure, Kind, Version};
-use crate::http::{Reply, status};
+use crate::http::Reply;
 use crate::services::passkeys::PasskeyPrompt;
 
 /// The kinds of fields: attributes of `input`, by what is asked for.
@@ -252,6 +252,13 @@ impl<'p> FormPage<'p> {
         self.part(FormPart::Input(input))
     }
 
+    /// The names of somebody else.
+    pub(super) fn names(self, form: &FormBody) -> Self {
+        let input = |name, label| Input::new(name, label, kind::TEXT).value(form.text(name));
+        self.input(input("first_name", w::FIRST_NAME))
+            .input(input("last_name", w::LAST_NAME).optional())
+    }
+
     pub(super) fn part(mut self, part: FormPart) -> Self {
         self.parts.push(part);
         self
@@ -314,11 +321,7 @@ impl<'p> FormPage<'p> {
         let here = |name: &str| self.parts.iter().any(|part| part.is_named(name));
         refusal.fields.retain(|field| here(&field.name));
         self.refusal = Some(refusal);
-        let reply = page(&self).status(status(failure.kind));
-        match failure.retry_after {
-            Some(seconds) => reply.header("retry-after", seconds.to_string()),
-            None => reply,
-        }
+        refused_page(&self, failure)
     }
 }
 

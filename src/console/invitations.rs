@@ -307,12 +307,7 @@ async fn edit_sheet<'p>(
     Ok(sheet
         .line(if call.sends_mail() { w::CORRECT_WHY } else { w::CORRECT_WHY_NO_MAIL })
         .hidden("version", form.text("version"))
-        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(
-            Input::new("last_name", w::LAST_NAME, kind::TEXT)
-                .value(form.text("last_name"))
-                .optional(),
-        )
+        .names(form)
         .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
         .part(FormPart::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .leads_back(form.back(BACK)))

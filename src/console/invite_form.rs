@@ -56,12 +56,7 @@ async fn sheet<'p>(
     let shell = PageLayout::inside(call, viewer, w::INVITE_MEMBER, "/team");
     Ok(FormPage::new(shell, "/team/invite", w::SEND_INVITATION)
         .hidden("key", form.text("key"))
-        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(
-            Input::new("last_name", w::LAST_NAME, kind::TEXT)
-                .value(form.text("last_name"))
-                .optional(),
-        )
+        .names(form)
         .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
         .part(FormPart::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .cancel("/team"))

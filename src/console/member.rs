@@ -371,12 +371,7 @@ fn edit_sheet<'p>(
     FormPage::new(shell, member_path(&member.id, "/edit"), w::SAVE)
         .line(w::address_is(member.email.as_str(), call.sends_mail()))
         .hidden("version", form.text("version"))
-        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(
-            Input::new("last_name", w::LAST_NAME, kind::TEXT)
-                .value(form.text("last_name"))
-                .optional(),
-        )
+        .names(form)
         .leads_back(form.back(TEAM))
 }
 

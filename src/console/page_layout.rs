@@ -117,6 +117,15 @@ pub(super) fn page(template: &impl Template) -> Reply {
     }
 }
 
+/// Renders the page of a form that was refused.
+pub(super) fn refused_page(template: &impl Template, failure: &Failure) -> Reply {
+    let reply = page(template).status(status(failure.kind));
+    match failure.retry_after {
+        Some(seconds) => reply.header("retry-after", seconds.to_string()),
+        None => reply,
+    }
+}
+
 /// Redirects to another page (RFC 9110, section 15.4.4).
 pub(super) fn redirect(app: &App, path: &str) -> Reply {
     let place = format!("{}{path}", PublicUrl::of(app).path());

@@ -546,88 +546,58 @@ sentences! {
     chain_broken(sequence: u64, why: &str): "The log was altered at entry {sequence}: {why}. Tell your system administrator: KWIC Team's data file must be kept as it is, to find out who changed it."
 }
 
-/// The label of an event, and a sentence with `{who}` and `{whom}`.
-pub(super) const fn event(event: AuditEvent) -> (&'static str, &'static str) {
-    match event {
-        AuditEvent::AccountCreated => ("Account created", "{who} created the account {whom}"),
-        AuditEvent::UserCreated => ("Member added", "{whom} was added by {who}"),
-        AuditEvent::UserUpdated => {
-            ("Member details changed", "{who} changed the details of {whom}")
+/// The label of each event, and a sentence with `{who}` and `{whom}`.
+macro_rules! events {
+    ($($event:ident: $label:expr, $sentence:literal;)+) => {
+        pub(super) const fn event(event: AuditEvent) -> (&'static str, &'static str) {
+            match event {
+                $(AuditEvent::$event => ($label, $sentence),)+
+            }
         }
-        AuditEvent::PrivilegePermissionsChanged => {
-            ("Role changed", "{who} changed the role of {whom}")
-        }
-        AuditEvent::UserSuspended => ("Member suspended", "{who} suspended {whom}"),
-        AuditEvent::UserRestored => ("Member restored", "{who} restored {whom}"),
-        AuditEvent::UserDeleted => ("Member removed", "{who} removed {whom}"),
-        AuditEvent::UserErased => {
-            ("Personal data erased", "{who} erased the personal data of {whom}")
-        }
-        AuditEvent::UsersImported => ("Members imported", "{who} imported members"),
-        AuditEvent::StoreRestored => {
-            ("Backup restored", "{who} restored a backup, and later changes were undone")
-        }
-        AuditEvent::PoliciesReloaded => ("Policies loaded", "{who} loaded policies"),
-        AuditEvent::InviteCreated => ("Invitation created", "{who} invited {whom}"),
-        AuditEvent::InviteResent => ("Invitation resent", "{who} resent the invitation of {whom}"),
-        AuditEvent::InviteUpdated => {
-            ("Invitation changed", "{who} changed the invitation of {whom}")
-        }
-        AuditEvent::InviteLinkShown => {
-            ("Invitation link shown", "{who} viewed the invitation link of {whom}")
-        }
-        AuditEvent::InviteRevoked => {
-            ("Invitation revoked", "{who} revoked the invitation of {whom}")
-        }
-        AuditEvent::InviteAccepted => ("Invitation accepted", "{whom} accepted the invitation"),
-        AuditEvent::InviteWanted => {
-            ("New invitation requested", "{whom} requested a new invitation")
-        }
-        AuditEvent::MailHandedOver => {
-            ("Mail sent", "a mail about {whom} was accepted by the mail server")
-        }
-        AuditEvent::MailDelivered => ("Mail delivered", "a mail about {whom} was delivered"),
-        AuditEvent::MailBounced => ("Mail bounced", "a mail about {whom} bounced"),
-        AuditEvent::MailFailed => ("Mail failed", "a mail about {whom} could not be delivered"),
-        AuditEvent::MailStopped => ("Mail stopped", "{who} stopped sending mail"),
-        AuditEvent::MailResumed => ("Mail resumed", "{who} resumed sending mail"),
-        AuditEvent::AuthnLoginSuccess => ("Signed in", "{whom} signed in"),
-        AuditEvent::AuthnLoginSuccessAfterFail => {
-            ("Signed in after failed attempts", "{whom} signed in after failed attempts")
-        }
-        AuditEvent::AuthnLoginLock => {
-            (SIGN_IN_LOCKED, "sign-in as {whom} was locked after failed attempts")
-        }
-        AuditEvent::AuthnPasswordChange => ("Password set", "{who} set the password of {whom}"),
-        AuditEvent::AuthnTokenCreated => {
-            ("Link or API token created", "{who} created a link or an API token for {whom}")
-        }
-        AuditEvent::TwoStepEnabled => {
-            ("Two-step verification on", "{whom} turned two-step verification on")
-        }
-        AuditEvent::TwoStepDisabled => {
-            ("Two-step verification off", "{whom} turned two-step verification off")
-        }
-        AuditEvent::TwoStepReset => {
-            ("Two-step verification reset", "{who} reset the two-step verification of {whom}")
-        }
-        AuditEvent::RecoveryCodesCreated => {
-            ("Recovery codes created", "{whom} created new recovery codes")
-        }
-        AuditEvent::RecoveryCodeUsed => ("Recovery code used", "{whom} used a recovery code"),
-        AuditEvent::AuthnTokenRevoked => {
-            ("API token revoked", "{who} revoked an API token of {whom}")
-        }
-        AuditEvent::PasskeyAdded => ("Passkey added", "{whom} added a passkey"),
-        AuditEvent::PasskeyRemoved => ("Passkey removed", "{whom} removed a passkey"),
-        AuditEvent::PasskeyCopied => {
-            ("Passkey refused", "a passkey of {whom} may have been copied, and was refused")
-        }
-        AuditEvent::SessionLogout => ("Sessions ended", "{who} ended sessions of {whom}"),
-        AuditEvent::AccountUpdated => {
-            ("Account settings changed", "{who} changed the settings of the account")
-        }
-    }
+    };
+}
+
+events! {
+    AccountCreated: "Account created", "{who} created the account {whom}";
+    UserCreated: "Member added", "{whom} was added by {who}";
+    UserUpdated: "Member details changed", "{who} changed the details of {whom}";
+    PrivilegePermissionsChanged: "Role changed", "{who} changed the role of {whom}";
+    UserSuspended: "Member suspended", "{who} suspended {whom}";
+    UserRestored: "Member restored", "{who} restored {whom}";
+    UserDeleted: "Member removed", "{who} removed {whom}";
+    UserErased: "Personal data erased", "{who} erased the personal data of {whom}";
+    UsersImported: "Members imported", "{who} imported members";
+    StoreRestored: "Backup restored", "{who} restored a backup, and later changes were undone";
+    PoliciesReloaded: "Policies loaded", "{who} loaded policies";
+    InviteCreated: "Invitation created", "{who} invited {whom}";
+    InviteResent: "Invitation resent", "{who} resent the invitation of {whom}";
+    InviteUpdated: "Invitation changed", "{who} changed the invitation of {whom}";
+    InviteLinkShown: "Invitation link shown", "{who} viewed the invitation link of {whom}";
+    InviteRevoked: "Invitation revoked", "{who} revoked the invitation of {whom}";
+    InviteAccepted: "Invitation accepted", "{whom} accepted the invitation";
+    InviteWanted: "New invitation requested", "{whom} requested a new invitation";
+    MailHandedOver: "Mail sent", "a mail about {whom} was accepted by the mail server";
+    MailDelivered: "Mail delivered", "a mail about {whom} was delivered";
+    MailBounced: "Mail bounced", "a mail about {whom} bounced";
+    MailFailed: "Mail failed", "a mail about {whom} could not be delivered";
+    MailStopped: "Mail stopped", "{who} stopped sending mail";
+    MailResumed: "Mail resumed", "{who} resumed sending mail";
+    AuthnLoginSuccess: "Signed in", "{whom} signed in";
+    AuthnLoginSuccessAfterFail: "Signed in after failed attempts", "{whom} signed in after failed attempts";
+    AuthnLoginLock: SIGN_IN_LOCKED, "sign-in as {whom} was locked after failed attempts";
+    AuthnPasswordChange: "Password set", "{who} set the password of {whom}";
+    AuthnTokenCreated: "Link or API token created", "{who} created a link or an API token for {whom}";
+    TwoStepEnabled: "Two-step verification on", "{whom} turned two-step verification on";
+    TwoStepDisabled: "Two-step verification off", "{whom} turned two-step verification off";
+    TwoStepReset: "Two-step verification reset", "{who} reset the two-step verification of {whom}";
+    RecoveryCodesCreated: "Recovery codes created", "{whom} created new recovery codes";
+    RecoveryCodeUsed: "Recovery code used", "{whom} used a recovery code";
+    AuthnTokenRevoked: "API token revoked", "{who} revoked an API token of {whom}";
+    PasskeyAdded: "Passkey added", "{whom} added a passkey";
+    PasskeyRemoved: "Passkey removed", "{whom} removed a passkey";
+    PasskeyCopied: "Passkey refused", "a passkey of {whom} may have been copied, and was refused";
+    SessionLogout: "Sessions ended", "{who} ended sessions of {whom}";
+    AccountUpdated: "Account settings changed", "{who} changed the settings of the account";
 }
 
 /// A field of an entry or of a form.
