@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::request_schemas::{self, Inputs, json_body, some};
 use super::response_schemas;
 use super::schema_builder::{SchemaObject, count, reference, text, word};
-use crate::admin::endpoints::Operation;
+use crate::admin::Operation;
 use crate::admin::{ACCEPTED, CREATED, OK};
 use crate::admin::{audit, import_export, invites, members};
 use crate::domain::limits;
