@@ -28,14 +28,16 @@ pub(super) enum SettingType {
     Slug,
 }
 
+/// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SettingDefinition {
+pub struct SettingDefinition {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) takes: SettingType,
     /// The default as written in the file; empty if the key is unset by default.
-    pub(super) default: &'static str,
-    pub(super) about: &'static str,
+    pub default: &'static str,
+    /// What it sets.
+    pub about: &'static str,
 }
 
 /// The keys of each section: the type of a key, its default and its purpose.
@@ -194,7 +196,8 @@ impl NotOffered {
 
 impl SettingDefinition {
     /// The name in the environment.
-    pub(super) fn variable(&self) -> String {
+    #[must_use]
+    pub fn variable(&self) -> String {
         variable(self.section, self.name)
     }
 
@@ -203,7 +206,8 @@ impl SettingDefinition {
     }
 
     /// `section.name`.
-    pub(super) fn path(&self) -> String {
+    #[must_use]
+    pub fn path(&self) -> String {
         format!("{}.{}", self.section, self.name)
     }
 }
