@@ -9,10 +9,6 @@ pub(super) struct SchemaObject {
 }
 
 impl SchemaObject {
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
     /// Adds a required property.
     pub(super) fn with(mut self, name: &'static str, schema: Value) -> Self {
         self.required.push(name);
@@ -52,6 +48,11 @@ impl SchemaObject {
         }
         schema
     }
+}
+
+/// An object without properties, to add them to.
+pub(super) fn object() -> SchemaObject {
+    SchemaObject::default()
 }
 
 /// An object with these properties, as plain JSON.
