@@ -89,6 +89,7 @@ struct TeamPage<'p> {
 }
 
 /// The query parameters of the page.
+#[derive(Clone)]
 struct TeamQuery {
     search: String,
     roles: Vec<RoleId>,
@@ -110,7 +111,7 @@ impl TeamQuery {
         Ok(Self {
             search: call.parameter("search").trim().to_owned(),
             roles: roles.iter().map(|role| RoleId::parse(role)).collect::<Result<_, _>>()?,
-            status: [Status::Active, Status::Suspended]
+            status: Status::ALL
                 .into_iter()
                 .find(|status| status.as_str() == call.parameter("status")),
             two_step: match call.parameter("two_step").as_str() {
@@ -177,23 +178,9 @@ impl TeamQuery {
     fn column(&self, order: MemberOrder, name: &'static str) -> Column {
         let here = self.order == order;
         let down = here && !self.descending;
-        let path = Self { order, descending: down, ..self.as_it_is() }.place();
+        let path = Self { order, descending: down, ..self.clone() }.place();
         let sorted = here.then_some(if self.descending { "descending" } else { "ascending" });
         Column { name, path: path.path(), sorted }
-    }
-
-    fn as_it_is(&self) -> Self {
-        Self {
-            search: self.search.clone(),
-            roles: self.roles.clone(),
-            status: self.status,
-            two_step: self.two_step,
-            order: self.order,
-            descending: self.descending,
-            after: None,
-            before: None,
-            rows: self.rows,
-        }
     }
 }
 

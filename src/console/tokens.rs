@@ -107,13 +107,7 @@ fn sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, form: &FormBody) -
     let sheet = FormPage::new(inside(call, viewer, w::TOKEN_NEW), "/tokens/new", w::TOKEN_MAKE)
         .line(w::TOKENS_WHY)
         .input(input("name", w::NAME, kind::TEXT).hint(w::TOKEN_NAME_HINT))
-        .part(FormPart::Select(Select {
-            name: "role",
-            label: w::ROLE.to_owned(),
-            options: roles(call, viewer),
-            chosen: form.text("role").to_owned(),
-            wrong: None,
-        }))
+        .part(FormPart::Select(role_select(call, viewer, form.text("role"))))
         .input(
             input("days", w::TOKEN_DAYS, kind::NUMBER)
                 .hint(w::token_days(limits::API_TOKEN_DAYS_MAX)),
@@ -122,13 +116,20 @@ fn sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, form: &FormBody) -
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
 
-/// The roles that the viewer may give, with none selected.
-fn roles(call: &PageRequest<'_>, viewer: &CurrentUser) -> Vec<(String, String)> {
+/// The roles that the viewer may give; `chosen` is empty where none is selected.
+pub(super) fn role_select(call: &PageRequest<'_>, viewer: &CurrentUser, chosen: &str) -> Select {
     let live = call.app.policies.load();
     let gives = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
     let none = (String::new(), w::CHOOSE_A_ROLE.to_owned());
     let named = gives.map(|card| (card.id.to_string(), card.title.clone()));
-    std::iter::once(none).chain(named).collect()
+    let options = std::iter::once(none).chain(named).collect();
+    Select {
+        name: "role",
+        label: w::ROLE.to_owned(),
+        options,
+        chosen: chosen.to_owned(),
+        wrong: None,
+    }
 }
 
 pub(super) async fn make(call: &mut PageRequest<'_>) -> PageResult {
