@@ -17,7 +17,6 @@ mod audit;
 mod backup;
 mod endpoints;
 mod events;
-mod handlers;
 mod if_match;
 mod import_export;
 mod invites;
@@ -41,15 +40,142 @@ mod wire;
 
 use std::sync::Arc;
 
-use self::api_request::{ApiRequest, RequestSource};
-use self::endpoints::{Access, BodyKind};
+use self::api_request::{ApiRequest, ApiResult, RequestSource};
+use self::endpoints::{Access, BodyKind, Endpoint};
 use self::json_body::JsonBody;
 use self::query_params::QueryParams;
 use crate::app::App;
 use crate::browser_security;
 use crate::domain::{Failure, Kind};
-use crate::http::{Peer, Reply, Request};
+use crate::http::{Method, Peer, Reply, Request};
 use crate::telemetry::log;
+
+// Method and path of each call, who may make it, what body it takes, and what answers it. Dispatch,
+// `Allow` headers and the `OpenAPI` document all read this one table, so that they cannot differ.
+macro_rules! calls {
+    ($($operation:ident: $method:ident $path:literal $access:ident $body:ident => $handler:path,)+) => {
+        /// Every call there is, by name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        enum Operation { $($operation),+ }
+
+        /// All calls. If several paths match, the literal one comes first.
+        const CALLS: &[Endpoint] = &[$(Endpoint {
+            operation: Operation::$operation,
+            method: Method::$method,
+            path: $path,
+            access: Access::$access,
+            body: BodyKind::$body,
+        }),+];
+
+        impl Operation {
+            /// Has the call answered. Boxed, so that no request takes as much room as the largest
+            /// handler.
+            async fn answer(self, call: &mut ApiRequest<'_>) -> ApiResult {
+                match self { $(Self::$operation => Box::pin($handler(call)).await),+ }
+            }
+        }
+    };
+}
+
+calls! {
+    SignIn: Post "/sign-in" Open Json => sign_in::sign_in,
+    SignInSecondFactor: Post "/sign-in/second-factor" Open Json => sign_in::second_factor,
+    SignInPasskey: Post "/sign-in/passkey" Open Json => passkeys::ask,
+    SignInPasskeyConfirm: Post "/sign-in/passkey/confirm" Open Json => passkeys::sign_in,
+    SignInTwoStep: Post "/sign-in/two-step" Open Json => sign_in::begin_by_ticket,
+    SignInTwoStepConfirm: Post "/sign-in/two-step/confirm" Open Json => sign_in::confirm_by_ticket,
+    SignOut: Post "/sign-out" Open Empty => sign_in::sign_out,
+    SetUp: Post "/setup" Open Json => set_up::set_up,
+
+    Me: Get "/me" Member Empty => me::show,
+    MeEdit: Patch "/me" Member Json => me::edit,
+    MeLeave: Post "/me/leave" Member Json => me::leave,
+    MeData: Get "/me/data" Member Empty => personal_data::own,
+    MePermissions: Get "/me/permissions" Member Empty => me::permissions,
+    MePassword: Post "/me/password" Member Json => passwords::change,
+    MeEmail: Post "/me/email" Member Json => me::change_email,
+    MeEmailConfirm: Post "/me/email/confirm" Open Json => me::confirm_email,
+    TwoStep: Get "/me/two-step" Member Empty => two_step::show,
+    TwoStepBegin: Post "/me/two-step" Member Json => two_step::begin,
+    TwoStepOff: Delete "/me/two-step" Member Json => two_step::switch_off,
+    TwoStepConfirm: Post "/me/two-step/confirm" Member Json => two_step::confirm,
+    RecoveryCodes: Post "/me/recovery-codes" Member Json => two_step::recovery_codes,
+    PasskeyList: Get "/me/passkeys" Member Empty => passkeys::list,
+    PasskeyBegin: Post "/me/passkeys" Member Json => passkeys::begin,
+    PasskeyConfirm: Post "/me/passkeys/confirm" Member Json => passkeys::confirm,
+    PasskeyRemove: Delete "/me/passkeys/{id}" Member Json => passkeys::remove,
+    MeSessions: Get "/me/sessions" Member Empty => me::sessions,
+    MeSessionsEnd: Delete "/me/sessions" Member Empty => me::end_others,
+    MeSessionEnd: Delete "/me/sessions/{id}" Member Empty => me::end_session,
+
+    PasswordReset: Post "/password-reset" Open Json => passwords::request,
+    PasswordResetConfirm: Post "/password-reset/confirm" Open Json => passwords::confirm,
+    Recover: Post "/recover" Operator Json => passwords::recover,
+
+    MemberList: Get "/members" Anyone Empty => members::list,
+    MemberCreate: Post "/members" Operator Json => members::create,
+    MembersImport: Post "/members/import" Operator File => import_export::import,
+    MembersExport: Get "/members/export" Anyone Empty => import_export::export,
+    MembersReview: Get "/members/review" Anyone Empty => access_review::review,
+    MembersChange: Post "/members/bulk" Anyone Json => members::change_several,
+    MemberShow: Get "/members/{id}" Anyone Empty => members::show,
+    MemberEdit: Patch "/members/{id}" Anyone Json => members::edit,
+    MemberRemove: Delete "/members/{id}" Anyone Empty => members::remove,
+    MemberSuspend: Post "/members/{id}/suspend" Anyone Empty => members::suspend,
+    MemberRestore: Post "/members/{id}/restore" Anyone Empty => members::restore,
+    MemberErase: Post "/members/{id}/erase" Anyone Empty => personal_data::erase,
+    MemberData: Get "/members/{id}/data" Anyone Empty => personal_data::of_member,
+    MemberSessions: Get "/members/{id}/sessions" Anyone Empty => members::sessions,
+    MemberSessionsEnd: Post "/members/{id}/end-sessions" Anyone Empty => members::end_sessions,
+    MemberPasswordReset: Post "/members/{id}/reset-password" Anyone Empty => passwords::reset,
+    MemberTwoStepReset: Post "/members/{id}/reset-two-step" Anyone Json => two_step::reset,
+    MemberPermissions: Get "/members/{id}/permissions" Anyone Empty => members::permissions,
+
+    InviteList: Get "/invites" Anyone Empty => invites::list,
+    InviteSend: Post "/invites" Anyone Json => invites::send,
+    InvitesSend: Post "/invites/bulk" Anyone Json => invites::send_several,
+    InviteInspect: Post "/invites/inspect" Open Json => invites::inspect,
+    InviteAccept: Post "/invites/accept" Open Json => invites::accept,
+    InviteWant: Post "/invites/request-new" Open Json => invites::want,
+    InviteShow: Get "/invites/{id}" Anyone Empty => invites::show,
+    InviteEdit: Patch "/invites/{id}" Anyone Json => invites::edit,
+    InviteRevoke: Delete "/invites/{id}" Anyone Empty => invites::revoke,
+    InviteResend: Post "/invites/{id}/resend" Anyone Empty => invites::resend,
+    InviteLink: Post "/invites/{id}/link" Anyone Empty => invites::link,
+
+    TokenList: Get "/tokens" Anyone Empty => tokens::list,
+    TokenCreate: Post "/tokens" Anyone Json => tokens::create,
+    TokenRevoke: Delete "/tokens/{id}" Anyone Empty => tokens::revoke,
+
+    AccountList: Get "/accounts" Operator Empty => accounts::list,
+    AccountCreate: Post "/accounts" Operator Json => accounts::create,
+    AccountShow: Get "/account" Anyone Empty => accounts::show,
+    AccountEdit: Patch "/account" Anyone Json => accounts::edit,
+
+    RoleList: Get "/roles" Anyone Empty => roles::list,
+    RoleCompare: Get "/roles/compare" Anyone Empty => roles::compare,
+    RoleSuggest: Post "/roles/suggest" Anyone Json => roles::suggest,
+    RoleShow: Get "/roles/{id}" Anyone Empty => roles::show,
+
+    Audit: Get "/audit" Anyone Empty => audit::list,
+    AuditVerify: Get "/audit/verify" Anyone Empty => audit::verify,
+    Events: Get "/events" Anyone Empty => events::listen,
+
+    MailStatus: Get "/mail" Anyone Empty => mail::status,
+    MailTest: Post "/mail/test" Anyone Json => mail::test,
+    MailResume: Post "/mail/resume" Anyone Empty => mail::resume,
+    MailBounce: Post "/bounces" Operator File => mail::bounce,
+
+    Backup: Post "/backup" Operator Json => backup::take,
+
+    Warnings: Get "/warnings" Operator Empty => warnings::list,
+
+    Policies: Get "/policies" Anyone Empty => policies::show,
+    PoliciesCheck: Post "/policies/check" Anyone Empty => policies::check,
+    PoliciesReload: Post "/policies/reload" Anyone Empty => policies::reload,
+
+    OpenApi: Get "/openapi.json" Open Empty => openapi::show,
+}
 
 /// The status of a successful response.
 const OK: u16 = 200;
@@ -129,5 +255,5 @@ async fn dispatch(app: &Arc<App>, request: &mut Request) -> Result<Reply, RouteR
     if entry.body == BodyKind::Empty {
         JsonBody::nothing(call.request).await?;
     }
-    Ok(handlers::answer(entry.operation, &mut call).await?)
+    Ok(entry.operation.answer(&mut call).await?)
 }

@@ -43,7 +43,6 @@ struct Manifest {
     files: Vec<ManifestFile>,
 }
 
-/// One file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct ManifestFile {
     path: String,

@@ -88,7 +88,6 @@ impl CommandError {
         self.code.as_deref() == Some(code)
     }
 
-    /// The same as JSON.
     fn document(&self) -> Json {
         let code = match (&self.code, self.exit) {
             (Some(code), _) => code,

@@ -18,12 +18,13 @@ use std::time::Duration;
 
 use crate::domain::{AccountSlug, Email, IpNetwork, Mailbox, limits};
 use settings_reader::Settings;
-use settings_table::{KEYS, SettingDefinition};
+use settings_table::KEYS;
 
 pub use config_paths::{cause_at, remedy, resolve_symlinks};
 pub use mail_server::{Login, MailServer, SmtpCredential, SmtpSecurity, TokenSource};
 pub use secret_file::SecretFile;
 pub use settings_reader::{absolute, duration};
+pub use settings_table::SettingDefinition;
 
 /// One fault of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -497,33 +498,16 @@ pub fn reference() -> String {
     out
 }
 
-/// A key as `kwic-team config` describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyDescription {
-    /// `section.key`.
-    pub key: String,
-    /// The name in the environment.
-    pub variable: String,
-    /// The default as written in the file; empty if the key is unset by default.
-    pub default: &'static str,
-    /// What it sets.
-    pub about: &'static str,
-}
-
-/// Every key.
-pub fn keys() -> impl Iterator<Item = KeyDescription> {
-    KEYS.iter().map(|key| KeyDescription {
-        key: key.path(),
-        variable: key.variable(),
-        default: key.default,
-        about: key.about,
-    })
+/// Every key, for a description of each.
+#[must_use]
+pub fn keys() -> &'static [SettingDefinition] {
+    KEYS
 }
 
 /// The name of every key in the environment.
 #[must_use]
 pub fn variables() -> Vec<String> {
     let secrets =
-        KEYS.iter().filter(|key| key.secret).map(|key| format!("{}_FILE", key.variable()));
+        KEYS.iter().filter(|key| key.is_secret()).map(|key| format!("{}_FILE", key.variable()));
     KEYS.iter().map(SettingDefinition::variable).chain(secrets).collect()
 }

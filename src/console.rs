@@ -19,11 +19,11 @@ mod invitations;
 mod invite_form;
 mod link_page;
 mod live_updates;
-mod local_path;
 mod member;
 mod my_security;
 mod page_layout;
 mod page_request;
+mod page_urls;
 mod passkeys;
 mod password_reset;
 mod policies;
@@ -246,7 +246,6 @@ async fn dispatch(app: &Arc<App>, request: &mut Request) -> PageResult {
     entry.page.answer(&mut PageRequest { app, request, id, verb }).await
 }
 
-/// A failure as a page.
 async fn refused(app: &Arc<App>, request: &Request, failure: &Failure) -> Reply {
     log::failed(request.id(), failure);
     let never_here = !request.has_cookie(crate::services::session_auth::COOKIE);

@@ -161,7 +161,6 @@ struct WriterState {
     filled: SlotCounts,
 }
 
-/// One role with its members.
 #[derive(Debug)]
 struct RoleUse {
     /// In the member index.

@@ -29,6 +29,7 @@ mod plural;
 pub mod policy_file_kind;
 pub mod policy_files;
 pub mod printable;
+mod printed_as;
 pub mod query;
 pub mod queued_mail;
 mod random_id;
@@ -36,8 +37,10 @@ pub mod revision;
 pub mod role;
 pub mod sealed_secret;
 pub mod session;
+mod text_id;
 pub mod token;
 pub mod two_step;
+mod worded;
 
 pub use account::{Account, AccountSlug};
 pub use api_token::ApiToken;
@@ -57,6 +60,7 @@ pub use one_time_link::{AddressSide, LinkPurpose, OneTimeLink};
 pub use passkey::Passkey;
 pub use plural::plural;
 pub use policy_files::PolicyFiles;
+pub(crate) use printed_as::printed_as;
 pub use query::{EntityRef, Query, Value};
 pub use queued_mail::{
     Delivery, DeliveryNotice, DeliveryState, MailKind, MailStop, QueuedMail, SendOutcome,
@@ -67,3 +71,4 @@ pub use sealed_secret::Sealed;
 pub use session::{Session, SessionLimits};
 pub use token::{Token, TokenHash};
 pub use two_step::{Factors, TwoStepEvent};
+pub(crate) use worded::worded;

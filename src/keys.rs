@@ -8,7 +8,6 @@ pub mod caller_keys;
 mod key_ring;
 mod secret_encryption;
 
-use std::fmt;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -17,6 +16,7 @@ use sha2::Sha256;
 use self::key_ring::KeyRing;
 use crate::domain::{
     AccountSlug, Digest, Failure, Generation, InviteId, KeyId, LinkId, MailId, Sealed, Token,
+    printed_as,
 };
 
 /// Bytes of the mark of a bounce: 64 bits, checked online only.
@@ -28,11 +28,7 @@ pub struct Keys {
     seals: KeyRing,
 }
 
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys(..)")
-    }
-}
+printed_as!(Keys, "Keys(..)");
 
 impl Keys {
     /// Temporary keys, for this process only.

@@ -9,12 +9,11 @@ mod hasher;
 mod password_strength;
 mod rules;
 
-use std::fmt;
 use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::domain::{Failure, limits};
+use crate::domain::{Failure, limits, printed_as};
 
 pub use hasher::{PasswordHasher, Verified};
 pub use rules::{PasswordContext, chars_min, check};
@@ -62,12 +61,8 @@ fn too_long() -> Failure {
     )
 }
 
-/// Not even its length is printed.
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(***)")
-    }
-}
+// Not even its length is printed.
+printed_as!(Password, "Password(***)");
 
 #[cfg(test)]
 mod tests {

@@ -172,43 +172,24 @@ async fn serve(
         }));
     }
     if let Some(watch) = watch {
-        lasting(
-            &mut tasks,
-            &app,
-            "policy folder",
-            background_retries::watch(Arc::clone(&app), watch),
-        );
+        lasting(&mut tasks, &app, "policy folder", |app| background_retries::watch(app, watch));
     }
     if let Some((untold, reloading)) = untold {
-        lasting(
-            &mut tasks,
-            &app,
-            "policies told",
-            startup_policies::tell(Arc::clone(&app), untold, reloading),
-        );
+        let tell = |app| startup_policies::tell(app, untold, reloading);
+        lasting(&mut tasks, &app, "policies told", tell);
     }
-    lasting(
-        &mut tasks,
-        &app,
-        "policies",
-        background_retries::retry_failed_reload(Arc::clone(&app)),
-    );
+    lasting(&mut tasks, &app, "policies", background_retries::retry_failed_reload);
     let mail = mail_delivery::deliver(Arc::clone(&app), app.store.subscribe());
     let mail = {
         let app = Arc::clone(&app);
         tokio::spawn(async move { app.tasks.run("mail", mail).await })
     };
-    lasting(&mut tasks, &app, "bounces", mail_delivery::watch_bounces(Arc::clone(&app)));
-    lasting(&mut tasks, &app, "mail queue", mail_delivery::watch_queue(Arc::clone(&app)));
-    lasting(&mut tasks, &app, "sessions", sessions::run_expiry(Arc::clone(&app)));
-    lasting(
-        &mut tasks,
-        &app,
-        "policies kept",
-        background_retries::save_unsaved_policies(Arc::clone(&app)),
-    );
-    lasting(&mut tasks, &app, "imports", import::retry_spool(Arc::clone(&app)));
-    lasting(&mut tasks, &app, "cross-check", cross_check::run(Arc::clone(&app)));
+    lasting(&mut tasks, &app, "bounces", mail_delivery::watch_bounces);
+    lasting(&mut tasks, &app, "mail queue", mail_delivery::watch_queue);
+    lasting(&mut tasks, &app, "sessions", sessions::run_expiry);
+    lasting(&mut tasks, &app, "policies kept", background_retries::save_unsaved_policies);
+    lasting(&mut tasks, &app, "imports", import::retry_spool);
+    lasting(&mut tasks, &app, "cross-check", cross_check::run);
     announce(&app, &places);
     offer_set_up(&app).await?;
     // A disk that takes nothing is told before the first change meets it.
@@ -237,13 +218,13 @@ async fn serve(
 }
 
 /// Starts a task that runs as long as the sidecar.
-fn lasting(
+fn lasting<F: Future<Output = ()> + Send + 'static>(
     tasks: &mut JoinSet<()>,
     app: &Arc<App>,
     name: &'static str,
-    task: impl Future<Output = ()> + Send + 'static,
+    task: impl FnOnce(Arc<App>) -> F,
 ) {
-    let app = Arc::clone(app);
+    let (app, task) = (Arc::clone(app), task(Arc::clone(app)));
     tasks.spawn(async move { app.tasks.run(name, task).await });
 }
 

@@ -20,12 +20,11 @@ mod network_failures;
 mod sliding_quota;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits};
+use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits, printed_as};
 use bounded_table::BoundedTable;
 use network_failures::{KnownNetworks, Networks};
 
@@ -122,17 +121,9 @@ pub struct AdmittedAttempt {
     counter: Digest,
 }
 
-impl fmt::Debug for Throttle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Throttle")
-    }
-}
+printed_as!(Throttle, "Throttle");
 
-impl fmt::Debug for AdmittedAttempt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Try")
-    }
-}
+printed_as!(AdmittedAttempt, "Try");
 
 impl Throttle {
     /// Admits an attempt, or returns how long to wait. Call this before anything is looked up or

@@ -73,7 +73,6 @@ pub(super) async fn edit(call: &mut ApiRequest<'_>) -> ApiResult {
     Ok(Reply::json_of(&record).header("etag", etag))
 }
 
-/// Seconds of an hour.
 const HOUR: u64 = 3_600;
 /// The permitted lifetimes of an invite, in hours.
 pub(super) const INVITE_HOURS: std::ops::RangeInclusive<u64> =

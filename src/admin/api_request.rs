@@ -20,7 +20,6 @@ use crate::services::session_auth::{self, COOKIE, SignedIn};
 use crate::services::token_auth::{self, TokenHolder};
 use crate::services::{accounts, api_tokens, invites, members};
 
-/// The result of a call.
 pub(super) type ApiResult = Result<Reply, Failure>;
 
 /// The caller.
@@ -67,7 +66,6 @@ fn bearer(request: &Request) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(secret)
 }
 
-/// One call.
 pub(super) struct ApiRequest<'r> {
     pub(super) app: &'r Arc<App>,
     pub(super) request: &'r mut Request,

@@ -1,9 +1,6 @@
-//! The table of calls: method and path, who may make each, what body it takes.
-//!
-//! Dispatch, `Allow` headers and the `OpenAPI` document all read this one table, so that they
-//! cannot differ.
-//! Which function answers each call is in `handlers`.
+//! The rows of the table of calls, and how a request finds its own.
 
+use super::{CALLS, Operation};
 use crate::http::Method;
 use crate::http::query_string::decoded;
 
@@ -40,123 +37,6 @@ pub(super) struct Endpoint {
     pub(super) path: &'static str,
     pub(super) access: Access,
     pub(super) body: BodyKind,
-}
-
-macro_rules! calls {
-    ($($operation:ident: $method:ident $path:literal $access:ident $body:ident,)+) => {
-        /// Every call there is, by name.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Operation { $($operation),+ }
-
-        /// All calls. If several paths match, the literal one comes first.
-        pub(super) const CALLS: &[Endpoint] = &[$(Endpoint {
-            operation: Operation::$operation,
-            method: Method::$method,
-            path: $path,
-            access: Access::$access,
-            body: BodyKind::$body,
-        }),+];
-    };
-}
-
-calls! {
-    SignIn: Post "/sign-in" Open Json,
-    SignInSecondFactor: Post "/sign-in/second-factor" Open Json,
-    SignInPasskey: Post "/sign-in/passkey" Open Json,
-    SignInPasskeyConfirm: Post "/sign-in/passkey/confirm" Open Json,
-    SignInTwoStep: Post "/sign-in/two-step" Open Json,
-    SignInTwoStepConfirm: Post "/sign-in/two-step/confirm" Open Json,
-    SignOut: Post "/sign-out" Open Empty,
-    SetUp: Post "/setup" Open Json,
-
-    Me: Get "/me" Member Empty,
-    MeEdit: Patch "/me" Member Json,
-    MeLeave: Post "/me/leave" Member Json,
-    MeData: Get "/me/data" Member Empty,
-    MePermissions: Get "/me/permissions" Member Empty,
-    MePassword: Post "/me/password" Member Json,
-    MeEmail: Post "/me/email" Member Json,
-    MeEmailConfirm: Post "/me/email/confirm" Open Json,
-    TwoStep: Get "/me/two-step" Member Empty,
-    TwoStepBegin: Post "/me/two-step" Member Json,
-    TwoStepOff: Delete "/me/two-step" Member Json,
-    TwoStepConfirm: Post "/me/two-step/confirm" Member Json,
-    RecoveryCodes: Post "/me/recovery-codes" Member Json,
-    PasskeyList: Get "/me/passkeys" Member Empty,
-    PasskeyBegin: Post "/me/passkeys" Member Json,
-    PasskeyConfirm: Post "/me/passkeys/confirm" Member Json,
-    PasskeyRemove: Delete "/me/passkeys/{id}" Member Json,
-    MeSessions: Get "/me/sessions" Member Empty,
-    MeSessionsEnd: Delete "/me/sessions" Member Empty,
-    MeSessionEnd: Delete "/me/sessions/{id}" Member Empty,
-
-    PasswordReset: Post "/password-reset" Open Json,
-    PasswordResetConfirm: Post "/password-reset/confirm" Open Json,
-    Recover: Post "/recover" Operator Json,
-
-    MemberList: Get "/members" Anyone Empty,
-    MemberCreate: Post "/members" Operator Json,
-    MembersImport: Post "/members/import" Operator File,
-    MembersExport: Get "/members/export" Anyone Empty,
-    MembersReview: Get "/members/review" Anyone Empty,
-    MembersChange: Post "/members/bulk" Anyone Json,
-    MemberShow: Get "/members/{id}" Anyone Empty,
-    MemberEdit: Patch "/members/{id}" Anyone Json,
-    MemberRemove: Delete "/members/{id}" Anyone Empty,
-    MemberSuspend: Post "/members/{id}/suspend" Anyone Empty,
-    MemberRestore: Post "/members/{id}/restore" Anyone Empty,
-    MemberErase: Post "/members/{id}/erase" Anyone Empty,
-    MemberData: Get "/members/{id}/data" Anyone Empty,
-    MemberSessions: Get "/members/{id}/sessions" Anyone Empty,
-    MemberSessionsEnd: Post "/members/{id}/end-sessions" Anyone Empty,
-    MemberPasswordReset: Post "/members/{id}/reset-password" Anyone Empty,
-    MemberTwoStepReset: Post "/members/{id}/reset-two-step" Anyone Json,
-    MemberPermissions: Get "/members/{id}/permissions" Anyone Empty,
-
-    InviteList: Get "/invites" Anyone Empty,
-    InviteSend: Post "/invites" Anyone Json,
-    InvitesSend: Post "/invites/bulk" Anyone Json,
-    InviteInspect: Post "/invites/inspect" Open Json,
-    InviteAccept: Post "/invites/accept" Open Json,
-    InviteWant: Post "/invites/request-new" Open Json,
-    InviteShow: Get "/invites/{id}" Anyone Empty,
-    InviteEdit: Patch "/invites/{id}" Anyone Json,
-    InviteRevoke: Delete "/invites/{id}" Anyone Empty,
-    InviteResend: Post "/invites/{id}/resend" Anyone Empty,
-    InviteLink: Post "/invites/{id}/link" Anyone Empty,
-
-    TokenList: Get "/tokens" Anyone Empty,
-    TokenCreate: Post "/tokens" Anyone Json,
-    TokenRevoke: Delete "/tokens/{id}" Anyone Empty,
-
-    AccountList: Get "/accounts" Operator Empty,
-    AccountCreate: Post "/accounts" Operator Json,
-    AccountShow: Get "/account" Anyone Empty,
-    AccountEdit: Patch "/account" Anyone Json,
-
-    RoleList: Get "/roles" Anyone Empty,
-    RoleCompare: Get "/roles/compare" Anyone Empty,
-    RoleSuggest: Post "/roles/suggest" Anyone Json,
-    RoleShow: Get "/roles/{id}" Anyone Empty,
-
-    Audit: Get "/audit" Anyone Empty,
-    AuditVerify: Get "/audit/verify" Anyone Empty,
-    Events: Get "/events" Anyone Empty,
-
-    MailStatus: Get "/mail" Anyone Empty,
-    MailTest: Post "/mail/test" Anyone Json,
-    MailResume: Post "/mail/resume" Anyone Empty,
-    MailBounce: Post "/bounces" Operator File,
-
-    Backup: Post "/backup" Operator Json,
-
-    Warnings: Get "/warnings" Operator Empty,
-
-    Policies: Get "/policies" Anyone Empty,
-    PoliciesCheck: Post "/policies/check" Anyone Empty,
-    PoliciesReload: Post "/policies/reload" Anyone Empty,
-
-    OpenApi: Get "/openapi.json" Open Empty,
 }
 
 /// The path in the table that matches, and the segment for `{id}`.

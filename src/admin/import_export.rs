@@ -30,7 +30,6 @@ async fn understood(call: &mut ApiRequest<'_>) -> Result<(Caller, Format), Failu
     Ok((call.caller().await?, format))
 }
 
-/// The format of a media type.
 fn format_of(media: &str) -> Result<Format, Failure> {
     match media.to_ascii_lowercase().as_str() {
         "text/csv" => Ok(Format::Csv),

@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 use serde_json::Value;
 
-use super::query_params::faulty;
+use super::query_params::{faulty, meant};
 use crate::domain::{Failure, Kind, input_cleanup, limits};
 use crate::http::Request;
 
@@ -71,7 +71,6 @@ impl JsonBody {
         self.given.iter().any(|(given, _)| given == name)
     }
 
-    /// An optional string.
     pub(super) fn optional<T>(
         &mut self,
         name: &'static str,
@@ -85,7 +84,6 @@ impl JsonBody {
         }
     }
 
-    /// A required string.
     pub(super) fn required<T>(
         &mut self,
         name: &'static str,
@@ -114,7 +112,6 @@ impl JsonBody {
         }
     }
 
-    /// A required whole number.
     pub(super) fn required_whole(
         &mut self,
         name: &'static str,
@@ -130,17 +127,7 @@ impl JsonBody {
         name: &'static str,
         words: &[(&'static str, T)],
     ) -> Option<T> {
-        self.required(name, |text| {
-            let known = words.iter().find(|(word, _)| *word == text);
-            known.map(|(_, meant)| meant.clone()).ok_or_else(|| {
-                let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-                let (text, words) = (text.escape_debug(), words.join("`, `"));
-                Failure::invalid(
-                    name,
-                    format!("`{name}` does not accept `{text}`: use one of `{words}`"),
-                )
-            })
-        })
+        self.required(name, |text| meant(name, words, text))
     }
 
     /// A required array of strings, not empty.

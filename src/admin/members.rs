@@ -28,7 +28,6 @@ pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     Ok(Reply::json_of(&List::<wire::MemberWithSignIn>::from(page)))
 }
 
-/// The filters of a list of members.
 struct MemberListQuery {
     query: MemberTableQuery,
     email: Option<Email>,

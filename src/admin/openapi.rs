@@ -13,8 +13,9 @@ use serde_json::{Map, Value, json};
 
 use self::operations::{OperationDoc, about};
 use self::request_schemas::Inputs;
+use super::CALLS;
 use super::api_request::{ApiRequest, ApiResult};
-use super::endpoints::{Access, BodyKind, CALLS, Endpoint};
+use super::endpoints::{Access, BodyKind, Endpoint};
 use crate::http::{Peer, Reply};
 use crate::services::session_auth::COOKIE;
 

@@ -70,17 +70,7 @@ impl QueryParams {
         name: &'static str,
         words: &[(&'static str, T)],
     ) -> Option<T> {
-        self.read_as(name, |text| {
-            let known = words.iter().find(|(word, _)| *word == text);
-            known.map(|(_, meant)| *meant).ok_or_else(|| {
-                let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-                let (text, words) = (text.escape_debug(), words.join("`, `"));
-                Failure::invalid(
-                    name,
-                    format!("`{name}` does not accept `{text}`: use one of `{words}`"),
-                )
-            })
-        })
+        self.read_as(name, |text| meant(name, words, text))
     }
 
     /// The page size.
@@ -116,6 +106,23 @@ impl QueryParams {
         }
         faulty(self.faults)
     }
+}
+
+/// What a word of a list means.
+///
+/// # Errors
+/// `Invalid`, naming the words.
+pub(super) fn meant<T: Clone>(
+    name: &str,
+    words: &[(&'static str, T)],
+    text: &str,
+) -> Result<T, Failure> {
+    let known = words.iter().find(|(word, _)| *word == text);
+    known.map(|(_, meant)| meant.clone()).ok_or_else(|| {
+        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let (text, words) = (text.escape_debug(), words.join("`, `"));
+        Failure::invalid(name, format!("`{name}` does not accept `{text}`: use one of `{words}`"))
+    })
 }
 
 /// `Ok` if there are no faults, else `Invalid` with all of them.

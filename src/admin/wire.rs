@@ -3,6 +3,41 @@
 //! Names here are a stable contract with programs. No field holds a secret, except a link where the
 //! service returns one.
 
+/// A document: each field with its type and its value, and what it is made from. `from` implements
+/// the trait; any other name is that of a function.
+macro_rules! document {
+    ($(#[$meta:meta])* $visible:vis struct $name:ident from($source:ident: $of:ty) {
+        $($(#[$field_meta:meta])* $field:ident: $type:ty = $value:expr,)+
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Serialize)]
+        $visible struct $name {
+            $($(#[$field_meta])* $field: $type,)+
+        }
+
+        impl From<$of> for $name {
+            fn from($source: $of) -> Self {
+                Self { $($field: $value,)+ }
+            }
+        }
+    };
+    ($(#[$meta:meta])* $visible:vis struct $name:ident $make:ident($($source:ident: $of:ty),+) {
+        $($(#[$field_meta:meta])* $field:ident: $type:ty = $value:expr,)+
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Serialize)]
+        $visible struct $name {
+            $($(#[$field_meta])* $field: $type,)+
+        }
+
+        impl $name {
+            $visible fn $make($($source: $of),+) -> Self {
+                Self { $($field: $value,)+ }
+            }
+        }
+    };
+}
+
 mod access_review;
 mod accounts_and_members;
 mod audit_log;

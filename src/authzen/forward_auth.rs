@@ -72,7 +72,6 @@ fn denied(policies: &Snapshot, action: &str, kind: &str) -> Failure {
     }
 }
 
-/// The subject of the request.
 enum ForwardAuthSubject {
     Session(SignedIn),
     Program(TokenHolder),

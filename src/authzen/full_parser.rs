@@ -6,7 +6,6 @@
 use crate::domain::query::{Record, property};
 use crate::domain::{EntityRef, Failure, Kind, Query, Value, limits};
 
-/// The evaluation semantics of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BatchSemantic {
     ExecuteAll,
@@ -23,7 +22,6 @@ pub(super) struct QueryMembers<'v> {
     outer: Option<&'v Record<'v>>,
 }
 
-/// A body that is an object.
 pub(super) struct RequestBody<'v> {
     members: &'v Record<'v>,
     pub(super) explain: bool,
@@ -50,7 +48,6 @@ impl<'v> RequestBody<'v> {
         Ok(body)
     }
 
-    /// The body as one query.
     pub(super) fn single(&self) -> QueryMembers<'v> {
         QueryMembers { own: self.members, outer: None }
     }

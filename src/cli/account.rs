@@ -10,7 +10,7 @@ use super::edit_args::{self, object};
 use super::output::{self, List, text};
 use super::sidecar_client::{ApiCall, SidecarClient};
 use super::values::{filled, invite_hours};
-use super::{CommandResult, Exit, Global, invite};
+use super::{CommandResult, Global, invite};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
@@ -82,8 +82,7 @@ pub(super) fn run(global: &Global, command: AccountCommand) -> CommandResult {
             remote.pages("/api/v1/accounts", &[], |account| {
                 list.add(&account, |account| columns.map(|name| text(account, name)).to_vec())
             })?;
-            list.end()?;
-            Ok(Exit::Ok)
+            list.end()
         }
         AccountCommand::Edit(args) => edit(global, &remote, args),
     }

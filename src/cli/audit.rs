@@ -185,7 +185,7 @@ fn print(global: &Global, chains: &[&Json]) -> Result<(), CommandError> {
             ]
         })?;
     }
-    list.end()
+    list.end().map(drop)
 }
 
 /// An earlier head is in the middle of the chain now: then some entry has it.

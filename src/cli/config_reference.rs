@@ -16,8 +16,8 @@ pub(super) fn run(global: &Global) -> CommandResult {
         // A default is written in TOML as it would be in JSON.
         let default: Json = serde_json::from_str(key.default).unwrap_or_default();
         let line = json!({
-            "key": key.key,
-            "variable": key.variable,
+            "key": key.path(),
+            "variable": key.variable(),
             "default": default,
             "about": key.about,
         });

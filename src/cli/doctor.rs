@@ -22,7 +22,6 @@ use crate::services::access_review::FindingKind;
 use crate::services::integrity_check;
 use crate::socket_file;
 
-/// The state of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CheckState {
     Ok,

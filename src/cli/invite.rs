@@ -268,8 +268,7 @@ fn list(
             ]
         })
     })?;
-    list.end()?;
-    Ok(Exit::Ok)
+    list.end()
 }
 
 /// By id, else by address.
@@ -438,5 +437,5 @@ fn print_verdicts(global: &Global, verdicts: &[Json]) -> Result<(), CommandError
             vec![text(verdict, "line"), text(verdict, "email"), word.to_owned(), detail, link]
         })?;
     }
-    list.end()
+    list.end().map(drop)
 }

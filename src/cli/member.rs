@@ -47,7 +47,7 @@ pub(super) enum MemberCommand {
         #[arg(long, value_parser = filled)]
         role: Option<String>,
         /// Only active or suspended ones
-        #[arg(long, value_parser = [Status::Active.as_str(), Status::Suspended.as_str()])]
+        #[arg(long, value_parser = Status::ALL.map(Status::as_str))]
         status: Option<String>,
         /// The sort order; a leading `-` reverses it
         #[arg(long, allow_hyphen_values = true, value_parser = orders())]
@@ -221,8 +221,7 @@ fn list(
     remote.long_pages("/api/v1/members", parameters, |member| {
         list.add(&member, |member| COLUMNS.map(|name| text(member, name)).to_vec())
     })?;
-    list.end()?;
-    Ok(Exit::Ok)
+    list.end()
 }
 
 /// Ids that are the names of calls below `/members/`.

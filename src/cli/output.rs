@@ -104,11 +104,11 @@ impl<'h> List<'h> {
         Ok(())
     }
 
-    pub(super) fn end(self) -> Result<(), CommandError> {
-        if self.json || !self.terminal {
-            return Ok(());
+    pub(super) fn end(self) -> CommandResult {
+        if !self.json && self.terminal {
+            print(&aligned(self.head, &self.rows))?;
         }
-        print(&aligned(self.head, &self.rows))
+        Ok(Exit::Ok)
     }
 }
 

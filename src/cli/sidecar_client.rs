@@ -60,7 +60,6 @@ pub(super) struct SidecarClient {
     silent: Cell<bool>,
 }
 
-/// One call.
 pub(super) struct ApiCall<'c> {
     pub(super) method: &'static str,
     pub(super) path: String,

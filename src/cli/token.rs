@@ -10,7 +10,7 @@ use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
 use super::sidecar_client::{ApiCall, SidecarClient, encoded};
 use super::values::{filled, token_days};
-use super::{CommandError, CommandResult, Exit, Global, member, role};
+use super::{CommandError, CommandResult, Global, member, role};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
@@ -144,6 +144,5 @@ fn list(
             vec![id, name, output::role(token), acts_as, expires, used]
         })
     })?;
-    list.end()?;
-    Ok(Exit::Ok)
+    list.end()
 }

@@ -20,7 +20,6 @@ use crate::domain::{AccountSlug, input_cleanup, near};
 /// Largest configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// A parsed value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum SettingValue {
     Bool(bool),
@@ -137,7 +136,7 @@ impl Settings {
     fn read_environment(&mut self, environment: impl Iterator<Item = (String, String)>) {
         let ours = environment.filter(|(name, _)| name.starts_with("KWIC_TEAM_"));
         let ours: BTreeMap<String, String> = ours.collect();
-        for key in KEYS.iter().filter(|key| key.secret) {
+        for key in KEYS.iter().filter(|key| key.is_secret()) {
             let (direct, file) = (key.variable(), format!("{}_FILE", key.variable()));
             if ours.contains_key(&direct) && ours.contains_key(&file) {
                 let sentence = format!("`{direct}` and `{file}` are both set: unset one");
@@ -158,7 +157,7 @@ impl Settings {
             let direct = KEYS.iter().find(|key| key.variable() == variable);
             let from_file = || {
                 let name = variable.strip_suffix("_FILE")?;
-                KEYS.iter().find(|key| key.secret && key.variable() == name)
+                KEYS.iter().find(|key| key.is_secret() && key.variable() == name)
             };
             let (key, value) = match (direct, from_file()) {
                 (Some(key), _) => (key, value),
@@ -315,7 +314,7 @@ fn of_text(key: &SettingDefinition, text: &str) -> Result<SettingValue, String> 
         SettingType::Word(words) if !words.contains(&text) => refuse(),
         SettingType::Address if text.parse::<std::net::SocketAddr>().is_err() => refuse(),
         SettingType::Slug if AccountSlug::parse(text).is_err() => refuse(),
-        SettingType::Text | SettingType::Path if text.is_empty() => {
+        SettingType::Text | SettingType::Secret | SettingType::Path if text.is_empty() => {
             Err("is empty: leave the key out, or set it".to_owned())
         }
         _ => Ok(SettingValue::Text(text.to_owned())),
@@ -336,7 +335,9 @@ fn wanted(key: &SettingDefinition) -> String {
         SettingType::Number(least, most) => {
             format!("must be a whole number from {least} to {most}")
         }
-        SettingType::Text | SettingType::Path => "must be text in quotes".to_owned(),
+        SettingType::Text | SettingType::Secret | SettingType::Path => {
+            "must be text in quotes".to_owned()
+        }
         SettingType::List => "must be a list of strings, such as `[\"a\", \"b\"]`".to_owned(),
         SettingType::Word([word]) => format!("must be `{word}`"),
         SettingType::Word(words) => format!("must be one of `{}`", words.join("`, `")),

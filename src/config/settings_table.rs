@@ -5,13 +5,14 @@
 
 use crate::domain::limits;
 
-/// The type of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SettingType {
     Bool,
     /// A whole number in this range.
     Number(i64, i64),
     Text,
+    /// Text that may be read from a file that `..._FILE` names, and is never printed.
+    Secret,
     /// The path of a file, folder or socket.
     Path,
     List,
@@ -27,279 +28,110 @@ pub(super) enum SettingType {
     Slug,
 }
 
-/// One key.
+/// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SettingDefinition {
+pub struct SettingDefinition {
     pub(super) section: &'static str,
     pub(super) name: &'static str,
     pub(super) takes: SettingType,
     /// The default as written in the file; empty if the key is unset by default.
-    pub(super) default: &'static str,
-    pub(super) about: &'static str,
-    /// May be read from a file that `..._FILE` names, and is never printed.
-    pub(super) secret: bool,
+    pub default: &'static str,
+    /// What it sets.
+    pub about: &'static str,
 }
 
-const fn key(
-    section: &'static str,
-    name: &'static str,
-    takes: SettingType,
-    default: &'static str,
-    about: &'static str,
-) -> SettingDefinition {
-    SettingDefinition { section, name, takes, default, about, secret: false }
+/// The keys of each section: the type of a key, its default and its purpose.
+macro_rules! settings {
+    ($([$section:ident] $($name:ident: $type:ident$(($($of:expr),+))? = $default:literal, $about:literal;)+)+) => {
+        &[$($(SettingDefinition {
+            section: stringify!($section),
+            name: stringify!($name),
+            takes: SettingType::$type$(($($of),+))?,
+            default: $default,
+            about: $about,
+        }),+),+]
+    };
 }
 
 const MANY: i64 = 1 << 40;
 
-/// All keys, by section.
-pub(super) const KEYS: &[SettingDefinition] = &[
-    key(
-        "decision",
-        "listen",
-        SettingType::Address,
-        "\"127.0.0.1:8181\"",
-        "where services ask for decisions; loopback only, unless keys_file is set",
-    ),
-    key("decision", "socket", SettingType::Path, "", "a unix socket for the same requests"),
-    key("decision", "socket_mode", SettingType::Mode, "\"0660\"", "who may open the socket"),
-    key(
-        "decision",
-        "public_url",
-        SettingType::Text,
-        "",
-        "the https address of this API that `/.well-known/authzen-configuration` names",
-    ),
-    key(
-        "decision",
-        "single_account",
-        SettingType::Slug,
-        "",
-        "the account that a resource is in if the request names no account",
-    ),
-    key(
-        "decision",
-        "wait_ms",
-        SettingType::Number(0, 60_000),
-        "500",
-        "how long a request with the header `x-kwic-at-least` waits for a change, in milliseconds",
-    ),
-    key(
-        "decision",
-        "allowed_hosts",
-        SettingType::List,
-        "[]",
-        "host names that callers use, other than loopback",
-    ),
-    key(
-        "decision",
-        "keys_file",
-        SettingType::Path,
-        "",
-        "bearer keys of 32 characters or more, one a line; callers must then bring one",
-    ),
-    key(
-        "decision",
-        "cross_check",
-        SettingType::Number(0, MANY),
-        "1000",
-        "one decision in this many is checked again with Cedar's own authorizer; 0 for none",
-    ),
-    key(
-        "console",
-        "listen",
-        SettingType::Address,
-        "\"127.0.0.1:8180\"",
-        "where people and programs manage the team",
-    ),
-    key(
-        "console",
-        "public_url",
-        SettingType::Text,
-        "",
-        "the address in links; it may carry a path",
-    ),
-    key(
-        "console",
-        "trusted_proxies",
-        SettingType::List,
-        "[]",
-        "addresses whose forwarding headers count",
-    ),
-    key("store", "kind", SettingType::Word(&["redb"]), "\"redb\"", "one file on this machine"),
-    key(
-        "store",
-        "path",
-        SettingType::Path,
-        "",
-        "the file; without it, kwic.redb in the data folder",
-    ),
-    key(
-        "store",
-        "cache_mb",
-        SettingType::Number(1, 1 << 20),
-        "64",
-        "memory for the file's pages, in MiB",
-    ),
-    key(
-        "policies",
-        "dir",
-        SettingType::Path,
-        "",
-        "the policy folder; without it, the built-in policies",
-    ),
-    key("policies", "watch", SettingType::Bool, "true", "reload when the folder changes"),
-    key(
-        "policies",
-        "managed_by",
-        SettingType::Slug,
-        "",
-        "the account whose members with `settings:edit` may check and reload the policy folder",
-    ),
-    key(
-        "mail",
-        "kind",
-        SettingType::Word(&["smtp", "folder", "links"]),
-        "",
-        "smtp, folder (mail is written to outbox/ and sent to nobody), or links (the default: no mail is sent, links are shown)",
-    ),
-    SettingDefinition {
-        section: "mail",
-        name: "url",
-        takes: SettingType::Text,
-        default: "",
-        about: "smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST?tls=required, or smtp:// to loopback",
-        secret: true,
-    },
-    key(
-        "mail",
-        "oauth_token_file",
-        SettingType::Path,
-        "",
-        "a file with the access token (XOAUTH2) for smtps://USER@HOST; read for each connection",
-    ),
-    key(
-        "mail",
-        "oauth_token_command",
-        SettingType::List,
-        "[]",
-        "or a program that prints the token, and its arguments; run without a shell",
-    ),
-    key(
-        "mail",
-        "from",
-        SettingType::Text,
-        "",
-        "the sender's address, with a name or without: KWIC <no-reply@example.org>",
-    ),
-    key("mail", "bounce_domain", SettingType::Text, "", "the domain of return paths"),
-    key("mail", "bounce_maildir", SettingType::Path, "", "where bounces arrive"),
-    key(
-        "invites",
-        "lifetime",
-        SettingType::Duration,
-        "\"72h\"",
-        "how long an invite may be accepted, in accounts without a lifetime of their own (`kwic-team account edit --invite-lifetime`)",
-    ),
-    key(
-        "sessions",
-        "idle",
-        SettingType::Duration,
-        "\"30m\"",
-        "idle timeout: a session ends after this long without use",
-    ),
-    key(
-        "sessions",
-        "absolute",
-        SettingType::Duration,
-        "\"12h\"",
-        "absolute timeout: a session ends after this long in any case",
-    ),
-    key(
-        "passwords",
-        "memory_kib",
-        SettingType::Number(19_456, limits::PASSWORD_MEMORY_KIB_MAX as i64),
-        "19456",
-        "argon2id: memory of one hash",
-    ),
-    key(
-        "passwords",
-        "iterations",
-        SettingType::Number(2, limits::PASSWORD_ITERATIONS_MAX as i64),
-        "2",
-        "argon2id: passes",
-    ),
-    key(
-        "telemetry",
-        "log_format",
-        SettingType::Word(&["text", "json"]),
-        "\"text\"",
-        "how log lines are written: text or json",
-    ),
-    key(
-        "telemetry",
-        "log_level",
-        SettingType::Text,
-        "\"info\"",
-        "what is logged: off, error, warn, info, debug or trace; then, after commas, levels for single modules, as in \"info,hyper=debug\"",
-    ),
-    key(
-        "limits",
-        "evaluation_body_bytes_max",
-        SettingType::Number(1_024, 1 << 30),
-        "65536",
-        "largest body of one decision request",
-    ),
-    key(
-        "limits",
-        "batch_body_bytes_max",
-        SettingType::Number(1_024, 1 << 30),
-        "1048576",
-        "largest body of a batch",
-    ),
-    key(
-        "limits",
-        "batch_items_max",
-        SettingType::Number(1, 100_000),
-        "1000",
-        "most decisions in a batch",
-    ),
-    key(
-        "limits",
-        "connections_max",
-        SettingType::Number(1, 1 << 20),
-        "4096",
-        "most connections at once to each listener; fewer where fewer files may be open",
-    ),
-    key(
-        "limits",
-        "head_ms_max",
-        SettingType::Number(1, 600_000),
-        "5000",
-        "how long a request's head may take",
-    ),
-    key(
-        "limits",
-        "body_ms_max",
-        SettingType::Number(1, 600_000),
-        "10000",
-        "how long a request's body may pause",
-    ),
-    key(
-        "limits",
-        "idle_ms_max",
-        SettingType::Number(1, MANY),
-        "600000",
-        "how long an idle connection is kept open",
-    ),
-    key(
-        "limits",
-        "drain_ms_max",
-        SettingType::Number(1, 600_000),
-        "10000",
-        "how long requests may take to finish when the sidecar stops",
-    ),
-];
+pub(super) const KEYS: &[SettingDefinition] = settings! {
+    [decision]
+    listen: Address = "\"127.0.0.1:8181\"",
+        "where services ask for decisions; loopback only, unless keys_file is set";
+    socket: Path = "", "a unix socket for the same requests";
+    socket_mode: Mode = "\"0660\"", "who may open the socket";
+    public_url: Text = "",
+        "the https address of this API that `/.well-known/authzen-configuration` names";
+    single_account: Slug = "", "the account that a resource is in if the request names no account";
+    wait_ms: Number(0, 60_000) = "500",
+        "how long a request with the header `x-kwic-at-least` waits for a change, in milliseconds";
+    allowed_hosts: List = "[]", "host names that callers use, other than loopback";
+    keys_file: Path = "",
+        "bearer keys of 32 characters or more, one a line; callers must then bring one";
+    cross_check: Number(0, MANY) = "1000",
+        "one decision in this many is checked again with Cedar's own authorizer; 0 for none";
+
+    [console]
+    listen: Address = "\"127.0.0.1:8180\"", "where people and programs manage the team";
+    public_url: Text = "", "the address in links; it may carry a path";
+    trusted_proxies: List = "[]", "addresses whose forwarding headers count";
+
+    [store]
+    kind: Word(&["redb"]) = "\"redb\"", "one file on this machine";
+    path: Path = "", "the file; without it, kwic.redb in the data folder";
+    cache_mb: Number(1, 1 << 20) = "64", "memory for the file's pages, in MiB";
+
+    [policies]
+    dir: Path = "", "the policy folder; without it, the built-in policies";
+    watch: Bool = "true", "reload when the folder changes";
+    managed_by: Slug = "",
+        "the account whose members with `settings:edit` may check and reload the policy folder";
+
+    [mail]
+    kind: Word(&["smtp", "folder", "links"]) = "",
+        "smtp, folder (mail is written to outbox/ and sent to nobody), or links (the default: no mail is sent, links are shown)";
+    url: Secret = "",
+        "smtps://USER:PASSWORD@HOST, smtp://USER:PASSWORD@HOST?tls=required, or smtp:// to loopback";
+    oauth_token_file: Path = "",
+        "a file with the access token (XOAUTH2) for smtps://USER@HOST; read for each connection";
+    oauth_token_command: List = "[]",
+        "or a program that prints the token, and its arguments; run without a shell";
+    from: Text = "", "the sender's address, with a name or without: KWIC <no-reply@example.org>";
+    bounce_domain: Text = "", "the domain of return paths";
+    bounce_maildir: Path = "", "where bounces arrive";
+
+    [invites]
+    lifetime: Duration = "\"72h\"",
+        "how long an invite may be accepted, in accounts without a lifetime of their own (`kwic-team account edit --invite-lifetime`)";
+
+    [sessions]
+    idle: Duration = "\"30m\"", "idle timeout: a session ends after this long without use";
+    absolute: Duration = "\"12h\"", "absolute timeout: a session ends after this long in any case";
+
+    [passwords]
+    memory_kib: Number(19_456, limits::PASSWORD_MEMORY_KIB_MAX as i64) = "19456",
+        "argon2id: memory of one hash";
+    iterations: Number(2, limits::PASSWORD_ITERATIONS_MAX as i64) = "2", "argon2id: passes";
+
+    [telemetry]
+    log_format: Word(&["text", "json"]) = "\"text\"", "how log lines are written: text or json";
+    log_level: Text = "\"info\"",
+        "what is logged: off, error, warn, info, debug or trace; then, after commas, levels for single modules, as in \"info,hyper=debug\"";
+
+    [limits]
+    evaluation_body_bytes_max: Number(1_024, 1 << 30) = "65536",
+        "largest body of one decision request";
+    batch_body_bytes_max: Number(1_024, 1 << 30) = "1048576", "largest body of a batch";
+    batch_items_max: Number(1, 100_000) = "1000", "most decisions in a batch";
+    connections_max: Number(1, 1 << 20) = "4096",
+        "most connections at once to each listener; fewer where fewer files may be open";
+    head_ms_max: Number(1, 600_000) = "5000", "how long a request's head may take";
+    body_ms_max: Number(1, 600_000) = "10000", "how long a request's body may pause";
+    idle_ms_max: Number(1, MANY) = "600000", "how long an idle connection is kept open";
+    drain_ms_max: Number(1, 600_000) = "10000",
+        "how long requests may take to finish when the sidecar stops";
+};
 
 /// A key of a feature that this version does not have. Accepted, it would promise something that
 /// nobody keeps, so a configuration with one is refused.
@@ -309,7 +141,6 @@ pub(super) struct NotOffered {
     pub(super) name: &'static str,
     /// The value that asks for nothing, which is taken; empty where there is none.
     pub(super) off: &'static str,
-    /// What to do instead.
     pub(super) instead: &'static str,
 }
 
@@ -365,12 +196,18 @@ impl NotOffered {
 
 impl SettingDefinition {
     /// The name in the environment.
-    pub(super) fn variable(&self) -> String {
+    #[must_use]
+    pub fn variable(&self) -> String {
         variable(self.section, self.name)
     }
 
+    pub(super) fn is_secret(&self) -> bool {
+        self.takes == SettingType::Secret
+    }
+
     /// `section.name`.
-    pub(super) fn path(&self) -> String {
+    #[must_use]
+    pub fn path(&self) -> String {
         format!("{}.{}", self.section, self.name)
     }
 }

@@ -16,7 +16,6 @@ use crate::services::{audit, invites, members};
 use crate::store::types::invites::InviteFilter;
 use crate::store::{AuditFilter, MemberFilter};
 
-/// A part of a sentence.
 pub(super) enum SentencePart {
     Words(String),
     /// A person: links to the entries about this id.
@@ -66,7 +65,6 @@ impl ActorNames {
         Self { names: BTreeMap::new() }
     }
 
-    /// The actor of an entry.
     pub(super) fn actor(&self, label: &str) -> SentencePart {
         let words = |words: &str| SentencePart::Words(words.to_owned());
         match Actor::from_label(label) {
@@ -84,7 +82,6 @@ impl ActorNames {
         }
     }
 
-    /// The target of an entry.
     pub(super) fn target(&self, id: &str) -> SentencePart {
         let (own, about) = (self.names.contains_key(id), id.to_owned());
         let name = self.names.get(id).cloned().unwrap_or_else(|| w::SOMEBODY_GONE.to_owned());

@@ -6,9 +6,9 @@
 use askama::Template;
 
 use super::actors::{ActorNames, KnownPerson, SentencePart, people_of};
-use super::local_path::{LocalPath, escaped};
 use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
+use super::page_urls::{LocalPath, escaped};
 use super::roles::{change, title};
 use super::texts as w;
 use super::timestamps::TimeLabel;
@@ -32,7 +32,6 @@ const OF_THE_STORE: [AuditEvent; 5] = [
     AuditEvent::MailResumed,
 ];
 
-/// One entry in words.
 struct TimelineEntry {
     sentence: Vec<SentencePart>,
     when: TimeLabel,

@@ -3,11 +3,12 @@
 
 use askama::Template;
 
-use super::form_page::{FormPage, FormPart, Input, Select, kind};
-use super::local_path::BACK;
+use super::form_page::{FormPage, FormPart, Input, kind};
 use super::page_layout::{PageLayout, page, unknown_path};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
+use super::page_urls::BACK;
 use super::texts as w;
+use super::tokens::role_select;
 use crate::domain::{Failure, Member, MemberId, RoleId, limits};
 use crate::services::member_changes::MemberChange;
 use crate::services::members::{self, ChosenMember};
@@ -105,22 +106,13 @@ fn sheet<'p>(
         .leads_back(form.back(TEAM));
     let sheet = all.iter().fold(sheet, |sheet, member| sheet.hidden("id", member.id.as_str()));
     match change {
-        BulkAction::Role => sheet.part(FormPart::Select(roles(call, viewer))),
+        BulkAction::Role => sheet.part(FormPart::Select(role_select(call, viewer, ""))),
         BulkAction::Suspend => sheet.danger(),
         BulkAction::Remove => {
             let input = Input::new("count", w::type_count(all.len()), kind::NUMBER);
             sheet.danger().input(input.value(form.text("count")))
         }
     }
-}
-
-fn roles(call: &PageRequest<'_>, viewer: &CurrentUser) -> Select {
-    let live = call.app.policies.load();
-    let given = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
-    let given = given.map(|card| (card.id.to_string(), card.title.clone()));
-    let none = (String::new(), w::CHOOSE_A_ROLE.to_owned());
-    let options = std::iter::once(none).chain(given).collect();
-    Select { name: "role", label: w::ROLE.to_owned(), options, chosen: String::new(), wrong: None }
 }
 
 pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {

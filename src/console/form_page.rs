@@ -6,14 +6,14 @@
 use askama::Template;
 
 use super::assets::PASSKEYS;
-use super::local_path::BACK;
-use super::page_layout::{PageLayout, page};
-use super::page_request::PageResult;
+use super::page_layout::{PageLayout, page, refused_page};
+use super::page_request::{FormBody, PageResult};
+use super::page_urls::BACK;
 use super::role_picker::RoleChoice;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::domain::{Failure, Kind, Version};
-use crate::http::{Reply, status};
+use crate::http::Reply;
 use crate::services::passkeys::PasskeyPrompt;
 
 /// The kinds of fields: attributes of `input`, by what is asked for.
@@ -52,7 +52,6 @@ pub(super) mod kind {
         r#"type="text" inputmode="numeric" autocomplete="off""#;
 }
 
-/// One field.
 pub(super) struct Input {
     pub(super) name: &'static str,
     pub(super) label: String,
@@ -110,7 +109,6 @@ impl Input {
     }
 }
 
-/// A select element.
 pub(super) struct Select {
     pub(super) name: &'static str,
     pub(super) label: String,
@@ -138,7 +136,6 @@ impl Fact {
     }
 }
 
-/// A part of a form.
 pub(super) enum FormPart {
     Input(Input),
     Select(Select),
@@ -196,7 +193,6 @@ impl BrowserPrompt {
     }
 }
 
-/// A page of one form.
 #[derive(Template)]
 #[template(path = "console/templates/sheet.html", config = ".askama.toml")]
 pub(super) struct FormPage<'p> {
@@ -254,6 +250,13 @@ impl<'p> FormPage<'p> {
 
     pub(super) fn input(self, input: Input) -> Self {
         self.part(FormPart::Input(input))
+    }
+
+    /// The names of somebody else.
+    pub(super) fn names(self, form: &FormBody) -> Self {
+        let input = |name, label| Input::new(name, label, kind::TEXT).value(form.text(name));
+        self.input(input("first_name", w::FIRST_NAME))
+            .input(input("last_name", w::LAST_NAME).optional())
     }
 
     pub(super) fn part(mut self, part: FormPart) -> Self {
@@ -318,11 +321,7 @@ impl<'p> FormPage<'p> {
         let here = |name: &str| self.parts.iter().any(|part| part.is_named(name));
         refusal.fields.retain(|field| here(&field.name));
         self.refusal = Some(refusal);
-        let reply = page(&self).status(status(failure.kind));
-        match failure.retry_after {
-            Some(seconds) => reply.header("retry-after", seconds.to_string()),
-            None => reply,
-        }
+        refused_page(&self, failure)
     }
 }
 
@@ -330,7 +329,6 @@ impl<'p> FormPage<'p> {
 pub(super) struct EditConflict {
     /// Who changed the record first, and when; `None` if the viewer may not see it.
     pub(super) by: Option<(String, String)>,
-    /// The current values.
     pub(super) current: Vec<Fact>,
     /// The current version, on which the form is based from now on.
     pub(super) version: Version,
@@ -390,7 +388,6 @@ pub(super) struct FormErrors {
     pub(super) fields: Vec<FieldError>,
 }
 
-/// The fault of one field.
 pub(super) struct FieldError {
     pub(super) name: String,
     pub(super) sentence: String,

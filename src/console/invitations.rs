@@ -5,9 +5,9 @@ use askama::Template;
 use super::edit_conflict;
 use super::form_page::{EditConflict, Fact, FormPage, FormPart, Input, kind};
 use super::invite_form;
-use super::local_path::{self, LocalPath, member_path};
 use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice, unknown_path};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
+use super::page_urls::{self, LocalPath, member_path};
 use super::role_picker::RolePicker;
 use super::roles::title;
 use super::row_actions::{AvailableAction, RowAction, RowMenus};
@@ -49,7 +49,6 @@ impl InvitationAction {
     }
 }
 
-/// One invitation in the table.
 struct InvitationRow {
     name: String,
     email: String,
@@ -117,7 +116,7 @@ pub(super) async fn list(
     let leads_back = if here == BACK {
         String::new()
     } else {
-        LocalPath::at("").with(local_path::BACK, &here).path()
+        LocalPath::at("").with(page_urls::BACK, &here).path()
     };
     let next = listed.next.map(|cursor| place.with("after", &cursor).path());
     Ok(page(&InvitationsPage {
@@ -264,7 +263,7 @@ fn cannot_be_done(
             ("/team/invite".to_owned(), w::INVITE_MEMBER),
         )),
         InviteOutcome::Open if is_of_link && role_gone(call, shown) => {
-            let edit = LocalPath::at(&path(shown, "edit")).with(local_path::BACK, back).path();
+            let edit = LocalPath::at(&path(shown, "edit")).with(page_urls::BACK, back).path();
             Some(page(w::INVITE_ROLE_GONE, w::invite_role_gone(&name), (edit, w::EDIT_INVITATION)))
         }
         InviteOutcome::Open => None,
@@ -289,7 +288,7 @@ pub(super) async fn edit(call: &mut PageRequest<'_>) -> PageResult {
         ("email", invite.email.as_str()),
         ("role", invite.role.as_str()),
         ("version", &invite.version.0.to_string()),
-        (local_path::BACK, &call.back(BACK)),
+        (page_urls::BACK, &call.back(BACK)),
     ]);
     Ok(edit_sheet(call, &viewer, &shown, &form).await?.page())
 }
@@ -308,12 +307,7 @@ async fn edit_sheet<'p>(
     Ok(sheet
         .line(if call.sends_mail() { w::CORRECT_WHY } else { w::CORRECT_WHY_NO_MAIL })
         .hidden("version", form.text("version"))
-        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(
-            Input::new("last_name", w::LAST_NAME, kind::TEXT)
-                .value(form.text("last_name"))
-                .optional(),
-        )
+        .names(form)
         .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
         .part(FormPart::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .leads_back(form.back(BACK)))
@@ -334,9 +328,8 @@ pub(super) async fn edited(call: &mut PageRequest<'_>) -> PageResult {
         }
         Err(failure) if failure.kind == Kind::Stale => {
             let (shown, by) = overtaken(call, &viewer).await?;
-            let anew = LocalPath::at(&path(&shown, "edit"))
-                .with(local_path::BACK, &form.back(BACK))
-                .path();
+            let anew =
+                LocalPath::at(&path(&shown, "edit")).with(page_urls::BACK, &form.back(BACK)).path();
             let sheet = edit_sheet(call, &viewer, &shown, &form).await?;
             Ok(sheet.overtaken(&failure, EditConflict { anew: Some(anew), ..by }))
         }

@@ -9,9 +9,9 @@ use askama::Template;
 
 use super::form_page::{FormPage, FormPart, Input, Select, kind};
 use super::link_page::LinkPage;
-use super::local_path::member_path;
 use super::page_layout::{PageLayout, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, FormReader, PageRequest, PageResult};
+use super::page_urls::member_path;
 use super::role_picker::RolePicker;
 use super::texts as w;
 use super::timestamps::TimeLabel;
@@ -56,12 +56,7 @@ async fn sheet<'p>(
     let shell = PageLayout::inside(call, viewer, w::INVITE_MEMBER, "/team");
     Ok(FormPage::new(shell, "/team/invite", w::SEND_INVITATION)
         .hidden("key", form.text("key"))
-        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(
-            Input::new("last_name", w::LAST_NAME, kind::TEXT)
-                .value(form.text("last_name"))
-                .optional(),
-        )
+        .names(form)
         .input(Input::new("email", w::EMAIL, kind::EMAIL).value(form.text("email")))
         .part(FormPart::Roles { cards: deck.cards(form.text("role")), wrong: None })
         .cancel("/team"))
@@ -178,7 +173,6 @@ async fn next_step(
     Some((member_path(&member.id, ""), name))
 }
 
-/// One pasted line with its result.
 struct PastedLineResult {
     line: String,
     /// Why it was not sent; `None` if it was.

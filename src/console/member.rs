@@ -10,9 +10,9 @@ use askama::Template;
 use super::edit_conflict::{self, of_member};
 use super::form_page::{EditConflict, FormPage, FormPart, Input, kind};
 use super::link_page::LinkPage;
-use super::local_path::{self, BACK, member_path};
 use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice, unknown_path};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
+use super::page_urls::{self, BACK, member_path};
 use super::role_picker::RolePicker;
 use super::roles::title;
 use super::row_actions::{ActionTarget, AvailableAction, RowAction};
@@ -98,7 +98,6 @@ const CONFIRMED: [(&RowAction, MemberAction); 6] = [
     (&REMOVE, MemberAction::Remove),
 ];
 
-/// All actions on a member.
 pub(super) static MEMBER_ACTIONS: [&RowAction; 11] = [
     &EDIT,
     &ROLE,
@@ -269,7 +268,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let lock = sign_in_locks::lock_of_member(call.app, viewer.caller(), member).await?;
     let (path, back) = (member_path(&member.id, ""), call.back(TEAM));
     let here =
-        local_path::LocalPath::at(&path).with(BACK, if back == TEAM { "" } else { &back }).path();
+        page_urls::LocalPath::at(&path).with(BACK, if back == TEAM { "" } else { &back }).path();
     Ok(page(&MemberPage {
         shell: PageLayout::inside(call, &viewer, member.full_name(), "/team"),
         initials: initials(member),
@@ -290,7 +289,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
             member,
             is_last_administrator(&administrators, member),
         ),
-        leads_back: local_path::LocalPath::at("").with(BACK, &here).path(),
+        leads_back: page_urls::LocalPath::at("").with(BACK, &here).path(),
         path,
         back,
         can,
@@ -375,12 +374,7 @@ fn edit_sheet<'p>(
     FormPage::new(shell, member_path(&member.id, "/edit"), w::SAVE)
         .line(w::address_is(member.email.as_str(), call.sends_mail()))
         .hidden("version", form.text("version"))
-        .input(Input::new("first_name", w::FIRST_NAME, kind::TEXT).value(form.text("first_name")))
-        .input(
-            Input::new("last_name", w::LAST_NAME, kind::TEXT)
-                .value(form.text("last_name"))
-                .optional(),
-        )
+        .names(form)
         .leads_back(form.back(TEAM))
 }
 
@@ -410,7 +404,7 @@ async fn overtaken(
     let current = of_member(&member, title(&call.app.policies.load(), &member.role));
     let by = edit_conflict::about(call, viewer, member.id.as_str(), member.version, current).await;
     let anew =
-        local_path::LocalPath::at(&member_path(&member.id, rest)).with(BACK, &form.back(TEAM));
+        page_urls::LocalPath::at(&member_path(&member.id, rest)).with(BACK, &form.back(TEAM));
     Ok((member, EditConflict { anew: Some(anew.path()), ..by }))
 }
 
@@ -583,7 +577,7 @@ async fn verb_sheet<'p>(
             };
             match member.status {
                 Status::Active => {
-                    let suspend = local_path::LocalPath::at(&member_path(&member.id, "/suspend"))
+                    let suspend = page_urls::LocalPath::at(&member_path(&member.id, "/suspend"))
                         .with(BACK, &back);
                     sheet.instead(suspend.path(), w::SUSPEND_INSTEAD)
                 }

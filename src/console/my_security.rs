@@ -20,7 +20,6 @@ use crate::services::{personal_data, sessions, two_step};
 /// With this many recovery codes or fewer, new ones are advised.
 const CODES_LOW: usize = 3;
 
-/// One signed-in device.
 struct SessionRow {
     id: String,
     name: String,
@@ -30,7 +29,6 @@ struct SessionRow {
     here: bool,
 }
 
-/// One passkey.
 struct PasskeyRow {
     id: String,
     name: String,
@@ -38,7 +36,6 @@ struct PasskeyRow {
     used: Option<TimeLabel>,
 }
 
-/// One earlier sign-in.
 struct SignInRow {
     at: TimeLabel,
     name: String,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use askama::Template;
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::local_path::escaped;
 use super::page_request::{CurrentUser, PageRequest};
+use super::page_urls::escaped;
 use super::texts as w;
 use crate::app::App;
 use crate::browser_security::{self, CROSS_SITE, FOREIGN_HOST, PublicUrl, TOLD};
@@ -20,7 +20,6 @@ use crate::services::caller::OPERATOR_ONLY;
 use crate::services::members;
 use crate::services::{caller_keys, reload};
 
-/// A link of the navigation.
 pub(super) struct NavigationLink {
     pub(super) path: &'static str,
     pub(super) name: &'static str,
@@ -108,7 +107,6 @@ impl<'p> PageLayout<'p> {
     }
 }
 
-/// Renders a page.
 pub(super) fn page(template: &impl Template) -> Reply {
     match template.render() {
         Ok(text) => Reply::text("text/html; charset=utf-8", text),
@@ -116,6 +114,15 @@ pub(super) fn page(template: &impl Template) -> Reply {
             tracing::error!(%fault, "a page cannot be written");
             Reply::text("text/plain; charset=utf-8", w::WENT_WRONG).status(500)
         }
+    }
+}
+
+/// Renders the page of a form that was refused.
+pub(super) fn refused_page(template: &impl Template, failure: &Failure) -> Reply {
+    let reply = page(template).status(status(failure.kind));
+    match failure.retry_after {
+        Some(seconds) => reply.header("retry-after", seconds.to_string()),
+        None => reply,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::local_path::{self, BACK};
+use super::page_urls::{self, BACK};
 use super::texts;
 use crate::app::App;
 use crate::browser_security;
@@ -19,7 +19,6 @@ use crate::services::session_auth::{self, COOKIE, SignedIn};
 
 pub(super) type PageResult = Result<Reply, Failure>;
 
-/// One request for a page.
 pub(super) struct PageRequest<'r> {
     pub(super) app: &'r Arc<App>,
     pub(super) request: &'r mut Request,
@@ -68,7 +67,7 @@ impl PageRequest<'_> {
 
     /// The place to return to: from the query, else the default.
     pub(super) fn back(&self, usual: &str) -> String {
-        local_path::back(&self.parameter(BACK), usual)
+        page_urls::back(&self.parameter(BACK), usual)
     }
 
     /// All values of a parameter that are not empty.
@@ -161,7 +160,7 @@ impl FormBody {
 
     /// The place to return to: from the form, else the default.
     pub(super) fn back(&self, usual: &str) -> String {
-        local_path::back(self.text(BACK), usual)
+        page_urls::back(self.text(BACK), usual)
     }
 
     /// Reads several fields, so that all faults are reported together.

@@ -25,7 +25,6 @@ const PAGE: usize = 10;
 /// The number of lines of one reload that are shown; the audit log has more.
 const CHANGES_SHOWN: usize = 50;
 
-/// One fault of the folder.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FolderFaultText {
     /// Place and message.

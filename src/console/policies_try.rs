@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use askama::Template;
 
 use super::actors::{KnownPerson, members_of};
-use super::local_path::LocalPath;
 use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
+use super::page_urls::LocalPath;
 use super::policies::SECTION;
 use super::roles::{title, with_titles};
 use super::texts as w;
@@ -23,7 +23,6 @@ use crate::engine::Snapshot;
 use crate::services::roles::compared;
 use crate::services::{accounts, decide};
 
-/// The decision.
 struct TriedDecision {
     allowed: bool,
     sentence: String,

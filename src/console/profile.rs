@@ -4,10 +4,10 @@
 
 use super::edit_conflict;
 use super::form_page::{EditConflict, FormPage, Input, kind};
-use super::local_path::{BACK, LocalPath};
 use super::member::is_last_administrator;
 use super::page_layout::{MessagePage, PageLayout, not_possible, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
+use super::page_urls::{BACK, LocalPath};
 use super::roles::title;
 use super::texts as w;
 use super::two_step::{proof_asked, proof_shown};

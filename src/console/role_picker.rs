@@ -17,7 +17,6 @@ use crate::services::{members, roles};
 const CAN_SHOWN: usize = 5;
 const CANNOT_SHOWN: usize = 3;
 
-/// One role to choose.
 #[derive(Template)]
 #[template(path = "console/templates/card.html", config = ".askama.toml")]
 pub(super) struct RoleChoice {

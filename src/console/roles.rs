@@ -111,7 +111,6 @@ fn groups(titles: &TypeTitles, matrix: &Matrix, search: &str) -> Vec<ActionGroup
     groups.into_iter().map(|(name, lines)| ActionGroup { name, lines }).collect()
 }
 
-/// An action to select.
 struct ActionChoice {
     action: String,
     words: String,

@@ -5,14 +5,12 @@
 
 /// An action on a member or an invitation.
 pub(super) struct RowAction {
-    /// Its key on the page.
     pub(super) key: &'static str,
     pub(super) name: &'static str,
     /// The page that it opens.
     pub(super) place: ActionTarget,
     /// Removes something for good.
     pub(super) danger: bool,
-    /// Opens as a dialog.
     pub(super) dialog: bool,
 }
 
@@ -42,7 +40,6 @@ impl RowAction {
     }
 }
 
-/// An action for one row.
 pub(super) struct AvailableAction {
     pub(super) kind: &'static RowAction,
     /// Why it is disabled.

@@ -10,20 +10,19 @@ use askama::Template;
 
 use super::edit_conflict::by_whom;
 use super::form_page::FormErrors;
-use super::page_layout::{PageLayout, page, redirect_with_notice};
+use super::page_layout::{PageLayout, page, redirect_with_notice, refused_page};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::app::App;
 use crate::domain::{Account, AuditEvent, DeliveryState, Failure, Kind, Status, Version, limits};
-use crate::http::{Reply, status};
+use crate::http::status;
 use crate::mail::SmtpStepResult;
 use crate::services::{accounts, mail_delivery, members};
 use crate::store::types::mail_queue::{MailFlow, MailStatus};
 use crate::store::{AccountEdit, AuditFilter, MemberFilter};
 
 const PATH: &str = "/account";
-/// Seconds of an hour.
 const HOUR: u64 = 3_600;
 
 #[derive(Template)]
@@ -54,7 +53,6 @@ impl SettingsPage<'_> {
     }
 }
 
-/// A step of a test mail.
 struct MailTestStep {
     passed: bool,
     step: &'static str,
@@ -67,7 +65,6 @@ impl From<SmtpStepResult> for MailTestStep {
     }
 }
 
-/// The status of mail.
 struct MailStatusView {
     kind: &'static str,
     sends: bool,
@@ -249,11 +246,7 @@ pub(super) async fn test_mail(call: &mut PageRequest<'_>) -> PageResult {
         Err(failure) if failure.kind == Kind::Denied => Err(failure),
         Err(failure) => {
             shown.test_refusal = Some(FormErrors::of(&failure));
-            let reply: Reply = page(&shown).status(status(failure.kind));
-            Ok(match failure.retry_after {
-                Some(seconds) => reply.header("retry-after", seconds.to_string()),
-                None => reply,
-            })
+            Ok(refused_page(&shown, &failure))
         }
     }
 }

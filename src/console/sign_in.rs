@@ -5,16 +5,15 @@
 use std::sync::Arc;
 
 use super::form_page::{BrowserPrompt, FormPage, Input, kind};
-use super::local_path::escaped;
 use super::page_layout::{MessagePage, PageLayout, page, redirect};
 use super::page_request::{FormBody, PageRequest, PageResult};
+use super::page_urls::escaped;
 use super::passkeys::answer;
 use super::texts as w;
 use super::two_step::{AuthenticatorSetupPage, RecoveryCodesPage};
 use super::{is_page, page_path};
 use crate::app::App;
 use crate::browser_security;
-use crate::domain::two_step::NEXT_CODE;
 use crate::domain::{AccountSlug, Email, Failure, Kind, Token};
 use crate::http::{Reply, Request};
 use crate::services::session_auth::COOKIE;
@@ -204,7 +203,6 @@ pub(super) async fn set_up(call: &mut PageRequest<'_>) -> PageResult {
                 "/sign-in/set-up",
                 told,
             );
-            let failure = Failure { public: failure.public.replace(NEXT_CODE, ""), ..failure };
             Ok(scan.line(w::SET_UP_AGAIN).hidden("ticket", ticket).page(Some(&failure)))
         }
     }

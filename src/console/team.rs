@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
-use super::local_path::{BACK, LocalPath, member_path};
 use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
+use super::page_urls::{BACK, LocalPath, member_path};
 use super::row_actions::RowMenus;
 use super::team_tabs::TeamTabs;
 use super::texts as w;
@@ -30,7 +30,6 @@ pub(super) const ROWS: [usize; 3] = [25, 50, 100];
 /// The cookie with the chosen number of rows.
 const ROWS_COOKIE: &str = "__Host-kwic_rows";
 
-/// One member in the table.
 struct MemberRow {
     id: String,
     path: String,
@@ -51,7 +50,6 @@ struct MemberRow {
     tickable: bool,
 }
 
-/// A sortable column.
 struct Column {
     name: &'static str,
     /// The link of its header.
@@ -60,7 +58,6 @@ struct Column {
     sorted: Option<&'static str>,
 }
 
-/// A role of the filter.
 struct RoleFilterChoice {
     id: String,
     title: String,
@@ -92,6 +89,7 @@ struct TeamPage<'p> {
 }
 
 /// The query parameters of the page.
+#[derive(Clone)]
 struct TeamQuery {
     search: String,
     roles: Vec<RoleId>,
@@ -113,7 +111,7 @@ impl TeamQuery {
         Ok(Self {
             search: call.parameter("search").trim().to_owned(),
             roles: roles.iter().map(|role| RoleId::parse(role)).collect::<Result<_, _>>()?,
-            status: [Status::Active, Status::Suspended]
+            status: Status::ALL
                 .into_iter()
                 .find(|status| status.as_str() == call.parameter("status")),
             two_step: match call.parameter("two_step").as_str() {
@@ -180,23 +178,9 @@ impl TeamQuery {
     fn column(&self, order: MemberOrder, name: &'static str) -> Column {
         let here = self.order == order;
         let down = here && !self.descending;
-        let path = Self { order, descending: down, ..self.as_it_is() }.place();
+        let path = Self { order, descending: down, ..self.clone() }.place();
         let sorted = here.then_some(if self.descending { "descending" } else { "ascending" });
         Column { name, path: path.path(), sorted }
-    }
-
-    fn as_it_is(&self) -> Self {
-        Self {
-            search: self.search.clone(),
-            roles: self.roles.clone(),
-            status: self.status,
-            two_step: self.two_step,
-            order: self.order,
-            descending: self.descending,
-            after: None,
-            before: None,
-            rows: self.rows,
-        }
     }
 }
 

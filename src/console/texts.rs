@@ -3,6 +3,22 @@
 //! Sentences of pages begin with a capital and end with a full stop; messages of failures do not,
 //! and [`sentence`] converts them.
 
+/// Texts that are always the same.
+macro_rules! words {
+    ($($name:ident: $text:literal)+) => {
+        $(pub(in crate::console) const $name: &str = $text;)+
+    };
+}
+
+/// Texts with values, which stand in braces.
+macro_rules! sentences {
+    ($($name:ident($($value:ident: $type:ty),+): $text:literal)+) => {
+        $(pub(in crate::console) fn $name($($value: $type),+) -> String {
+            format!($text)
+        })+
+    };
+}
+
 mod failure_texts;
 mod log;
 mod team_texts;
@@ -16,72 +32,72 @@ pub(super) use log::*;
 pub(super) use team_texts::*;
 
 // The frame of every page.
-pub(super) const PRODUCT: &str = "KWIC Team";
-pub(super) const SKIP: &str = "Skip to the content";
-pub(super) const SETTINGS: &str = "Settings";
-pub(super) const HELP: &str = "Help";
-pub(super) const ROLES: &str = "Roles";
-pub(super) const TOKENS: &str = "API tokens";
-pub(super) const AUDIT: &str = "Audit log";
-pub(super) const POLICIES: &str = "Policies";
-pub(super) const ACCOUNT_SETTINGS: &str = "Account settings";
-pub(super) const MY_SECURITY: &str = "My security";
-pub(super) const MENU: &str = "Menu";
-pub(super) const CANCEL: &str = "Cancel";
-pub(super) const SAVE: &str = "Save";
-pub(super) const CHECK_FIELDS: &str = "fix the highlighted fields";
-pub(super) const NOT_FOUND: &str = "This page does not exist";
-pub(super) const NOT_FOUND_WHY: &str = "the address may be mistyped, or the page was removed";
-pub(super) const NOT_ALLOWED: &str = "Your role does not include this";
-pub(super) const WRONG_ADDRESS: &str = "Wrong address";
-pub(super) const SENT_FROM_ELSEWHERE: &str = "Not sent from KWIC Team";
-pub(super) const OPERATOR_ONLY: &str = "Only for your system administrator";
-pub(super) const WENT_WRONG: &str = "This did not work";
-pub(super) const NOT_POSSIBLE: &str = "This is not possible now";
-pub(super) const TO_MEMBER: &str = "Go to the member";
-pub(super) const KEYS_NOT_LOADED: &str = "The policies are live, but the keys were not loaded";
-pub(super) const NOT_SAVED: &str = "The policies are live, but not saved";
-pub(super) const TO_TEAM: &str = "Back to Team Management";
-pub(super) const TO_SIGN_IN: &str = "Go to sign-in";
-pub(super) const TO_SECURITY: &str = "Back to My security";
+words! {
+    PRODUCT: "KWIC Team"
+    SKIP: "Skip to the content"
+    SETTINGS: "Settings"
+    HELP: "Help"
+    ROLES: "Roles"
+    TOKENS: "API tokens"
+    AUDIT: "Audit log"
+    POLICIES: "Policies"
+    ACCOUNT_SETTINGS: "Account settings"
+    MY_SECURITY: "My security"
+    MENU: "Menu"
+    CANCEL: "Cancel"
+    SAVE: "Save"
+    CHECK_FIELDS: "fix the highlighted fields"
+    NOT_FOUND: "This page does not exist"
+    NOT_FOUND_WHY: "the address may be mistyped, or the page was removed"
+    NOT_ALLOWED: "Your role does not include this"
+    WRONG_ADDRESS: "Wrong address"
+    SENT_FROM_ELSEWHERE: "Not sent from KWIC Team"
+    OPERATOR_ONLY: "Only for your system administrator"
+    WENT_WRONG: "This did not work"
+    NOT_POSSIBLE: "This is not possible now"
+    TO_MEMBER: "Go to the member"
+    KEYS_NOT_LOADED: "The policies are live, but the keys were not loaded"
+    NOT_SAVED: "The policies are live, but not saved"
+    TO_TEAM: "Back to Team Management"
+    TO_SIGN_IN: "Go to sign-in"
+    TO_SECURITY: "Back to My security"
+}
 
 // Signing in and out.
-pub(super) const SIGN_IN: &str = "Sign in";
-pub(super) const SIGN_OUT: &str = "Sign out";
-pub(super) const SIGNED_OUT: &str = "You've been signed out";
-pub(super) const SIGNED_OUT_WHY: &str = "Sign in again to continue.";
-pub(super) const OVER: &str = "You are no longer signed in";
-pub(super) const OVER_WHY: &str =
-    "Your session has ended, or your access was removed. Everything that you saved is safe.";
-pub(super) const OVER_ASK: &str =
-    "Sign in again. If that does not work, ask an administrator of your team.";
-pub(super) const ACCOUNT: &str = "Account";
-pub(super) const ACCOUNT_TO_SIGN_IN: &str = "Account (to sign in)";
-pub(super) const ACCOUNT_HINT: &str = "The short name of your team's account, such as acme.";
-pub(super) const EMAIL: &str = "Email address";
-pub(super) const PASSWORD: &str = "Password";
-pub(super) const FORGOT: &str = "Forgot password?";
-pub(super) const START_AGAIN: &str = "Start over";
-pub(super) const BACK_TO_SIGN_IN: &str = "Back to sign-in";
-pub(super) const SECOND_STEP: &str = "Two-step verification";
-pub(super) const CODE: &str = "Code";
-pub(super) const CODE_HINT: &str =
-    "The 6-digit code from your authenticator app, or a recovery code.";
-pub(super) const SET_UP_TWO_STEP: &str = "Set up two-step verification";
-pub(super) const SET_UP_WHY: &str = "Your team requires two-step verification. Setting it up takes a minute, and protects you if somebody learns your password.";
-pub(super) const SET_UP_AGAIN: &str = "That did not match. The QR code below is new: delete the entry that you just added to the app, scan again, then enter the 6 digits.";
-pub(super) const SET_UP_SCAN: &str = "Scan this with an authenticator app";
-pub(super) const SET_UP_TYPE: &str = "Or type this key into the app:";
-pub(super) const SET_UP_OPEN: &str = "Open the app on this device";
-pub(super) const SET_UP_CODE: &str = "6-digit code";
-pub(super) const SET_UP_CONFIRM: &str = "Turn on";
-pub(super) const QR_ALT: &str = "QR code for an authenticator app. The key below is the same.";
-pub(super) const RECOVERY_CODES: &str = "Your recovery codes";
-pub(super) const RECOVERY_WHY: &str = "If you lose your phone, each of these codes signs you in once. Keep them where you keep your passwords, not on the same phone.";
-pub(super) const RECOVERY_ONCE: &str = "You won't see these again.";
-pub(super) const RECOVERY_SAVED: &str = "I saved them";
-
-pub(super) const GO_ON: &str = "Continue";
+words! {
+    SIGN_IN: "Sign in"
+    SIGN_OUT: "Sign out"
+    SIGNED_OUT: "You've been signed out"
+    SIGNED_OUT_WHY: "Sign in again to continue."
+    OVER: "You are no longer signed in"
+    OVER_WHY: "Your session has ended, or your access was removed. Everything that you saved is safe."
+    OVER_ASK: "Sign in again. If that does not work, ask an administrator of your team."
+    ACCOUNT: "Account"
+    ACCOUNT_TO_SIGN_IN: "Account (to sign in)"
+    ACCOUNT_HINT: "The short name of your team's account, such as acme."
+    EMAIL: "Email address"
+    PASSWORD: "Password"
+    FORGOT: "Forgot password?"
+    START_AGAIN: "Start over"
+    BACK_TO_SIGN_IN: "Back to sign-in"
+    SECOND_STEP: "Two-step verification"
+    CODE: "Code"
+    CODE_HINT: "The 6-digit code from your authenticator app, or a recovery code."
+    SET_UP_TWO_STEP: "Set up two-step verification"
+    SET_UP_WHY: "Your team requires two-step verification. Setting it up takes a minute, and protects you if somebody learns your password."
+    SET_UP_AGAIN: "That did not match. The QR code below is new: delete the entry that you just added to the app, scan again, then enter the 6 digits."
+    SET_UP_SCAN: "Scan this with an authenticator app"
+    SET_UP_TYPE: "Or type this key into the app:"
+    SET_UP_OPEN: "Open the app on this device"
+    SET_UP_CODE: "6-digit code"
+    SET_UP_CONFIRM: "Turn on"
+    QR_ALT: "QR code for an authenticator app. The key below is the same."
+    RECOVERY_CODES: "Your recovery codes"
+    RECOVERY_WHY: "If you lose your phone, each of these codes signs you in once. Keep them where you keep your passwords, not on the same phone."
+    RECOVERY_ONCE: "You won't see these again."
+    RECOVERY_SAVED: "I saved them"
+    GO_ON: "Continue"
+}
 
 /// The topics of the help page: title and text.
 pub(super) const fn help_topics(mail: bool) -> [(&'static str, &'static str); 5] {
@@ -118,74 +134,53 @@ pub(super) const fn help_topics(mail: bool) -> [(&'static str, &'static str); 5]
 }
 
 // Roles.
-pub(super) const SMALLEST_ROLE: &str = "Use the smallest role that fits the job.";
-pub(super) const COMPARE_ROLES: &str = "Compare roles";
-pub(super) const CAN: &str = "Can:";
-pub(super) const CANNOT: &str = "Cannot:";
-pub(super) const ADMINISTERS: &str = "Give only to people who manage the team.";
-pub(super) const MAY_NOT_GIVE: &str = "Your role can't give this role.";
-pub(super) const MAY_NOT_REVOKE: &str =
-    "Only its creator, or somebody who can give its role, can revoke this token.";
+words! {
+    SMALLEST_ROLE: "Use the smallest role that fits the job."
+    COMPARE_ROLES: "Compare roles"
+    CAN: "Can:"
+    CANNOT: "Cannot:"
+    ADMINISTERS: "Give only to people who manage the team."
+    MAY_NOT_GIVE: "Your role can't give this role."
+    MAY_NOT_REVOKE: "Only its creator, or somebody who can give its role, can revoke this token."
+}
 
 // Joining.
-pub(super) const JOIN: &str = "Join a team";
-pub(super) const JOIN_WHY: &str =
-    "Open the link of your invitation. If it does not open, paste it here.";
-pub(super) const LINK_OR_CODE: &str = "Link or code that you received";
-pub(super) const LINK_OR_CODE_HINT: &str = "Paste the whole link, or the part after the #.";
-pub(super) const JOIN_SET_PASSWORD: &str = "Choose a password";
-pub(super) const JOIN_DO: &str = "Join";
-pub(super) const JOIN_ACCOUNT: &str = "Team";
-pub(super) const JOIN_INVITED_BY: &str = "Invited by";
-pub(super) const JOIN_FOR: &str = "For";
-pub(super) const JOIN_HOLDS_UNTIL: &str = "Expires";
-pub(super) const JOIN_TWO_STEP: &str = "This team requires two-step verification. You set it up next, with an authenticator app on your phone.";
-pub(super) const JOIN_AS_ANOTHER: &str = "You are signed in as somebody else";
-pub(super) const JOIN_LEAVE: &str = "Sign out and continue";
-pub(super) const JOIN_STAY: &str = "Stay signed in";
-pub(super) const JOIN_EXPIRED: &str = "This invitation has expired";
-pub(super) const JOIN_REPLACED: &str = "There is a newer link";
-pub(super) const JOIN_REPLACED_WHY: &str = "This link was replaced by a newer one: open the newest link that you got, or ask for a new one.";
-pub(super) const JOIN_ACCEPTED: &str = "This invitation was accepted already";
-pub(super) const JOIN_REVOKED: &str = "This invitation was revoked";
-pub(super) const JOIN_CLOSED: &str = "This invitation can't be opened";
-pub(super) const JOIN_ASK_NEW: &str = "Ask for a new invitation";
-pub(super) const JOIN_NO_MAIL: &str =
-    "No mail is sent here. Ask the person who invited you for a new link.";
-pub(super) const JOIN_ASKED: &str = "If a new invitation is possible, the person who invited you has been asked for one. If they send one, it comes by mail.";
-pub(super) const SOMEBODY: &str = "the person who invited you";
-pub(super) const OPERATOR_INVITED: &str = "Your system administrator";
-
-/// The heading of the permissions of a role.
-pub(super) fn what_you_can_do(role: &str) -> String {
-    format!("What you can do as {role}")
+words! {
+    JOIN: "Join a team"
+    JOIN_WHY: "Open the link of your invitation. If it does not open, paste it here."
+    LINK_OR_CODE: "Link or code that you received"
+    LINK_OR_CODE_HINT: "Paste the whole link, or the part after the #."
+    JOIN_SET_PASSWORD: "Choose a password"
+    JOIN_DO: "Join"
+    JOIN_ACCOUNT: "Team"
+    JOIN_INVITED_BY: "Invited by"
+    JOIN_FOR: "For"
+    JOIN_HOLDS_UNTIL: "Expires"
+    JOIN_TWO_STEP: "This team requires two-step verification. You set it up next, with an authenticator app on your phone."
+    JOIN_AS_ANOTHER: "You are signed in as somebody else"
+    JOIN_LEAVE: "Sign out and continue"
+    JOIN_STAY: "Stay signed in"
+    JOIN_EXPIRED: "This invitation has expired"
+    JOIN_REPLACED: "There is a newer link"
+    JOIN_REPLACED_WHY: "This link was replaced by a newer one: open the newest link that you got, or ask for a new one."
+    JOIN_ACCEPTED: "This invitation was accepted already"
+    JOIN_REVOKED: "This invitation was revoked"
+    JOIN_CLOSED: "This invitation can't be opened"
+    JOIN_ASK_NEW: "Ask for a new invitation"
+    JOIN_NO_MAIL: "No mail is sent here. Ask the person who invited you for a new link."
+    JOIN_ASKED: "If a new invitation is possible, the person who invited you has been asked for one. If they send one, it comes by mail."
+    SOMEBODY: "the person who invited you"
+    OPERATOR_INVITED: "Your system administrator"
 }
 
-/// The title of an invitation.
-pub(super) fn join_title(account: &str) -> String {
-    format!("Join {account}")
-}
-
-/// After joining.
-pub(super) fn joined(account: &str) -> String {
-    format!("Welcome to {account}. You have joined.")
-}
-
-/// Who is signed in, and for whom the invitation is.
-pub(super) fn signed_in_as(who: &str, invited: &str) -> String {
-    format!("You are signed in as {who}; this invitation is for {invited}.")
-}
-
-/// When it expired, and whom to ask.
-pub(super) fn expired_on(when: &str, whom: &str) -> String {
-    format!("Expired on {when}. Ask {whom} for a new one.")
-}
-
-/// The rules of a new password, before it is typed.
-pub(super) fn password_rules(least: usize) -> String {
-    format!(
-        "Use at least {least} characters. A few unrelated words work well, if nobody would connect them with you. No digits or symbols needed. Common passwords and names are refused."
-    )
+sentences! {
+    what_you_can_do(role: &str): "What you can do as {role}"
+    join_title(account: &str): "Join {account}"
+    joined(account: &str): "Welcome to {account}. You have joined."
+    signed_in_as(who: &str, invited: &str): "You are signed in as {who}; this invitation is for {invited}."
+    expired_on(when: &str, whom: &str): "Expired on {when}. Ask {whom} for a new one."
+    // The rules of a new password, before it is typed.
+    password_rules(least: usize): "Use at least {least} characters. A few unrelated words work well, if nobody would connect them with you. No digits or symbols needed. Common passwords and names are refused."
 }
 
 /// The same while the member is not known yet.
@@ -197,101 +192,126 @@ pub(super) fn password_rules_of_anybody(least: usize, with_second_factor: usize)
 }
 
 // The first account.
-pub(super) const FIRST: &str = "Set up KWIC Team";
-pub(super) const FIRST_WHY: &str =
-    "This creates the first account, with you as its administrator. The link works once.";
-pub(super) const FIRST_CODE: &str = "Link or code from the terminal";
-pub(super) const FIRST_SLUG_HINT: &str = "Lowercase letters, digits and dashes, such as acme. Members enter it to sign in. It can't be changed later.";
-pub(super) const FIRST_DO: &str = "Create the account";
-pub(super) const FIRST_DONE: &str = "KWIC Team is already set up";
-pub(super) const FIRST_DONE_WHY: &str = "There is an account already, or the link was used. Sign in, or ask an administrator for an invitation.";
-pub(super) const GIVEN_NAME: &str = "First name";
-pub(super) const FAMILY_NAME: &str = "Last name";
+words! {
+    FIRST: "Set up KWIC Team"
+    FIRST_WHY: "This creates the first account, with you as its administrator. The link works once."
+    FIRST_CODE: "Link or code from the terminal"
+    FIRST_SLUG_HINT: "Lowercase letters, digits and dashes, such as acme. Members enter it to sign in. It can't be changed later."
+    FIRST_DO: "Create the account"
+    FIRST_DONE: "KWIC Team is already set up"
+    FIRST_DONE_WHY: "There is an account already, or the link was used. Sign in, or ask an administrator for an invitation."
+    GIVEN_NAME: "First name"
+    FAMILY_NAME: "Last name"
+}
 
 // Forgotten passwords, and addresses.
-pub(super) const FORGOT_TITLE: &str = "Forgot password";
-pub(super) const FORGOT_WHY: &str =
-    "Enter your address, and we send you a link to choose a new password. It works for one hour.";
-pub(super) const FORGOT_NO_MAIL: &str =
-    "No mail is sent here. Ask an administrator of your team for a link to choose a new password.";
-pub(super) const FORGOT_DO: &str = "Send the link";
-pub(super) const FORGOT_SENT: &str =
-    "If there is such a member, a link is on its way. Check your inbox and your spam folder.";
-pub(super) const RESET: &str = "Choose a new password";
-pub(super) const RESET_WHY: &str = "You will be signed out on every device.";
-pub(super) const RESET_AGAIN: &str = "Ask for a new link";
-pub(super) const RESET_DONE: &str = "Your new password is set. Sign in with it.";
-pub(super) const NEW_PASSWORD: &str = "New password";
-pub(super) const CONFIRM_EMAIL: &str = "Confirm the new address";
-pub(super) const CONFIRM_EMAIL_WHY: &str = "Your address changes when both links have been opened: the one sent to your old address and the one sent to your new address.";
-pub(super) const CONFIRM_EMAIL_DO: &str = "Confirm";
-pub(super) const CONFIRMED_WAITS_FOR_OLD: &str =
-    "Confirmed. Now open the link that was sent to the old address.";
-pub(super) const CONFIRMED_WAITS_FOR_NEW: &str =
-    "Confirmed. Now open the link that was sent to the new address.";
+words! {
+    FORGOT_TITLE: "Forgot password"
+    FORGOT_WHY: "Enter your address, and we send you a link to choose a new password. It works for one hour."
+    FORGOT_NO_MAIL: "No mail is sent here. Ask an administrator of your team for a link to choose a new password."
+    FORGOT_DO: "Send the link"
+    FORGOT_SENT: "If there is such a member, a link is on its way. Check your inbox and your spam folder."
+    RESET: "Choose a new password"
+    RESET_WHY: "You will be signed out on every device."
+    RESET_AGAIN: "Ask for a new link"
+    RESET_DONE: "Your new password is set. Sign in with it."
+    NEW_PASSWORD: "New password"
+    CONFIRM_EMAIL: "Confirm the new address"
+    CONFIRM_EMAIL_WHY: "Your address changes when both links have been opened: the one sent to your old address and the one sent to your new address."
+    CONFIRM_EMAIL_DO: "Confirm"
+    CONFIRMED_WAITS_FOR_OLD: "Confirmed. Now open the link that was sent to the old address."
+    CONFIRMED_WAITS_FOR_NEW: "Confirmed. Now open the link that was sent to the new address."
+}
 
-/// The address was changed.
-pub(super) fn email_is(email: &str) -> String {
-    format!("Your address is now {email}.")
+sentences! {
+    email_is(email: &str): "Your address is now {email}."
 }
 
 // My security.
-pub(super) const WHO_YOU_ARE: &str = "You";
-pub(super) const CHANGE_NAME: &str = "Change name";
-pub(super) const CHANGE_EMAIL: &str = "Change address";
-pub(super) const CHANGE_PASSWORD: &str = "Change password";
-pub(super) const CHANGE_PASSWORD_WHY: &str = "You will be signed out on all other devices.";
-pub(super) const CURRENT_PASSWORD: &str = "Current password";
-pub(super) const YOUR_PASSWORD: &str = "Your password";
-pub(super) const NEW_EMAIL: &str = "New address";
-pub(super) const NEW_EMAIL_HINT: &str =
-    "We send a link to this address and one to your current address. Open both to make the change.";
-pub(super) const NEW_EMAIL_NO_MAIL: &str = "No mail is sent here, so a new address cannot be confirmed. Ask your system administrator to change it.";
-pub(super) const NEW_EMAIL_ASKED: &str =
-    "Two mails are on their way. Open the link in each to confirm the change.";
-pub(super) const NAME_CHANGED: &str = "Your name was changed.";
-pub(super) const TWO_STEP_TITLE: &str = "Two-step verification";
-pub(super) const TWO_STEP_WHY: &str = "A second step at sign-in, with an app on your phone, protects you if somebody learns your password.";
-pub(super) const TWO_STEP_ENFORCED: &str = "Your team requires it.";
-pub(super) const TWO_STEP_ON: &str = "Turn on";
-pub(super) const TWO_STEP_REPLACE: &str = "Set up another app";
-pub(super) const TWO_STEP_REPLACE_WHY: &str = "The previous app and recovery codes stop working, and you will be signed out on all other devices.";
-pub(super) const TWO_STEP_REPLACE_CONFIRM: &str = "Use this app";
-pub(super) const TWO_STEP_OFF: &str = "Turn off";
-pub(super) const TWO_STEP_OFF_TITLE: &str = "Turn off two-step verification?";
-pub(super) const TWO_STEP_OFF_WHY: &str = "Your password alone will sign you in. Your recovery codes and passkeys stop working, and you will be signed out on all other devices.";
-pub(super) const TWO_STEP_IS_OFF_ALREADY: &str = "Your two-step verification is off already.";
-pub(super) const TWO_STEP_STAYS_ON: &str = "Your team requires two-step verification, so you cannot turn it off. To use another phone or app, set up another app.";
-pub(super) const TWO_STEP_NEXT_CODE: &str = "Enter the next code";
-pub(super) const TWO_STEP_NEXT_CODE_WHY: &str =
-    "The app already has the key. Wait for its next code and enter that.";
-pub(super) const SINCE: &str = "Since";
-pub(super) const CODES_LEFT: &str = "Recovery codes left";
-pub(super) const CODES_NEW: &str = "New recovery codes";
-pub(super) const CODES_NEW_WHY: &str = "The previous codes stop working.";
-pub(super) const CODES_TWO_STEP_FIRST: &str =
-    "Recovery codes belong to two-step verification, which is off. Turn it on to get them.";
-pub(super) const CODES_MAKE: &str = "Create new codes";
-pub(super) const ON: &str = "On";
-pub(super) const OFF: &str = "Off";
-pub(super) const LOW: &str = "Low";
-pub(super) const PASSKEYS: &str = "Passkeys";
-pub(super) const ADDED: &str = "Added";
-pub(super) const LAST_USED: &str = "Last used";
-pub(super) const NEVER: &str = "Never";
-pub(super) const REMOVE: &str = "Remove";
-pub(super) const PASSKEYS_WHY: &str = "A passkey on your phone, computer or security key replaces the code at sign-in. It works only at this web address.";
-pub(super) const PASSKEY_TWO_STEP_FIRST: &str =
-    "Turn on two-step verification first, so that you still have codes if you lose a passkey.";
-pub(super) const ADD_PASSKEY: &str = "Add a passkey";
-pub(super) const ADD_PASSKEY_WHY: &str = "Enter your password first. Then your browser asks for your fingerprint, a PIN or a security key.";
-pub(super) const PASSKEY_NAME_HINT: &str =
-    "A name that you will recognise, such as Phone or Key ring.";
-pub(super) const MAKE_PASSKEY: &str = "Create passkey";
-pub(super) const MAKE_PASSKEY_WHY: &str = "Your browser asks where to keep it: on this device, on your phone or on a security key. You will be signed out on all other devices.";
-pub(super) const USE_PASSKEY: &str = "Use a passkey";
-pub(super) const PASSKEY_UNSCRIPTED: &str =
-    "Passkeys need JavaScript. Turn it on for this page, or use your codes.";
+words! {
+    WHO_YOU_ARE: "You"
+    CHANGE_NAME: "Change name"
+    CHANGE_EMAIL: "Change address"
+    CHANGE_PASSWORD: "Change password"
+    CHANGE_PASSWORD_WHY: "You will be signed out on all other devices."
+    CURRENT_PASSWORD: "Current password"
+    YOUR_PASSWORD: "Your password"
+    NEW_EMAIL: "New address"
+    NEW_EMAIL_HINT: "We send a link to this address and one to your current address. Open both to make the change."
+    NEW_EMAIL_NO_MAIL: "No mail is sent here, so a new address cannot be confirmed. Ask your system administrator to change it."
+    NEW_EMAIL_ASKED: "Two mails are on their way. Open the link in each to confirm the change."
+    NAME_CHANGED: "Your name was changed."
+    TWO_STEP_TITLE: "Two-step verification"
+    TWO_STEP_WHY: "A second step at sign-in, with an app on your phone, protects you if somebody learns your password."
+    TWO_STEP_ENFORCED: "Your team requires it."
+    TWO_STEP_ON: "Turn on"
+    TWO_STEP_REPLACE: "Set up another app"
+    TWO_STEP_REPLACE_WHY: "The previous app and recovery codes stop working, and you will be signed out on all other devices."
+    TWO_STEP_REPLACE_CONFIRM: "Use this app"
+    TWO_STEP_OFF: "Turn off"
+    TWO_STEP_OFF_TITLE: "Turn off two-step verification?"
+    TWO_STEP_OFF_WHY: "Your password alone will sign you in. Your recovery codes and passkeys stop working, and you will be signed out on all other devices."
+    TWO_STEP_IS_OFF_ALREADY: "Your two-step verification is off already."
+    TWO_STEP_STAYS_ON: "Your team requires two-step verification, so you cannot turn it off. To use another phone or app, set up another app."
+    TWO_STEP_NEXT_CODE: "Enter the next code"
+    TWO_STEP_NEXT_CODE_WHY: "The app already has the key. Wait for its next code and enter that."
+    SINCE: "Since"
+    CODES_LEFT: "Recovery codes left"
+    CODES_NEW: "New recovery codes"
+    CODES_NEW_WHY: "The previous codes stop working."
+    CODES_TWO_STEP_FIRST: "Recovery codes belong to two-step verification, which is off. Turn it on to get them."
+    CODES_MAKE: "Create new codes"
+    ON: "On"
+    OFF: "Off"
+    LOW: "Low"
+    PASSKEYS: "Passkeys"
+    ADDED: "Added"
+    LAST_USED: "Last used"
+    NEVER: "Never"
+    REMOVE: "Remove"
+    PASSKEYS_WHY: "A passkey on your phone, computer or security key replaces the code at sign-in. It works only at this web address."
+    PASSKEY_TWO_STEP_FIRST: "Turn on two-step verification first, so that you still have codes if you lose a passkey."
+    ADD_PASSKEY: "Add a passkey"
+    ADD_PASSKEY_WHY: "Enter your password first. Then your browser asks for your fingerprint, a PIN or a security key."
+    PASSKEY_NAME_HINT: "A name that you will recognise, such as Phone or Key ring."
+    MAKE_PASSKEY: "Create passkey"
+    MAKE_PASSKEY_WHY: "Your browser asks where to keep it: on this device, on your phone or on a security key. You will be signed out on all other devices."
+    USE_PASSKEY: "Use a passkey"
+    PASSKEY_UNSCRIPTED: "Passkeys need JavaScript. Turn it on for this page, or use your codes."
+    REMOVE_PASSKEY_WHY: "It no longer signs you in, and you will be signed out on all other devices."
+    SESSIONS: "Where you are signed in"
+    SESSIONS_CAPTION: "Devices that are signed in"
+    DEVICE: "Device"
+    ADDRESS: "IP address"
+    STARTED: "Signed in"
+    LAST_ACTIVE: "Last active"
+    THIS_DEVICE: "This device"
+    END: "Sign out"
+    END_OTHERS: "Sign out all other devices"
+    SESSION_ENDED: "That device was signed out."
+    SIGN_INS: "Last sign-ins"
+    WHEN: "When"
+    OUTCOME: "Outcome"
+    SIGN_IN_TOOK: "Signed in"
+    SIGN_IN_LOCKED: "Sign-in locked"
+    UNKNOWN_ADDRESS: "Unknown"
+    SIGNED_OUT_EVERYWHERE: "You've been signed out on every device."
+    LEAVE: "Leave the team"
+    LEAVE_WHY: "You lose access immediately, on every device, and your API tokens stop working. To come back, you need a new invitation."
+    PASSWORD_IS_CHANGED: "Your password was changed."
+    TWO_STEP_IS_OFF: "Two-step verification is off."
+    OTHERS_ENDED: "You are signed in on this device only."
+}
+
+sentences! {
+    remove_passkey(name: &str): "Remove the passkey {name}?"
+    passkey_added(name: &str): "The passkey {name} was added. You were signed out on all other devices."
+    passkey_removed(name: &str): "The passkey {name} was removed."
+    leave(account: &str): "Leave {account}?"
+    // The title after leaving.
+    has_left(account: &str): "You have left {account}"
+}
+
 const NO_PASSKEYS_HERE: &str =
     "This browser doesn't support passkeys. Use another browser, or your codes.";
 pub(super) const NO_PASSKEY_MADE: [(&str, &str); 3] = [
@@ -306,27 +326,6 @@ pub(super) const NO_PASSKEY_SHOWN: [(&str, &str); 2] = [
         "No passkey was used: it was cancelled, took too long or is not available. Try again, or use a code.",
     ),
 ];
-pub(super) const REMOVE_PASSKEY_WHY: &str =
-    "It no longer signs you in, and you will be signed out on all other devices.";
-pub(super) const SESSIONS: &str = "Where you are signed in";
-pub(super) const SESSIONS_CAPTION: &str = "Devices that are signed in";
-pub(super) const DEVICE: &str = "Device";
-pub(super) const ADDRESS: &str = "IP address";
-pub(super) const STARTED: &str = "Signed in";
-pub(super) const LAST_ACTIVE: &str = "Last active";
-pub(super) const THIS_DEVICE: &str = "This device";
-pub(super) const END: &str = "Sign out";
-pub(super) const END_OTHERS: &str = "Sign out all other devices";
-pub(super) const SESSION_ENDED: &str = "That device was signed out.";
-pub(super) const SIGN_INS: &str = "Last sign-ins";
-pub(super) const WHEN: &str = "When";
-pub(super) const OUTCOME: &str = "Outcome";
-pub(super) const SIGN_IN_TOOK: &str = "Signed in";
-pub(super) const SIGN_IN_LOCKED: &str = "Sign-in locked";
-pub(super) const UNKNOWN_ADDRESS: &str = "Unknown";
-pub(super) const SIGNED_OUT_EVERYWHERE: &str = "You've been signed out on every device.";
-pub(super) const LEAVE: &str = "Leave the team";
-pub(super) const LEAVE_WHY: &str = "You lose access immediately, on every device, and your API tokens stop working. To come back, you need a new invitation.";
 
 /// A sign-in after failed attempts.
 pub(super) fn sign_in_after(failures: &str) -> String {
@@ -344,73 +343,34 @@ pub(super) fn and_others_ended(done: &str, ended: u64) -> String {
         ended => format!("{done} {ended} other devices were signed out."),
     }
 }
-pub(super) const PASSWORD_IS_CHANGED: &str = "Your password was changed.";
-pub(super) const TWO_STEP_IS_OFF: &str = "Two-step verification is off.";
-pub(super) const OTHERS_ENDED: &str = "You are signed in on this device only.";
-
-/// The question whether to remove a passkey.
-pub(super) fn remove_passkey(name: &str) -> String {
-    format!("Remove the passkey {name}?")
-}
-
-/// A passkey was added.
-pub(super) fn passkey_added(name: &str) -> String {
-    format!("The passkey {name} was added. You were signed out on all other devices.")
-}
-
-/// A passkey was removed.
-pub(super) fn passkey_removed(name: &str) -> String {
-    format!("The passkey {name} was removed.")
-}
-
-/// The question about leaving.
-pub(super) fn leave(account: &str) -> String {
-    format!("Leave {account}?")
-}
-
-/// The title after leaving.
-pub(super) fn has_left(account: &str) -> String {
-    format!("You have left {account}")
-}
 
 // API tokens.
-pub(super) const TOKENS_WHY: &str = "A token lets a program act for the member who created it, with the role of the token, until it expires.";
-pub(super) const TOKENS_NONE: &str = "No API tokens";
-pub(super) const TOKEN_NEW: &str = "New token";
-pub(super) const TOKEN_NAME_HINT: &str = "For example, the program that uses it.";
-pub(super) const TOKEN_DAYS: &str = "Days until it expires";
-pub(super) const TOKEN_MAKE: &str = "Create token";
-pub(super) const TOKEN_MADE: &str = "Your new token";
-pub(super) const TOKEN_ONCE: &str = "Copy it now. You won't see it again.";
-pub(super) const TOKEN_SECRET: &str = "Token";
-pub(super) const TOKEN_MADE_BY: &str = "Created by";
-pub(super) const TOKEN_CREATED: &str = "Created";
-pub(super) const TOKEN_REVOKE: &str = "Revoke";
-pub(super) const TOKEN_REVOKE_WHY: &str =
-    "The program that uses it loses access immediately. This cannot be undone.";
-pub(super) const TOKEN_ROLE_MISSING: &str = "choose a role";
-pub(super) const CANNOT_MAKE_TOKENS: &str = "you cannot create API tokens";
-pub(super) const CANNOT_REVOKE_TOKEN: &str = "you cannot revoke this API token";
-pub(super) const COPY: &str = "Copy";
-
-/// The hint for the lifetime of a token.
-pub(super) fn token_days(most: u64) -> String {
-    format!("From 1 to {most}.")
+words! {
+    TOKENS_WHY: "A token lets a program act for the member who created it, with the role of the token, until it expires."
+    TOKENS_NONE: "No API tokens"
+    TOKEN_NEW: "New token"
+    TOKEN_NAME_HINT: "For example, the program that uses it."
+    TOKEN_DAYS: "Days until it expires"
+    TOKEN_MAKE: "Create token"
+    TOKEN_MADE: "Your new token"
+    TOKEN_ONCE: "Copy it now. You won't see it again."
+    TOKEN_SECRET: "Token"
+    TOKEN_MADE_BY: "Created by"
+    TOKEN_CREATED: "Created"
+    TOKEN_REVOKE: "Revoke"
+    TOKEN_REVOKE_WHY: "The program that uses it loses access immediately. This cannot be undone."
+    TOKEN_ROLE_MISSING: "choose a role"
+    CANNOT_MAKE_TOKENS: "you cannot create API tokens"
+    CANNOT_REVOKE_TOKEN: "you cannot revoke this API token"
+    COPY: "Copy"
 }
 
-/// The fault of the lifetime of a token.
-pub(super) fn token_days_wrong(most: u64) -> String {
-    format!("enter a whole number from 1 to {most}")
-}
-
-/// The question whether to revoke a token.
-pub(super) fn revoke_token(name: &str) -> String {
-    format!("Revoke the token {name}?")
-}
-
-/// A token was revoked.
-pub(super) fn token_revoked(name: &str) -> String {
-    format!("The token {name} was revoked.")
+sentences! {
+    token_days(most: u64): "From 1 to {most}."
+    // The fault of the lifetime of a token.
+    token_days_wrong(most: u64): "enter a whole number from 1 to {most}"
+    revoke_token(name: &str): "Revoke the token {name}?"
+    token_revoked(name: &str): "The token {name} was revoked."
 }
 
 /// Says whom to ask.
@@ -469,24 +429,29 @@ pub(super) fn people_have_it(count: usize) -> String {
 }
 
 // The roles, the comparison and the picker.
-pub(super) const ROLES_WHY: &str =
-    "Each member has one role. It defines what they can do, and can be changed at any time.";
-pub(super) const BEST_FOR: &str = "Best for:";
-pub(super) const CAN_NOTHING: &str = "Nothing yet.";
-pub(super) const WHICH_ROLE: &str = "Which role?";
-pub(super) const SEARCH_ACTIONS: &str = "Search by action";
-pub(super) const ACTION: &str = "Action";
-pub(super) const COMPARE_CAPTION: &str = "What members with each role can do in their own account";
-pub(super) const COMPARE_NOTE: &str = "Based on the live policies. In parentheses is what the action is done to; \u{201c}(account)\u{201d} is the account as a whole. \u{201c}Depends\u{201d} means that it depends on the item, the person or the time. Suspended members cannot sign in, and nobody can do anything in another account unless a policy allows it.";
-pub(super) const TICK_WHAT: &str = "Select what the person does";
-pub(super) const TICK_FIRST: &str = "Select at least one thing that the person does.";
-pub(super) const SUGGEST: &str = "Suggest a role";
-pub(super) const SUGGESTED: &str = "Suggested:";
-pub(super) const ALLOWS_MORE: &str = "It also allows";
-pub(super) const OTHERS_COVER: &str = "These roles also cover it:";
-pub(super) const NO_ROLE_COVERS: &str = "No single role covers all of this";
-pub(super) const NO_ROLE_COVERS_WHY: &str =
-    "Select less, or ask your system administrator for another role.";
+words! {
+    ROLES_WHY: "Each member has one role. It defines what they can do, and can be changed at any time."
+    BEST_FOR: "Best for:"
+    CAN_NOTHING: "Nothing yet."
+    WHICH_ROLE: "Which role?"
+    SEARCH_ACTIONS: "Search by action"
+    ACTION: "Action"
+    COMPARE_CAPTION: "What members with each role can do in their own account"
+    COMPARE_NOTE: "Based on the live policies. In parentheses is what the action is done to; \u{201c}(account)\u{201d} is the account as a whole. \u{201c}Depends\u{201d} means that it depends on the item, the person or the time. Suspended members cannot sign in, and nobody can do anything in another account unless a policy allows it."
+    TICK_WHAT: "Select what the person does"
+    TICK_FIRST: "Select at least one thing that the person does."
+    SUGGEST: "Suggest a role"
+    SUGGESTED: "Suggested:"
+    ALLOWS_MORE: "It also allows"
+    OTHERS_COVER: "These roles also cover it:"
+    NO_ROLE_COVERS: "No single role covers all of this"
+    NO_ROLE_COVERS_WHY: "Select less, or ask your system administrator for another role."
+}
+
+sentences! {
+    no_action_matches(search: &str): "No action matches \u{201c}{search}\u{201d}."
+    invite_as(role: &str): "Invite somebody as {role}"
+}
 
 /// A cell of the matrix: class, symbol and word.
 pub(super) const fn cell(cell: Cell) -> (&'static str, &'static str, &'static str) {
@@ -544,11 +509,6 @@ pub(super) fn rows_shown(shown: usize, all: usize) -> String {
     }
 }
 
-/// No action matches a search.
-pub(super) fn no_action_matches(search: &str) -> String {
-    format!("No action matches \u{201c}{search}\u{201d}.")
-}
-
 /// Selected actions that no longer exist.
 pub(super) fn actions_gone(titles: &TypeTitles, actions: &[String]) -> String {
     format!(
@@ -557,124 +517,93 @@ pub(super) fn actions_gone(titles: &TypeTitles, actions: &[String]) -> String {
     )
 }
 
-/// The link to an invitation with this role.
-pub(super) fn invite_as(role: &str) -> String {
-    format!("Invite somebody as {role}")
+// The audit log.
+words! {
+    VERIFY: "Verify log"
+    AUDIT_MEMBER: "Member"
+    EVENT: "Event"
+    ANY_EVENT: "Any event"
+    AUDIT_NOTHING: "No entries match."
+    // Nobody has the name, address or ID that was entered.
+    NOBODY_FOUND: "Nobody was found with this name, email address or ID."
+    OLDER: "Older entries"
+    ERASED: "Details erased"
+    CHANGED_FROM: "from"
+    CHANGED_TO: "to"
+    WAS: "was"
+    BY_OPERATOR: "your system administrator"
+    BY_SET_UP: "the set-up link"
+    BY_INVITATION: "an invitation link"
+    // One of the two addresses of a change of address was confirmed.
+    ADDRESS_CONFIRMED: "{who} confirmed a change of address of {whom}"
+    // An event of a newer version.
+    EVENT_UNKNOWN: "{who} made a change to {whom} that this version doesn't know"
+    // A former member whose name is not kept.
+    SOMEBODY_GONE: "somebody who is no longer on the team"
 }
 
-// The audit log.
-pub(super) const VERIFY: &str = "Verify log";
-pub(super) const AUDIT_MEMBER: &str = "Member";
-pub(super) const EVENT: &str = "Event";
-pub(super) const ANY_EVENT: &str = "Any event";
-pub(super) const AUDIT_NOTHING: &str = "No entries match.";
-/// Nobody has the name, address or ID that was entered.
-pub(super) const NOBODY_FOUND: &str = "Nobody was found with this name, email address or ID.";
-pub(super) const OLDER: &str = "Older entries";
-pub(super) const ERASED: &str = "Details erased";
-pub(super) const CHANGED_FROM: &str = "from";
-pub(super) const CHANGED_TO: &str = "to";
-pub(super) const WAS: &str = "was";
-pub(super) const BY_OPERATOR: &str = "your system administrator";
-pub(super) const BY_SET_UP: &str = "the set-up link";
-pub(super) const BY_INVITATION: &str = "an invitation link";
-/// One of the two addresses of a change of address was confirmed.
-pub(super) const ADDRESS_CONFIRMED: &str = "{who} confirmed a change of address of {whom}";
-/// An event of a newer version.
-pub(super) const EVENT_UNKNOWN: &str =
-    "{who} made a change to {whom} that this version doesn't know";
+sentences! {
+    chain_broken(sequence: u64, why: &str): "The log was altered at entry {sequence}: {why}. Tell your system administrator: KWIC Team's data file must be kept as it is, to find out who changed it."
+}
 
-/// The label of an event, and a sentence with `{who}` and `{whom}`.
-pub(super) const fn event(event: AuditEvent) -> (&'static str, &'static str) {
-    match event {
-        AuditEvent::AccountCreated => ("Account created", "{who} created the account {whom}"),
-        AuditEvent::UserCreated => ("Member added", "{whom} was added by {who}"),
-        AuditEvent::UserUpdated => {
-            ("Member details changed", "{who} changed the details of {whom}")
+/// The label of each event, and a sentence with `{who}` and `{whom}`.
+macro_rules! events {
+    ($($event:ident: $label:expr, $sentence:literal;)+) => {
+        pub(super) const fn event(event: AuditEvent) -> (&'static str, &'static str) {
+            match event {
+                $(AuditEvent::$event => ($label, $sentence),)+
+            }
         }
-        AuditEvent::PrivilegePermissionsChanged => {
-            ("Role changed", "{who} changed the role of {whom}")
-        }
-        AuditEvent::UserSuspended => ("Member suspended", "{who} suspended {whom}"),
-        AuditEvent::UserRestored => ("Member restored", "{who} restored {whom}"),
-        AuditEvent::UserDeleted => ("Member removed", "{who} removed {whom}"),
-        AuditEvent::UserErased => {
-            ("Personal data erased", "{who} erased the personal data of {whom}")
-        }
-        AuditEvent::UsersImported => ("Members imported", "{who} imported members"),
-        AuditEvent::StoreRestored => {
-            ("Backup restored", "{who} restored a backup, and later changes were undone")
-        }
-        AuditEvent::PoliciesReloaded => ("Policies loaded", "{who} loaded policies"),
-        AuditEvent::InviteCreated => ("Invitation created", "{who} invited {whom}"),
-        AuditEvent::InviteResent => ("Invitation resent", "{who} resent the invitation of {whom}"),
-        AuditEvent::InviteUpdated => {
-            ("Invitation changed", "{who} changed the invitation of {whom}")
-        }
-        AuditEvent::InviteLinkShown => {
-            ("Invitation link shown", "{who} viewed the invitation link of {whom}")
-        }
-        AuditEvent::InviteRevoked => {
-            ("Invitation revoked", "{who} revoked the invitation of {whom}")
-        }
-        AuditEvent::InviteAccepted => ("Invitation accepted", "{whom} accepted the invitation"),
-        AuditEvent::InviteWanted => {
-            ("New invitation requested", "{whom} requested a new invitation")
-        }
-        AuditEvent::MailHandedOver => {
-            ("Mail sent", "a mail about {whom} was accepted by the mail server")
-        }
-        AuditEvent::MailDelivered => ("Mail delivered", "a mail about {whom} was delivered"),
-        AuditEvent::MailBounced => ("Mail bounced", "a mail about {whom} bounced"),
-        AuditEvent::MailFailed => ("Mail failed", "a mail about {whom} could not be delivered"),
-        AuditEvent::MailStopped => ("Mail stopped", "{who} stopped sending mail"),
-        AuditEvent::MailResumed => ("Mail resumed", "{who} resumed sending mail"),
-        AuditEvent::AuthnLoginSuccess => ("Signed in", "{whom} signed in"),
-        AuditEvent::AuthnLoginSuccessAfterFail => {
-            ("Signed in after failed attempts", "{whom} signed in after failed attempts")
-        }
-        AuditEvent::AuthnLoginLock => {
-            (SIGN_IN_LOCKED, "sign-in as {whom} was locked after failed attempts")
-        }
-        AuditEvent::AuthnPasswordChange => ("Password set", "{who} set the password of {whom}"),
-        AuditEvent::AuthnTokenCreated => {
-            ("Link or API token created", "{who} created a link or an API token for {whom}")
-        }
-        AuditEvent::TwoStepEnabled => {
-            ("Two-step verification on", "{whom} turned two-step verification on")
-        }
-        AuditEvent::TwoStepDisabled => {
-            ("Two-step verification off", "{whom} turned two-step verification off")
-        }
-        AuditEvent::TwoStepReset => {
-            ("Two-step verification reset", "{who} reset the two-step verification of {whom}")
-        }
-        AuditEvent::RecoveryCodesCreated => {
-            ("Recovery codes created", "{whom} created new recovery codes")
-        }
-        AuditEvent::RecoveryCodeUsed => ("Recovery code used", "{whom} used a recovery code"),
-        AuditEvent::AuthnTokenRevoked => {
-            ("API token revoked", "{who} revoked an API token of {whom}")
-        }
-        AuditEvent::PasskeyAdded => ("Passkey added", "{whom} added a passkey"),
-        AuditEvent::PasskeyRemoved => ("Passkey removed", "{whom} removed a passkey"),
-        AuditEvent::PasskeyCopied => {
-            ("Passkey refused", "a passkey of {whom} may have been copied, and was refused")
-        }
-        AuditEvent::SessionLogout => ("Sessions ended", "{who} ended sessions of {whom}"),
-        AuditEvent::AccountUpdated => {
-            ("Account settings changed", "{who} changed the settings of the account")
-        }
-    }
+    };
+}
+
+events! {
+    AccountCreated: "Account created", "{who} created the account {whom}";
+    UserCreated: "Member added", "{whom} was added by {who}";
+    UserUpdated: "Member details changed", "{who} changed the details of {whom}";
+    PrivilegePermissionsChanged: "Role changed", "{who} changed the role of {whom}";
+    UserSuspended: "Member suspended", "{who} suspended {whom}";
+    UserRestored: "Member restored", "{who} restored {whom}";
+    UserDeleted: "Member removed", "{who} removed {whom}";
+    UserErased: "Personal data erased", "{who} erased the personal data of {whom}";
+    UsersImported: "Members imported", "{who} imported members";
+    StoreRestored: "Backup restored", "{who} restored a backup, and later changes were undone";
+    PoliciesReloaded: "Policies loaded", "{who} loaded policies";
+    InviteCreated: "Invitation created", "{who} invited {whom}";
+    InviteResent: "Invitation resent", "{who} resent the invitation of {whom}";
+    InviteUpdated: "Invitation changed", "{who} changed the invitation of {whom}";
+    InviteLinkShown: "Invitation link shown", "{who} viewed the invitation link of {whom}";
+    InviteRevoked: "Invitation revoked", "{who} revoked the invitation of {whom}";
+    InviteAccepted: "Invitation accepted", "{whom} accepted the invitation";
+    InviteWanted: "New invitation requested", "{whom} requested a new invitation";
+    MailHandedOver: "Mail sent", "a mail about {whom} was accepted by the mail server";
+    MailDelivered: "Mail delivered", "a mail about {whom} was delivered";
+    MailBounced: "Mail bounced", "a mail about {whom} bounced";
+    MailFailed: "Mail failed", "a mail about {whom} could not be delivered";
+    MailStopped: "Mail stopped", "{who} stopped sending mail";
+    MailResumed: "Mail resumed", "{who} resumed sending mail";
+    AuthnLoginSuccess: "Signed in", "{whom} signed in";
+    AuthnLoginSuccessAfterFail: "Signed in after failed attempts", "{whom} signed in after failed attempts";
+    AuthnLoginLock: SIGN_IN_LOCKED, "sign-in as {whom} was locked after failed attempts";
+    AuthnPasswordChange: "Password set", "{who} set the password of {whom}";
+    AuthnTokenCreated: "Link or API token created", "{who} created a link or an API token for {whom}";
+    TwoStepEnabled: "Two-step verification on", "{whom} turned two-step verification on";
+    TwoStepDisabled: "Two-step verification off", "{whom} turned two-step verification off";
+    TwoStepReset: "Two-step verification reset", "{who} reset the two-step verification of {whom}";
+    RecoveryCodesCreated: "Recovery codes created", "{whom} created new recovery codes";
+    RecoveryCodeUsed: "Recovery code used", "{whom} used a recovery code";
+    AuthnTokenRevoked: "API token revoked", "{who} revoked an API token of {whom}";
+    PasskeyAdded: "Passkey added", "{whom} added a passkey";
+    PasskeyRemoved: "Passkey removed", "{whom} removed a passkey";
+    PasskeyCopied: "Passkey refused", "a passkey of {whom} may have been copied, and was refused";
+    SessionLogout: "Sessions ended", "{who} ended sessions of {whom}";
+    AccountUpdated: "Account settings changed", "{who} changed the settings of the account";
 }
 
 /// A field of an entry or of a form.
 pub(super) fn field(name: &str) -> String {
     capital(&plain(name))
 }
-
-/// A former member whose name is not kept.
-pub(super) const SOMEBODY_GONE: &str = "somebody who is no longer on the team";
 
 /// A program with an API token.
 pub(super) fn program_of(maker: Option<&str>) -> String {
@@ -690,42 +619,39 @@ pub(super) fn chain_whole(entries: u64) -> String {
     format!("Log verified: {entries}, none altered.")
 }
 
-/// The log was altered.
-pub(super) fn chain_broken(sequence: u64, why: &str) -> String {
-    format!(
-        "The log was altered at entry {sequence}: {why}. Tell your system administrator: KWIC Team's data file must be kept as it is, to find out who changed it."
-    )
+// The account's settings, and its mail.
+words! {
+    SETTINGS_SAVED: "The settings were saved."
+    SETTINGS_READ_ONLY: "Your role can view these settings, but not change them. Ask an administrator."
+    NAME_OF_TEAM: "Name of the team"
+    INVITE_HOURS: "Invitations expire after (hours)"
+    INVITE_HOURS_HINT: "72 hours are 3 days, 168 hours are a week. Applies to new invitations and to those that are resent."
+    ENFORCE: "Require two-step verification"
+    ENFORCE_WHY: "Members without it must set it up at their next sign-in, and nobody can turn it off. Turn on your own two-step verification first."
+    HOLDS_NOW: "Current settings"
+    MAIL: "Mail"
+    MAIL_BY: "Sent by"
+    MAIL_OFF: "No mail is sent. Links are shown instead, for you to pass on. Your system administrator can set up mail."
+    MAIL_STOPPED: "Mail has been stopped since"
+    MAIL_DELAYED: "Mail is delayed. The oldest has been waiting since"
+    MAIL_RESUME: "Resume mail"
+    MAIL_RESUME_WHY: "Fix the cause first, then resume: waiting mail is sent. If the cause remains, mail stops again."
+    MAIL_TEST: "Send a test mail"
+    MAIL_TEST_WHY: "It is sent to your own address:"
+    MAIL_TESTED: "The test mail to"
+    PASSED: "Passed"
+    FAILED: "Failed"
 }
 
-// The account's settings, and its mail.
-pub(super) const SETTINGS_SAVED: &str = "The settings were saved.";
-pub(super) const SETTINGS_READ_ONLY: &str =
-    "Your role can view these settings, but not change them. Ask an administrator.";
-pub(super) const NAME_OF_TEAM: &str = "Name of the team";
-pub(super) const INVITE_HOURS: &str = "Invitations expire after (hours)";
-pub(super) const INVITE_HOURS_HINT: &str = "72 hours are 3 days, 168 hours are a week. Applies to new invitations and to those that are resent.";
-pub(super) const ENFORCE: &str = "Require two-step verification";
-pub(super) const ENFORCE_WHY: &str = "Members without it must set it up at their next sign-in, and nobody can turn it off. Turn on your own two-step verification first.";
-pub(super) const HOLDS_NOW: &str = "Current settings";
-pub(super) const MAIL: &str = "Mail";
-pub(super) const MAIL_BY: &str = "Sent by";
-pub(super) const MAIL_OFF: &str = "No mail is sent. Links are shown instead, for you to pass on. Your system administrator can set up mail.";
-pub(super) const MAIL_STOPPED: &str = "Mail has been stopped since";
-pub(super) const MAIL_DELAYED: &str = "Mail is delayed. The oldest has been waiting since";
-pub(super) const MAIL_RESUME: &str = "Resume mail";
-pub(super) const MAIL_RESUME_WHY: &str = "Fix the cause first, then resume: waiting mail is sent. If the cause remains, mail stops again.";
-pub(super) const MAIL_TEST: &str = "Send a test mail";
-pub(super) const MAIL_TEST_WHY: &str = "It is sent to your own address:";
-pub(super) const MAIL_TESTED: &str = "The test mail to";
-pub(super) const PASSED: &str = "Passed";
-pub(super) const FAILED: &str = "Failed";
+sentences! {
+    // An edit conflict.
+    changed_meanwhile(who: &str, when: &str): "{who} changed the settings on {when}, while you were editing. What you entered is still here: compare it with the current settings, then save again."
+}
 
-/// Yes or no.
 pub(super) const fn yes_no(yes: bool) -> &'static str {
     if yes { "Yes" } else { "No" }
 }
 
-/// Hours as days.
 pub(super) fn days(hours: &str) -> String {
     match hours.parse::<f64>() {
         Ok(hours) if hours >= 48.0 => format!("({:.1} days)", hours / 24.0).replace(".0 ", " "),
@@ -746,13 +672,6 @@ pub(super) fn without_factor(count: usize, more: bool) -> String {
         (count, false) => format!("{count} active members don't have it yet."),
         (count, true) => format!("At least {count} active members don't have it yet."),
     }
-}
-
-/// An edit conflict.
-pub(super) fn changed_meanwhile(who: &str, when: &str) -> String {
-    format!(
-        "{who} changed the settings on {when}, while you were editing. What you entered is still here: compare it with the current settings, then save again."
-    )
 }
 
 /// The name of a mail backend.
@@ -786,50 +705,53 @@ pub(super) const fn mail_resumed(was_stopped: bool) -> &'static str {
 }
 
 // The policies, and a decision to try.
-pub(super) const REFUSED: &str = "The policy folder was refused";
-pub(super) const NOT_LOADED: &str =
-    "The folder could not be loaded because of a problem on the server";
-pub(super) const REFUSED_WHY: &str =
-    "The previous policies stay live. Fix this, then load the folder again.";
-pub(super) const REFUSED_TELL: &str =
-    "The previous policies stay live. Tell your system administrator.";
-pub(super) const REFUSED_LINE: &str = "The line at fault";
-pub(super) const LIVE_SET: &str = "Live policies";
-pub(super) const LIVE: &str = "Live";
-pub(super) const LAST_GOOD: &str =
-    "Previous policies: the folder could not be loaded when KWIC Team started";
-pub(super) const LOADED: &str = "Loaded";
-pub(super) const LOADED_BY: &str = "By";
-pub(super) const BY_ITSELF: &str = "Automatic reload";
-pub(super) const POLICY_COUNT: &str = "Policies";
-pub(super) const GUARDS: &str = "Safety rules (guards)";
-pub(super) const POLICY_TESTS: &str = "Tests passed";
-pub(super) const DIGEST: &str = "Fingerprint";
-pub(super) const RELOAD: &str = "Load the folder again";
-pub(super) const RELOAD_WHY: &str =
-    "If the folder has a fault, nothing changes and the fault is shown here.";
-pub(super) const CHECK_FOLDER: &str = "Check the folder";
-pub(super) const CHECK_REFUSED: &str = "The folder would be refused";
-pub(super) const CHECK_REFUSED_WHY: &str =
-    "The live policies stay as they are. Fix this, then check again.";
-pub(super) const CHECK_WOULD: &str = "Changes if you load it";
-pub(super) const CHECK_SAME: &str = "None: the folder matches the live policies.";
-pub(super) const CHECK_NOT_YET: &str = "None of this is live yet.";
-pub(super) const TO_POLICIES: &str = "Back to policies";
-pub(super) const RELOAD_HOW: &str = "Your system administrator changes these policies.";
-pub(super) const HISTORY: &str = "Access changes";
-pub(super) const HISTORY_NONE: &str = "There are no earlier policies yet.";
-pub(super) const FIRST_SET: &str = "The first policies.";
-pub(super) const TRY_DECISION: &str = "Try a decision";
-pub(super) const TRY_WHY: &str = "Asks the live policies and changes nothing. The resource is assumed to be in your account; nothing else about it is known here.";
-pub(super) const TRY_MEMBER: &str = "Member (name, email address or ID)";
-pub(super) const SEVERAL_ARE_CALLED: &str = "Several people have this name. Choose one:";
-pub(super) const TRY_RESOURCE: &str = "Resource";
-pub(super) const RESOURCE_WRONG: &str = "Enter a type, a colon and an ID, such as template:t1.";
-pub(super) const TRY: &str = "Try";
-pub(super) const ALLOWED: &str = "Allowed";
-pub(super) const DENIED: &str = "Denied";
-pub(super) const DECIDED_BY: &str = "Decided by";
+words! {
+    REFUSED: "The policy folder was refused"
+    NOT_LOADED: "The folder could not be loaded because of a problem on the server"
+    REFUSED_WHY: "The previous policies stay live. Fix this, then load the folder again."
+    REFUSED_TELL: "The previous policies stay live. Tell your system administrator."
+    REFUSED_LINE: "The line at fault"
+    LIVE_SET: "Live policies"
+    LIVE: "Live"
+    LAST_GOOD: "Previous policies: the folder could not be loaded when KWIC Team started"
+    LOADED: "Loaded"
+    LOADED_BY: "By"
+    BY_ITSELF: "Automatic reload"
+    POLICY_COUNT: "Policies"
+    GUARDS: "Safety rules (guards)"
+    POLICY_TESTS: "Tests passed"
+    DIGEST: "Fingerprint"
+    RELOAD: "Load the folder again"
+    RELOAD_WHY: "If the folder has a fault, nothing changes and the fault is shown here."
+    CHECK_FOLDER: "Check the folder"
+    CHECK_REFUSED: "The folder would be refused"
+    CHECK_REFUSED_WHY: "The live policies stay as they are. Fix this, then check again."
+    CHECK_WOULD: "Changes if you load it"
+    CHECK_SAME: "None: the folder matches the live policies."
+    CHECK_NOT_YET: "None of this is live yet."
+    TO_POLICIES: "Back to policies"
+    RELOAD_HOW: "Your system administrator changes these policies."
+    HISTORY: "Access changes"
+    HISTORY_NONE: "There are no earlier policies yet."
+    FIRST_SET: "The first policies."
+    TRY_DECISION: "Try a decision"
+    TRY_WHY: "Asks the live policies and changes nothing. The resource is assumed to be in your account; nothing else about it is known here."
+    TRY_MEMBER: "Member (name, email address or ID)"
+    SEVERAL_ARE_CALLED: "Several people have this name. Choose one:"
+    TRY_RESOURCE: "Resource"
+    RESOURCE_WRONG: "Enter a type, a colon and an ID, such as template:t1."
+    TRY: "Try"
+    ALLOWED: "Allowed"
+    DENIED: "Denied"
+    DECIDED_BY: "Decided by"
+    // The resource is a member, and there is none with this ID.
+    NO_SUCH_RESOURCE: "There is no member with this ID. Enter \u{201c}user:\u{201d} followed by the member ID that is on the member's page."
+}
+
+sentences! {
+    // How many changes of a reload are not shown.
+    more_changes(count: usize): "And {count} more. Your system administrator can show you the full list."
+}
 
 /// What KWIC Team loaded the policies for by itself.
 pub(super) fn reload_cause(cause: &str) -> String {
@@ -843,16 +765,12 @@ pub(super) fn reload_cause(cause: &str) -> String {
     .to_owned()
 }
 
-/// The hint for a resource.
 pub(super) fn try_resource_hint(types: &[String]) -> String {
     format!(
         "Type and ID, such as template:t1. For user, enter the ID of a member; for account, the short name of an account; for other types any ID will do, unless a policy names one. Types: {}.",
         types.join(", ")
     )
 }
-
-/// The resource is a member, and there is none with this ID.
-pub(super) const NO_SUCH_RESOURCE: &str = "There is no member with this ID. Enter \u{201c}user:\u{201d} followed by the member ID that is on the member's page.";
 
 /// The policies know no such type of resource.
 pub(super) fn no_such_type(kind: &str, types: &[String]) -> String {
@@ -864,12 +782,6 @@ pub(super) fn files_count(count: usize) -> String {
     format!("Made from {}", plural(count, "file", "files"))
 }
 
-/// How many changes of a reload are not shown.
-pub(super) fn more_changes(count: usize) -> String {
-    format!("And {count} more. Your system administrator can show you the full list.")
-}
-
-/// The result of a reload.
 pub(super) fn reloaded(changed: bool, changes: usize) -> String {
     match (changed, changes) {
         (true, 1) => "The policies were loaded. 1 access change is listed below.".to_owned(),

@@ -5,9 +5,9 @@
 use askama::Template;
 
 use super::form_page::{Fact, FormPage, FormPart, Input, Select, kind};
-use super::local_path::escaped;
 use super::page_layout::{PageLayout, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
+use super::page_urls::escaped;
 use super::roles::title as role_title;
 use super::texts as w;
 use super::timestamps::TimeLabel;
@@ -24,7 +24,6 @@ const SHOWN: usize = 50;
 /// The default lifetime in days.
 const DAYS: &str = "90";
 
-/// One token.
 struct TokenRow {
     id: String,
     name: String,
@@ -110,13 +109,7 @@ fn sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, form: &FormBody) -
     let sheet = FormPage::new(inside(call, viewer, w::TOKEN_NEW), "/tokens/new", w::TOKEN_MAKE)
         .line(w::TOKENS_WHY)
         .input(input("name", w::NAME, kind::TEXT).hint(w::TOKEN_NAME_HINT))
-        .part(FormPart::Select(Select {
-            name: "role",
-            label: w::ROLE.to_owned(),
-            options: roles(call, viewer),
-            chosen: form.text("role").to_owned(),
-            wrong: None,
-        }))
+        .part(FormPart::Select(role_select(call, viewer, form.text("role"))))
         .input(
             input("days", w::TOKEN_DAYS, kind::NUMBER)
                 .hint(w::token_days(limits::API_TOKEN_DAYS_MAX)),
@@ -125,13 +118,20 @@ fn sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, form: &FormBody) -
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
 }
 
-/// The roles that the viewer may give, with none selected.
-fn roles(call: &PageRequest<'_>, viewer: &CurrentUser) -> Vec<(String, String)> {
+/// The roles that the viewer may give; `chosen` is empty where none is selected.
+pub(super) fn role_select(call: &PageRequest<'_>, viewer: &CurrentUser, chosen: &str) -> Select {
     let live = call.app.policies.load();
     let gives = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
     let none = (String::new(), w::CHOOSE_A_ROLE.to_owned());
     let named = gives.map(|card| (card.id.to_string(), card.title.clone()));
-    std::iter::once(none).chain(named).collect()
+    let options = std::iter::once(none).chain(named).collect();
+    Select {
+        name: "role",
+        label: w::ROLE.to_owned(),
+        options,
+        chosen: chosen.to_owned(),
+        wrong: None,
+    }
 }
 
 pub(super) async fn make(call: &mut PageRequest<'_>) -> PageResult {

@@ -120,7 +120,6 @@ pub(super) fn proof_asked<'p>(
     }
 }
 
-/// Reads the proof.
 pub(super) fn proof_shown(form: &FormBody) -> StepUpProof {
     let code = Some(form.text("code").trim()).filter(|code| !code.is_empty());
     StepUpProof { password: form.text("password").to_owned(), code: code.map(str::to_owned) }

@@ -92,7 +92,6 @@ struct CacheLine([[AtomicU64; 4]; 2]);
 #[derive(Debug)]
 struct SlotTable(Box<[CacheLine]>);
 
-/// The result of a search.
 enum SlotSearch<'t> {
     /// The slot of the id.
     Slot(&'t AtomicU64, u64),

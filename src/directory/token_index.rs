@@ -13,7 +13,6 @@ const NEVER: i64 = i64::MIN;
 #[derive(Debug)]
 pub(super) struct TokenIndex<T>(papaya::HashMap<TokenHash, TokenIndexEntry<T>>);
 
-/// One item.
 #[derive(Debug)]
 struct TokenIndexEntry<T> {
     what: T,

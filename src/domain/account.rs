@@ -2,7 +2,6 @@
 //!
 //! Checks the syntax of a slug; does not know whether the account exists.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::failure::Failure;
@@ -10,6 +9,7 @@ use super::input_cleanup::pasted;
 use super::limits;
 use super::printable::printable;
 use super::revision::{Timestamp, Version};
+use super::text_id::text_id;
 
 /// The name of an account in addresses, decisions and commands: 1 to 63 characters of
 /// `a-z 0-9 -`, beginning and ending with a letter or digit.
@@ -70,25 +70,9 @@ impl AccountSlug {
             ),
         })
     }
-
-    /// The slug as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for AccountSlug {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for AccountSlug {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_id!(AccountSlug);
 
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use super::digest::Digest;
 use super::ids::{ApiTokenId, InviteId};
 use super::member::MemberId;
 use super::revision::{Revision, Timestamp};
+use super::worded::worded;
 
 /// The actor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,182 +89,91 @@ impl Actor {
     }
 }
 
-/// What happened. Names follow the OWASP Logging Vocabulary where it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AuditEvent {
-    /// An account was created.
-    AccountCreated,
-    /// A member was created.
-    UserCreated,
-    /// A member's name or address changed.
-    UserUpdated,
-    /// A member's role changed.
-    PrivilegePermissionsChanged,
-    /// A member was suspended.
-    UserSuspended,
-    /// A suspended member was restored.
-    UserRestored,
-    /// A member was removed.
-    UserDeleted,
-    /// The personal data of a removed member was erased.
-    UserErased,
-    /// Members were imported: one entry for all.
-    UsersImported,
-    /// A policy set became live.
-    PoliciesReloaded,
-    /// A backup was restored.
-    StoreRestored,
-    /// An invite was created.
-    InviteCreated,
-    /// An invite got a new link, and the previous one ended.
-    InviteResent,
-    /// An invite's address, name or role changed.
-    InviteUpdated,
-    /// The valid link of an invite was shown to somebody.
-    InviteLinkShown,
-    /// An invite was revoked, or its inviter lost the right to send it.
-    InviteRevoked,
-    /// Somebody joined with an invite.
-    InviteAccepted,
-    /// The holder of a dead link asked for a new one.
-    InviteWanted,
-    /// A mail server accepted a letter.
-    MailHandedOver,
-    /// A letter was delivered.
-    MailDelivered,
-    /// A letter bounced.
-    MailBounced,
-    /// A letter was refused, or given up.
-    MailFailed,
-    /// Mail was stopped until its configuration is fixed.
-    MailStopped,
-    /// Mail was resumed.
-    MailResumed,
-    /// A sign-in.
-    AuthnLoginSuccess,
-    /// A sign-in after failed attempts.
-    AuthnLoginSuccessAfterFail,
-    /// Sign-in attempts are delayed.
-    AuthnLoginLock,
-    /// A password was set or changed.
-    AuthnPasswordChange,
-    /// A link to a new password or a new address, or an API token, was created: its purpose says
-    /// which.
-    AuthnTokenCreated,
-    /// A member set up an authenticator app.
-    TwoStepEnabled,
-    /// A member turned two-step verification off.
-    TwoStepDisabled,
-    /// A member's second factor was reset by somebody else.
-    TwoStepReset,
-    /// A member created new recovery codes.
-    RecoveryCodesCreated,
-    /// A member used a recovery code.
-    RecoveryCodeUsed,
-    /// An API token was revoked, or ended with its creator's right to give its role.
-    AuthnTokenRevoked,
-    /// A member added a passkey.
-    PasskeyAdded,
-    /// A member removed a passkey.
-    PasskeyRemoved,
-    /// A passkey may have been copied, and was refused.
-    PasskeyCopied,
-    /// Sessions were ended by somebody.
-    SessionLogout,
-    /// An account's name or settings changed.
-    AccountUpdated,
-}
-
-impl AuditEvent {
-    /// All events.
-    pub const ALL: [Self; 40] = [
-        Self::AccountCreated,
-        Self::UserCreated,
-        Self::UserUpdated,
-        Self::PrivilegePermissionsChanged,
-        Self::UserSuspended,
-        Self::UserRestored,
-        Self::UserDeleted,
-        Self::UserErased,
-        Self::UsersImported,
-        Self::PoliciesReloaded,
-        Self::StoreRestored,
-        Self::InviteCreated,
-        Self::InviteResent,
-        Self::InviteUpdated,
-        Self::InviteLinkShown,
-        Self::InviteRevoked,
-        Self::InviteAccepted,
-        Self::InviteWanted,
-        Self::MailHandedOver,
-        Self::MailDelivered,
-        Self::MailBounced,
-        Self::MailFailed,
-        Self::MailStopped,
-        Self::MailResumed,
-        Self::AuthnLoginSuccess,
-        Self::AuthnLoginSuccessAfterFail,
-        Self::AuthnLoginLock,
-        Self::AuthnPasswordChange,
-        Self::AuthnTokenCreated,
-        Self::TwoStepEnabled,
-        Self::TwoStepDisabled,
-        Self::TwoStepReset,
-        Self::RecoveryCodesCreated,
-        Self::RecoveryCodeUsed,
-        Self::AuthnTokenRevoked,
-        Self::PasskeyAdded,
-        Self::PasskeyRemoved,
-        Self::PasskeyCopied,
-        Self::SessionLogout,
-        Self::AccountUpdated,
-    ];
-
-    /// The event's name in the log.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AccountCreated => "account_created",
-            Self::UserCreated => "user_created",
-            Self::UserUpdated => "user_updated",
-            Self::PrivilegePermissionsChanged => "privilege_permissions_changed",
-            Self::UserSuspended => "user_suspended",
-            Self::UserRestored => "user_restored",
-            Self::UserDeleted => "user_deleted",
-            Self::UserErased => "user_erased",
-            Self::UsersImported => "users_imported",
-            Self::PoliciesReloaded => "policies_reloaded",
-            Self::StoreRestored => "store_restored",
-            Self::InviteCreated => "invite_created",
-            Self::InviteResent => "invite_resent",
-            Self::InviteUpdated => "invite_updated",
-            Self::InviteLinkShown => "invite_link_shown",
-            Self::InviteRevoked => "invite_revoked",
-            Self::InviteAccepted => "invite_accepted",
-            Self::InviteWanted => "invite_wanted",
-            Self::MailHandedOver => "mail_handed_over",
-            Self::MailDelivered => "mail_delivered",
-            Self::MailBounced => "mail_bounced",
-            Self::MailFailed => "mail_failed",
-            Self::MailStopped => "mail_stopped",
-            Self::MailResumed => "mail_resumed",
-            Self::AuthnLoginSuccess => "authn_login_success",
-            Self::AuthnLoginSuccessAfterFail => "authn_login_successafterfail",
-            Self::AuthnLoginLock => "authn_login_lock",
-            Self::AuthnPasswordChange => "authn_password_change",
-            Self::AuthnTokenCreated => "authn_token_created",
-            Self::TwoStepEnabled => "two_step_enabled",
-            Self::TwoStepDisabled => "two_step_disabled",
-            Self::TwoStepReset => "two_step_reset",
-            Self::RecoveryCodesCreated => "recovery_codes_created",
-            Self::RecoveryCodeUsed => "recovery_code_used",
-            Self::AuthnTokenRevoked => "authn_token_revoked",
-            Self::PasskeyAdded => "passkey_added",
-            Self::PasskeyRemoved => "passkey_removed",
-            Self::PasskeyCopied => "passkey_copied",
-            Self::SessionLogout => "session_logout",
-            Self::AccountUpdated => "account_updated",
-        }
+worded! {
+    /// What happened. Names follow the OWASP Logging Vocabulary where it has one.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum AuditEvent {
+        /// An account was created.
+        AccountCreated = "account_created",
+        /// A member was created.
+        UserCreated = "user_created",
+        /// A member's name or address changed.
+        UserUpdated = "user_updated",
+        /// A member's role changed.
+        PrivilegePermissionsChanged = "privilege_permissions_changed",
+        /// A member was suspended.
+        UserSuspended = "user_suspended",
+        /// A suspended member was restored.
+        UserRestored = "user_restored",
+        /// A member was removed.
+        UserDeleted = "user_deleted",
+        /// The personal data of a removed member was erased.
+        UserErased = "user_erased",
+        /// Members were imported: one entry for all.
+        UsersImported = "users_imported",
+        /// A policy set became live.
+        PoliciesReloaded = "policies_reloaded",
+        /// A backup was restored.
+        StoreRestored = "store_restored",
+        /// An invite was created.
+        InviteCreated = "invite_created",
+        /// An invite got a new link, and the previous one ended.
+        InviteResent = "invite_resent",
+        /// An invite's address, name or role changed.
+        InviteUpdated = "invite_updated",
+        /// The valid link of an invite was shown to somebody.
+        InviteLinkShown = "invite_link_shown",
+        /// An invite was revoked, or its inviter lost the right to send it.
+        InviteRevoked = "invite_revoked",
+        /// Somebody joined with an invite.
+        InviteAccepted = "invite_accepted",
+        /// The holder of a dead link asked for a new one.
+        InviteWanted = "invite_wanted",
+        /// A mail server accepted a letter.
+        MailHandedOver = "mail_handed_over",
+        /// A letter was delivered.
+        MailDelivered = "mail_delivered",
+        /// A letter bounced.
+        MailBounced = "mail_bounced",
+        /// A letter was refused, or given up.
+        MailFailed = "mail_failed",
+        /// Mail was stopped until its configuration is fixed.
+        MailStopped = "mail_stopped",
+        /// Mail was resumed.
+        MailResumed = "mail_resumed",
+        /// A sign-in.
+        AuthnLoginSuccess = "authn_login_success",
+        /// A sign-in after failed attempts.
+        AuthnLoginSuccessAfterFail = "authn_login_successafterfail",
+        /// Sign-in attempts are delayed.
+        AuthnLoginLock = "authn_login_lock",
+        /// A password was set or changed.
+        AuthnPasswordChange = "authn_password_change",
+        /// A link to a new password or a new address, or an API token, was created: its purpose says
+        /// which.
+        AuthnTokenCreated = "authn_token_created",
+        /// A member set up an authenticator app.
+        TwoStepEnabled = "two_step_enabled",
+        /// A member turned two-step verification off.
+        TwoStepDisabled = "two_step_disabled",
+        /// A member's second factor was reset by somebody else.
+        TwoStepReset = "two_step_reset",
+        /// A member created new recovery codes.
+        RecoveryCodesCreated = "recovery_codes_created",
+        /// A member used a recovery code.
+        RecoveryCodeUsed = "recovery_code_used",
+        /// An API token was revoked, or ended with its creator's right to give its role.
+        AuthnTokenRevoked = "authn_token_revoked",
+        /// A member added a passkey.
+        PasskeyAdded = "passkey_added",
+        /// A member removed a passkey.
+        PasskeyRemoved = "passkey_removed",
+        /// A passkey may have been copied, and was refused.
+        PasskeyCopied = "passkey_copied",
+        /// Sessions were ended by somebody.
+        SessionLogout = "session_logout",
+        /// An account's name or settings changed.
+        AccountUpdated = "account_updated",
     }
 }
 

@@ -11,6 +11,7 @@ use super::ids::{InviteId, KeyId, MailId};
 use super::member::{MemberId, Name, full_name};
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
+use super::worded::worded;
 
 /// The code of an invite that was accepted already.
 pub const ACCEPTED: &str = "invite_accepted";
@@ -55,34 +56,22 @@ pub enum InviteOutcome {
     },
 }
 
-/// The states in the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum InviteState {
-    /// Can be accepted.
-    Pending,
-    /// Became a member.
-    Accepted,
-    /// It has expired.
-    Expired,
-    /// Revoked.
-    Revoked,
+worded! {
+    /// The states in the API.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum InviteState {
+        /// Can be accepted.
+        Pending = "pending",
+        /// Became a member.
+        Accepted = "accepted",
+        /// It has expired.
+        Expired = "expired",
+        /// Revoked.
+        Revoked = "revoked",
+    }
 }
 
 impl InviteState {
-    /// All states.
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Accepted, Self::Expired, Self::Revoked];
-
-    /// The word in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Accepted => "accepted",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-        }
-    }
-
     /// Whether it can be accepted, or sent again.
     #[must_use]
     pub const fn is_open(self) -> bool {

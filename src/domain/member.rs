@@ -2,16 +2,17 @@
 //!
 //! Checks the syntax of ids and names; does not know which roles exist.
 
-use std::fmt;
-
 use super::account::AccountSlug;
 use super::email::Email;
 use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::invisible_characters::hidden;
 use super::printable::printable;
+use super::printed_as::printed_as;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
+use super::text_id::text_id;
+use super::worded::worded;
 use super::{limits, random_id};
 
 /// The code of a failure about a member that there is not.
@@ -47,12 +48,6 @@ impl MemberId {
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(random_id::spell('m', bytes).into())
     }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl std::borrow::Borrow<str> for MemberId {
@@ -61,17 +56,7 @@ impl std::borrow::Borrow<str> for MemberId {
     }
 }
 
-impl fmt::Display for MemberId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for MemberId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_id!(MemberId);
 
 /// A first or last name: at most 64 characters, trimmed, without control, zero-width and bidi
 /// characters. A last name may be empty: many people have one name.
@@ -133,12 +118,8 @@ impl Name {
     }
 }
 
-/// Names are personal: they are not logged.
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Name(***)")
-    }
-}
+// Names are personal: they are not logged.
+printed_as!(Name, "Name(***)");
 
 /// A person's full name; the last name may be empty.
 #[must_use]
@@ -146,24 +127,15 @@ pub fn full_name(first: &str, last: &str) -> String {
     [first, last].join(" ").trim_end().to_owned()
 }
 
-/// Whether a member may sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Status {
-    /// May do what the role allows.
-    Active,
-    /// Cannot sign in or manage anything until restored; the policies decide the rest.
-    #[default]
-    Suspended,
-}
-
-impl Status {
-    /// The word in the API: `active` or `suspended`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-        }
+worded! {
+    /// Whether a member may sign in.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub enum Status {
+        /// May do what the role allows.
+        Active = "active",
+        /// Cannot sign in or manage anything until restored; the policies decide the rest.
+        #[default]
+        Suspended = "suspended",
     }
 }
 

@@ -11,7 +11,6 @@ pub const SCHEMA: &str = "schema.cedarschema";
 /// Further entities, at the top of the folder.
 pub const ENTITIES: &str = "entities.json";
 
-/// Folders with policies.
 const POLICIES: [&str; 3] = ["roles", "rules", "guards"];
 const TESTS: &str = "tests";
 /// The number of bytes of an unknown file that are examined for policies.

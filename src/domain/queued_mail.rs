@@ -10,6 +10,7 @@ use super::invite::Generation;
 use super::member::MemberId;
 use super::revision::Timestamp;
 use super::two_step::TwoStepEvent;
+use super::worded::worded;
 
 /// What a letter is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,56 +72,31 @@ impl MailKind {
     }
 }
 
-/// The delivery states in the API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum DeliveryState {
-    /// No mail is sent.
-    #[default]
-    None,
-    /// Waits in the queue.
-    Queued,
-    /// Is being sent.
-    Sending,
-    /// Accepted by the mail server. The further fate is unknown.
-    HandedOver,
-    /// Delivered, as the receiving server reports.
-    Delivered,
-    /// Could not be sent yet; will be retried.
-    Deferred,
-    /// Bounced.
-    Bounced,
-    /// Refused, or given up.
-    Failed,
+worded! {
+    /// The delivery states in the API.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+    pub enum DeliveryState {
+        /// No mail is sent.
+        #[default]
+        None = "none",
+        /// Waits in the queue.
+        Queued = "queued",
+        /// Is being sent.
+        Sending = "sending",
+        /// Accepted by the mail server. The further fate is unknown.
+        HandedOver = "handed_over",
+        /// Delivered, as the receiving server reports.
+        Delivered = "delivered",
+        /// Could not be sent yet; will be retried.
+        Deferred = "deferred",
+        /// Bounced.
+        Bounced = "bounced",
+        /// Refused, or given up.
+        Failed = "failed",
+    }
 }
 
 impl DeliveryState {
-    /// All states.
-    pub const ALL: [Self; 8] = [
-        Self::None,
-        Self::Queued,
-        Self::Sending,
-        Self::HandedOver,
-        Self::Delivered,
-        Self::Deferred,
-        Self::Bounced,
-        Self::Failed,
-    ];
-
-    /// The word in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Queued => "queued",
-            Self::Sending => "sending",
-            Self::HandedOver => "handed_over",
-            Self::Delivered => "delivered",
-            Self::Deferred => "deferred",
-            Self::Bounced => "bounced",
-            Self::Failed => "failed",
-        }
-    }
-
     /// Whether nothing is left to send.
     #[must_use]
     pub const fn is_over(self) -> bool {

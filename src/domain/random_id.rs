@@ -46,25 +46,9 @@ macro_rules! random_id {
             pub fn parse(text: &str) -> Option<Self> {
                 $crate::domain::random_id::is_spelled($kind, text).then(|| Self(text.into()))
             }
-
-            /// The id as text.
-            #[must_use]
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
         }
 
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
+        $crate::domain::text_id::text_id!($name);
     };
 }
 

@@ -1,10 +1,9 @@
 //! The id of a role. The policy folder defines which roles exist.
 
-use std::fmt;
-
 use super::failure::Failure;
 use super::limits;
 use super::printable::printable;
+use super::text_id::text_id;
 
 /// The id of a role, the name of its policy file: 1 to 64 of `a-z 0-9 _ -`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,22 +31,6 @@ impl RoleId {
             ),
         ))
     }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for RoleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for RoleId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+text_id!(RoleId);

@@ -3,13 +3,12 @@
 //! A token is never printed: no `Display`, and a `Debug` without content. Only the code that puts
 //! it into a mail, a response or a cookie calls [`Token::expose`].
 
-use std::fmt;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::digest::Digest;
 use super::input_cleanup;
+use super::printed_as::printed_as;
 
 /// How many characters a token has: 32 bytes in base64url (RFC 4648 section 5) without padding.
 const CHARS: usize = 43;
@@ -50,11 +49,7 @@ impl Token {
     }
 }
 
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token(..)")
-    }
-}
+printed_as!(Token, "Token(..)");
 
 /// SHA-256 of a token. A token of 256 bits needs no slow hash (ASVS 5.0, 6.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

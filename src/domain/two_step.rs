@@ -4,14 +4,13 @@
 //! Checks the syntax of codes, not their validity. Secrets are stored encrypted. Nothing here
 //! prints a secret or a code.
 
-use std::fmt;
-
 use super::digest::Digest;
 use super::failure::{Failure, Kind};
 use super::input_cleanup;
 use super::limits;
 use super::passkey::Passkey;
 use super::plural::plural;
+use super::printed_as::printed_as;
 use super::revision::Timestamp;
 use super::sealed_secret::Sealed;
 
@@ -96,11 +95,7 @@ impl Code {
     }
 }
 
-impl fmt::Debug for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Code(..)")
-    }
-}
+printed_as!(Code, "Code(..)");
 
 /// Digits of a code of an authenticator app (RFC 4226 section 5.3: six at least).
 pub const DIGITS: usize = 6;
@@ -156,11 +151,7 @@ impl RecoveryCode {
     }
 }
 
-impl fmt::Debug for RecoveryCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RecoveryCode(..)")
-    }
-}
+printed_as!(RecoveryCode, "RecoveryCode(..)");
 
 /// SHA-256 of a recovery code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,15 +200,13 @@ pub fn wrong_code() -> Failure {
     }
 }
 
-/// The end of a remedy, for pages that keep the same secret.
-pub const NEXT_CODE: &str = ", then enter the next code";
-
 /// The refusal of the first code of an app that is being set up: there are no recovery codes yet.
 #[must_use]
 pub fn wrong_first_code(typed: &str) -> Failure {
     let is_code = typed.len() == DIGITS && typed.bytes().all(|b| b.is_ascii_digit());
     wrong_code_because(if is_code {
-        format!("this code is not right: check the clock of the app's device{NEXT_CODE}")
+        "this code is not right: check the clock of the app's device, then enter a new code"
+            .to_owned()
     } else {
         format!("enter the {DIGITS} digits that the app shows now")
     })
@@ -240,7 +229,7 @@ fn of_another_time(minutes: i64) -> String {
     let side = if minutes < 0 { "behind" } else { "ahead" };
     let minutes = minutes.unsigned_abs();
     format!(
-        "the clock of your phone is about {} {side}: let it set its time automatically{NEXT_CODE}. If its time is right, the clock of the server is wrong: tell your system administrator",
+        "the clock of your phone is about {} {side}: let it set its time automatically, then enter a new code. If its time is right, the clock of the server is wrong: tell your system administrator",
         plural(minutes, "minute", "minutes")
     )
 }

@@ -14,7 +14,6 @@ use super::type_titles::TypeTitles;
 use crate::domain::Value;
 use crate::domain::query::property;
 
-/// The type of an attribute.
 #[derive(Clone, Debug)]
 pub(super) enum AttributeType {
     Long,
@@ -42,7 +41,6 @@ pub(super) struct AttributeShape {
     pub(super) attributes: Vec<Attribute>,
 }
 
-/// One declared attribute.
 #[derive(Clone, Debug)]
 pub(super) struct Attribute {
     pub(super) name: String,
@@ -127,7 +125,6 @@ impl AttributeFaults {
 }
 
 impl AttributeShape {
-    /// The declared attribute of this name.
     pub(super) fn get(&self, name: &str) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.name == name)
     }

@@ -7,17 +7,32 @@ use std::collections::HashSet;
 const LINES_MAX: usize = 500;
 const BYTES_MAX: usize = 64 << 10;
 
-/// The access changes when one set follows another.
+/// The access changes when one set follows another; by default as lines, with one for each role and
+/// action.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct AccessChanges {
-    /// One line for each role and action that becomes allowed, whatever the attributes are.
-    pub gains: Vec<String>,
-    /// One line for each role and action that is no longer allowed, whatever the attributes are.
-    pub loses: Vec<String>,
+pub struct AccessChanges<T = Vec<String>> {
+    /// What becomes allowed, whatever the attributes are.
+    pub gains: T,
+    /// What is no longer allowed, whatever the attributes are.
+    pub loses: T,
     /// Possible gains, each with the policy that it depends on.
-    pub may_gain: Vec<String>,
+    pub may_gain: T,
     /// Possible losses, each with the policy that it depends on.
-    pub may_lose: Vec<String>,
+    pub may_lose: T,
+}
+
+/// The lines while they are found.
+pub(super) type ReportDraft = AccessChanges<ReportLines>;
+
+impl ReportDraft {
+    pub(super) fn told(self) -> AccessChanges {
+        AccessChanges {
+            gains: self.gains.kept(),
+            loses: self.loses.kept(),
+            may_gain: self.may_gain.kept(),
+            may_lose: self.may_lose.kept(),
+        }
+    }
 }
 
 impl AccessChanges {
@@ -96,25 +111,5 @@ impl ReportLines {
             more => self.kept.push(format!("{more} more lines")),
         }
         self.kept
-    }
-}
-
-/// All of them while they are found.
-#[derive(Default)]
-pub(super) struct ReportDraft {
-    pub(super) gains: ReportLines,
-    pub(super) loses: ReportLines,
-    pub(super) may_gain: ReportLines,
-    pub(super) may_lose: ReportLines,
-}
-
-impl ReportDraft {
-    pub(super) fn told(self) -> AccessChanges {
-        AccessChanges {
-            gains: self.gains.kept(),
-            loses: self.loses.kept(),
-            may_gain: self.may_gain.kept(),
-            may_lose: self.may_lose.kept(),
-        }
     }
 }

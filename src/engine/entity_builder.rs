@@ -24,7 +24,6 @@ use crate::domain::{EntityRef, MemberView, Query, Timestamp, Value};
 /// need more are refused at load.
 pub(super) const REACH: usize = 2;
 
-/// The subject.
 #[derive(Clone, Copy)]
 pub(super) enum Principal<'a> {
     /// A member, as the directory holds it.
@@ -33,7 +32,6 @@ pub(super) enum Principal<'a> {
     Stored(&'a EntityUid, &'a StaticEntity),
 }
 
-/// One query with resolved names.
 #[derive(Clone, Copy)]
 pub(super) struct ResolvedQuery<'a> {
     pub(super) principal: Principal<'a>,

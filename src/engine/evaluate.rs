@@ -110,7 +110,6 @@ pub(super) struct Evaluation<'e> {
 }
 
 impl Evaluation<'_> {
-    /// Evaluates the slices of an environment.
     pub(super) fn slices(&self, env: &Environment, keys: &SliceKeys<'_>) -> Verdict {
         let mut parts = SliceResults::default();
         env.each(keys, |set| self.add(set, &mut parts));

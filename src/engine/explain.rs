@@ -226,7 +226,6 @@ impl Snapshot {
     }
 }
 
-/// A denied query.
 struct DeniedQuery<'d, M> {
     snapshot: &'d Snapshot,
     case: &'d ResolvedQuery<'d>,

@@ -86,7 +86,6 @@ pub(super) fn is_full(faults: &[PolicyFault]) -> bool {
     faults.len() >= FAULTS_MAX
 }
 
-/// Limits the faults.
 pub(super) fn bounded(mut faults: Vec<PolicyFault>) -> Vec<PolicyFault> {
     if is_full(&faults) {
         faults.truncate(FAULTS_MAX);

@@ -11,7 +11,6 @@ use super::nesting_limit::too_deep;
 use super::parallel::in_parallel;
 use super::policy_fault::{FAULTS_MAX, PolicyFault, is_full};
 
-/// One policy with its file.
 pub(super) struct ParsedPolicy<'f> {
     pub(super) file: &'f str,
     pub(super) text: &'f str,
@@ -116,7 +115,6 @@ pub(super) fn read_policies<'a, 'f: 'a>(
     placed
 }
 
-/// Reads the syntax of each policy.
 pub(super) fn read_syntax(policies: &mut [ParsedPolicy<'_>], faults: &mut Vec<PolicyFault>) {
     let read = in_parallel(policies, |share| {
         let syntax = |placed: &ParsedPolicy<'_>| {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cedar_policy::{Effect, EntityUid, Policy};
 
 use super::Snapshot;
-use super::change_report::{ReportDraft, ReportLines};
+use super::change_report::{AccessChanges, ReportDraft, ReportLines};
 use super::role_matrix::{Cell, CertainVerdict, SITUATIONS, UndeterminedPolicies};
 use crate::domain::RoleId;
 
@@ -27,7 +27,6 @@ const LOOKS: usize = 20;
 const TYPES_NAMED: usize = 20;
 const POLICIES_NAMED: usize = 5;
 
-/// The remaining work.
 struct WorkBudget(usize);
 
 impl WorkBudget {
@@ -101,7 +100,6 @@ impl<'s> RoleSet<'s> {
         self
     }
 
-    /// The intersection.
     fn and(self, other: Self, all: &BTreeSet<&'s RoleId>) -> Vec<&'s RoleId> {
         match (self.all, other.all) {
             (true, true) => all.iter().copied().collect(),
@@ -123,7 +121,6 @@ struct ApplicablePolicies<'s> {
     named: HashMap<&'s EntityUid, Vec<&'s Policy>>,
 }
 
-/// One of the two sets.
 struct ComparedSet<'s> {
     set: &'s Snapshot,
     /// The roles, each with the groups that it is in; the role itself is the first.
@@ -221,7 +218,6 @@ impl<'s> ComparedSet<'s> {
         answering
     }
 
-    /// The policies that apply to a role.
     fn of_role(&self, role: &RoleId, answering: &ApplicablePolicies<'s>) -> Vec<&'s Policy> {
         let Some(lineage) = self.roles.get(role) else { return Vec::new() };
         let named = lineage.iter().filter_map(|uid| answering.named.get(uid)).flatten();
@@ -229,14 +225,7 @@ impl<'s> ComparedSet<'s> {
     }
 }
 
-/// The results for cells.
-#[derive(Default)]
-struct CellResults<'s> {
-    gains: RoleDifferences<'s>,
-    loses: RoleDifferences<'s>,
-    may_gain: RoleDifferences<'s>,
-    may_lose: RoleDifferences<'s>,
-}
+type CellResults<'s> = AccessChanges<RoleDifferences<'s>>;
 
 impl CellResults<'_> {
     fn tell(&self, draft: &mut ReportDraft) {

@@ -70,7 +70,6 @@ impl ScopeConstraint {
     }
 }
 
-/// The scope of one policy.
 #[derive(Clone, Debug)]
 pub(super) struct PolicyScope {
     pub(super) principal: ScopeConstraint,
@@ -148,7 +147,6 @@ pub(super) struct PolicySlices {
     types: usize,
 }
 
-/// The input of the slices.
 pub(super) struct SliceInputs<'p> {
     pub(super) schema: &'p Schema,
     pub(super) names: &'p Symbols,

@@ -16,28 +16,18 @@ use super::evaluate::{Environment, Evaluation, SliceKeys};
 use super::policy_slices::PolicyScope;
 use super::{NoMembers, Snapshot};
 use crate::domain::query::Record;
-use crate::domain::{EntityRef, MemberTexts, MemberView, Query, RoleId, Timestamp, Value};
+use crate::domain::{EntityRef, MemberTexts, MemberView, Query, RoleId, Timestamp, Value, worded};
 
-/// What a role may do with one action on one type of resource, on its own account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Cell {
-    /// Whatever the attributes are.
-    Allowed,
-    /// Whatever the attributes are.
-    Denied,
-    /// It depends on an attribute, an identity or the context.
-    Depends,
-}
-
-impl Cell {
-    /// The word of the matrix document.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Denied => "denied",
-            Self::Depends => "depends",
-        }
+worded! {
+    /// What a role may do with one action on one type of resource, on its own account.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Cell {
+        /// Whatever the attributes are.
+        Allowed = "allowed",
+        /// Whatever the attributes are.
+        Denied = "denied",
+        /// It depends on an attribute, an identity or the context.
+        Depends = "depends",
     }
 }
 

@@ -124,7 +124,6 @@ pub(super) fn of_schema(schema: &Json, text: &str) -> Result<(), SizeExcess> {
     of_groups(schema, text)
 }
 
-/// The size of one type.
 #[derive(Clone, Copy, Default)]
 struct TypeSize {
     levels: usize,
@@ -273,7 +272,6 @@ fn uid(json: &Json) -> Option<String> {
     Some(format!("{}\n{}", at(json, "type").as_str()?, at(json, "id").as_str()?))
 }
 
-/// The group memberships.
 #[derive(Default)]
 struct GroupGraph {
     nodes: Vec<(String, Vec<String>)>,

@@ -11,7 +11,6 @@ use cedar_policy::{
 };
 use serde_json::Value as Json;
 
-/// One stored entity.
 #[derive(Debug)]
 pub(super) struct StaticEntity {
     pub(super) entity: Entity,
@@ -25,7 +24,6 @@ pub(super) struct StaticEntity {
     pub(super) named: Vec<EntityUid>,
 }
 
-/// All stored entities.
 #[derive(Debug, Default)]
 pub(super) struct StaticEntities {
     entities: HashMap<EntityUid, StaticEntity>,
@@ -143,7 +141,6 @@ fn collect(value: &EvalResult, into: &mut Vec<EntityUid>) {
     }
 }
 
-/// The expression of a value.
 fn expression(value: &EvalResult) -> Result<RestrictedExpression, String> {
     Ok(match value {
         EvalResult::Bool(flag) => RestrictedExpression::new_bool(*flag),

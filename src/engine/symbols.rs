@@ -28,7 +28,6 @@ pub(super) struct TypeInfo {
     pub(super) in_account: bool,
 }
 
-/// One action of the schema.
 #[derive(Debug)]
 pub(super) struct ActionInfo {
     pub(super) uid: EntityUid,
@@ -118,7 +117,6 @@ impl Symbols {
         self.action_spellings.get(id).copied()
     }
 
-    /// The index of a type by its name in the schema.
     pub(super) fn index_of(&self, name: &EntityTypeName) -> Option<usize> {
         self.types.iter().position(|info| info.name == *name)
     }
@@ -127,7 +125,6 @@ impl Symbols {
         self.types.get(index)
     }
 
-    /// The name of a type known by index.
     pub(super) fn name(&self, index: usize) -> Option<&EntityTypeName> {
         self.types.get(index).map(|info| &info.name)
     }
@@ -145,7 +142,6 @@ impl Symbols {
         }
     }
 
-    /// A uid of a type by index.
     pub(super) fn uid(&self, index: usize, id: &str) -> Option<EntityUid> {
         let name = self.types.get(index)?.name.clone();
         Some(EntityUid::from_type_name_and_id(name, EntityId::new(id)))

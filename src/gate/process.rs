@@ -32,7 +32,6 @@ pub(super) struct Task {
     pub(super) notes: Vec<String>,
 }
 
-/// The result.
 #[derive(Deserialize, Serialize)]
 pub(super) enum Answer {
     Passed {

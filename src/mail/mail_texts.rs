@@ -3,11 +3,9 @@
 //! Names, account names and the texts of roles are untrusted: they are sanitized before they are
 //! used. A mail has one link at most, and its subject never a token.
 
-use std::fmt;
-
 use super::sanitize;
 use crate::clock::written_out;
-use crate::domain::{AddressSide, Email, Timestamp, Token, TwoStepEvent, limits};
+use crate::domain::{AddressSide, Email, Timestamp, Token, TwoStepEvent, limits, printed_as};
 
 /// The link of a mail, which works once.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,12 +18,8 @@ pub struct ActionLink {
     pub expires: Timestamp,
 }
 
-/// A link is a secret: it is never printed.
-impl fmt::Debug for ActionLink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ActionLink(..)")
-    }
-}
+// A link is a secret: it is never printed.
+printed_as!(ActionLink, "ActionLink(..)");
 
 /// The content of a mail, with every fact that it states.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A Maildir in which bounces arrive, one file each.
 //!
-//! Never deletes a mail: a processed one is marked as seen or set aside.
+//! Never deletes a mail: a processed one is marked as seen.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -11,8 +11,6 @@ use crate::domain::{Failure, Kind, limits};
 
 /// The Maildir flag of a seen file.
 const SEEN: &str = ":2,S";
-/// The subfolder, itself a Maildir, for mails that are not bounces.
-const ASIDE: &str = ".handled";
 
 /// A folder with `new/` and `cur/` in it.
 #[derive(Clone, Debug)]
@@ -50,20 +48,6 @@ impl Maildir {
     pub async fn take(&self, mail: &Path) -> Result<(), Failure> {
         let (folder, path) = (self.0.join("cur"), mail.to_owned());
         blocking(mail, move || move_to(&folder, &path)).await
-    }
-
-    /// Moves a mail that is not a bounce to the subfolder, for people to look at.
-    ///
-    /// # Errors
-    /// `Internal`, when the file cannot be moved.
-    pub async fn set_aside(&self, mail: &Path) -> Result<(), Failure> {
-        let (folder, path) = (self.0.join(ASIDE), mail.to_owned());
-        blocking(mail, move || {
-            fs::create_dir_all(folder.join("tmp"))?;
-            fs::create_dir_all(folder.join("new"))?;
-            move_to(&folder.join("cur"), &path)
-        })
-        .await
     }
 }
 
@@ -175,12 +159,12 @@ mod tests {
         let waiting = maildir.list().await.unwrap();
         assert_eq!(maildir.read(&waiting[0]).await.unwrap(), b"one");
         maildir.take(&waiting[0]).await.unwrap();
-        maildir.set_aside(&waiting[1]).await.unwrap();
+        maildir.take(&waiting[1]).await.unwrap();
         maildir.take(&waiting[2]).await.unwrap();
         assert!(names(&maildir).await.is_empty());
         for (path, text) in [
             ("cur/9.a.host:2,S", "one"),
-            (".handled/cur/20.b.host:2,S", "two"),
+            ("cur/20.b.host:2,S", "two"),
             ("cur/30.c.host:2,S", "three"),
         ] {
             assert_eq!(fs::read_to_string(home.path().join(path)).unwrap(), text, "{path}");

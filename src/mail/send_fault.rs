@@ -4,6 +4,7 @@
 //! Never contains a link, a token or a password: the text of a mail server is sanitized first.
 
 use super::sanitize;
+use crate::domain::worded;
 
 /// What to do after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,47 +17,30 @@ pub enum FaultClass {
     Configuration,
 }
 
-/// The step of the delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SmtpStep {
-    /// Resolving the mail server's name.
-    Dns,
-    /// Connecting to it.
-    Connect,
-    /// The TLS handshake.
-    Tls,
-    /// The greetings of both sides.
-    Greeting,
-    /// Starting TLS on an open connection.
-    StartTls,
-    /// Signing in.
-    Auth,
-    /// Naming the sender.
-    MailFrom,
-    /// Naming the recipient.
-    Rcpt,
-    /// Transferring the mail itself.
-    Data,
-    /// Writing the mail to a file.
-    Write,
-}
-
-impl SmtpStep {
-    /// The step as a word, for lists.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Dns => "dns",
-            Self::Connect => "connect",
-            Self::Tls => "tls",
-            Self::Greeting => "greeting",
-            Self::StartTls => "starttls",
-            Self::Auth => "auth",
-            Self::MailFrom => "mail_from",
-            Self::Rcpt => "rcpt",
-            Self::Data => "data",
-            Self::Write => "write",
-        }
+worded! {
+    /// The step of the delivery.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SmtpStep {
+        /// Resolving the mail server's name.
+        Dns = "dns",
+        /// Connecting to it.
+        Connect = "connect",
+        /// The TLS handshake.
+        Tls = "tls",
+        /// The greetings of both sides.
+        Greeting = "greeting",
+        /// Starting TLS on an open connection.
+        StartTls = "starttls",
+        /// Signing in.
+        Auth = "auth",
+        /// Naming the sender.
+        MailFrom = "mail_from",
+        /// Naming the recipient.
+        Rcpt = "rcpt",
+        /// Transferring the mail itself.
+        Data = "data",
+        /// Writing the mail to a file.
+        Write = "write",
     }
 }
 

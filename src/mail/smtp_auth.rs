@@ -60,7 +60,6 @@ fn bearer(user: &str, token: &str) -> String {
     STANDARD.encode(format!("user={user}\x01auth=Bearer {token}\x01\x01"))
 }
 
-/// Signs in.
 pub(super) async fn sign_in(
     talk: &mut SmtpConversation,
     mechanism: AuthMechanism,

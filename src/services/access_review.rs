@@ -8,53 +8,32 @@ use super::caller::Caller;
 use super::permissions::Permit;
 use super::rights::Right;
 use crate::app::App;
-use crate::domain::{Failure, Status, Timestamp, limits, plural};
+use crate::domain::{Failure, Status, Timestamp, limits, plural, worded};
 use crate::store::MemberFilter;
 use crate::store::types::personal_data::MemberWithSignIn;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
-/// The kinds of findings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FindingKind {
-    /// Joined long ago, and never signed in.
-    NeverSignedIn,
-    /// Signed in, but not for a month.
-    NotForMonth,
-    /// Signed in, but not for a quarter.
-    NotForQuarter,
-    /// Administers the account without a second factor.
-    AdministratorWithoutSecondFactor,
-    /// The only administrator of the account.
-    OneAdministrator,
-    /// Nobody administers the account.
-    NoAdministrator,
+worded! {
+    /// The kinds of findings, in the order of a report.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum FindingKind {
+        /// Nobody administers the account.
+        NoAdministrator = "no_administrator",
+        /// Administers the account without a second factor.
+        AdministratorWithoutSecondFactor = "administrator_without_second_factor",
+        /// The only administrator of the account.
+        OneAdministrator = "one_administrator",
+        /// Signed in, but not for a quarter.
+        NotForQuarter = "not_for_90_days",
+        /// Signed in, but not for a month.
+        NotForMonth = "not_for_30_days",
+        /// Joined long ago, and never signed in.
+        NeverSignedIn = "never_signed_in",
+    }
 }
 
 impl FindingKind {
-    /// Every kind, in the order of a report.
-    pub const ALL: [Self; 6] = [
-        Self::NoAdministrator,
-        Self::AdministratorWithoutSecondFactor,
-        Self::OneAdministrator,
-        Self::NotForQuarter,
-        Self::NotForMonth,
-        Self::NeverSignedIn,
-    ];
-
-    /// The word in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NeverSignedIn => "never_signed_in",
-            Self::NotForMonth => "not_for_30_days",
-            Self::NotForQuarter => "not_for_90_days",
-            Self::AdministratorWithoutSecondFactor => "administrator_without_second_factor",
-            Self::OneAdministrator => "one_administrator",
-            Self::NoAdministrator => "no_administrator",
-        }
-    }
-
     /// Its severity.
     #[must_use]
     pub const fn severity(self) -> Severity {
@@ -93,26 +72,14 @@ impl FindingKind {
     }
 }
 
-/// The severity of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// For information.
-    Notice,
-    /// Should be fixed.
-    Warning,
-}
-
-impl Severity {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Notice, Self::Warning];
-
-    /// The word in the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-        }
+worded! {
+    /// The severity of a finding.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Severity {
+        /// For information.
+        Notice = "notice",
+        /// Should be fixed.
+        Warning = "warning",
     }
 }
 

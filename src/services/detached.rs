@@ -4,7 +4,12 @@
 //! future, it could stop between the commit and the moment when decisions see it. A detached task
 //! cannot be dropped by a client.
 
+use std::sync::Arc;
+
+use super::directory_sync::wait_until_applied;
+use crate::app::App;
 use crate::domain::Failure;
+use crate::store::Committed;
 
 /// Spawns `change` and waits for it; if the waiting is dropped, the change still completes.
 ///
@@ -17,6 +22,22 @@ pub(super) async fn run_detached<T: Send + 'static>(
         Ok(result) => result,
         Err(fault) => Err(Failure::internal(format!("a change was interrupted: {fault}"))),
     }
+}
+
+/// The same for a change of the store, until decisions see it.
+///
+/// # Errors
+/// As [`run_detached`] and [`wait_until_applied`].
+pub(super) async fn run_applied<T, F>(
+    app: &Arc<App>,
+    change: impl FnOnce(Arc<App>) -> F,
+) -> Result<Committed<T>, Failure>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<Committed<T>, Failure>> + Send + 'static,
+{
+    let (change, app) = (change(Arc::clone(app)), Arc::clone(app));
+    run_detached(async move { wait_until_applied(&app, change.await).await }).await
 }
 
 #[cfg(test)]

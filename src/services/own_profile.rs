@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::client_info::ClientInfo;
-use super::detached::run_detached;
+use super::detached::{run_applied, run_detached};
 use super::links::new_link;
 use super::notices::{may_write_to, new_notice};
 use super::permissions::by_self;
@@ -32,12 +32,10 @@ pub async fn edit(
     last_name: Option<Name>,
 ) -> Result<Committed<Member>, Failure> {
     let edit = MemberEdit { first_name, last_name, ..MemberEdit::default() };
-    let app = Arc::clone(app);
-    run_detached(async move {
+    run_applied(app, |app| async move {
         let by = by_self(&app, &signed_in);
         let target = MemberTarget { expected, ..signed_in.target() };
-        directory_sync::wait_until_applied(&app, app.store.member_edit(&by, target, edit).await)
-            .await
+        app.store.member_edit(&by, target, edit).await
     })
     .await
 }
@@ -96,10 +94,8 @@ pub async fn change_email(
     let (old, _) = new_link(app, &member.account, lifetime, "email-old")?;
     let (new, _) = new_link(app, &member.account, lifetime, "email-new")?;
     let expires = new.expires;
-    let app = Arc::clone(app);
-    run_detached(async move {
-        let done = app.store.email_change_begin(signed_in.target(), shown, to, [old, new]).await;
-        directory_sync::wait_until_applied(&app, done).await
+    run_applied(app, |app| async move {
+        app.store.email_change_begin(signed_in.target(), shown, to, [old, new]).await
     })
     .await?;
     Ok(expires)
@@ -115,10 +111,9 @@ pub async fn confirm_email(
 ) -> Result<Committed<EmailConfirmed>, Failure> {
     let token = Token::parse(token).ok_or_else(one_time_link::dead)?;
     let letter = new_notice(app, "email-changed")?;
-    let app = Arc::clone(app);
-    run_detached(async move {
-        let done = app.store.email_change_confirm(token.hash(), letter).await;
-        directory_sync::wait_until_applied(&app, done).await
-    })
+    run_applied(
+        app,
+        |app| async move { app.store.email_change_confirm(token.hash(), letter).await },
+    )
     .await
 }

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use super::client_info::ClientInfo;
-use super::detached::run_detached;
-use super::directory_sync;
+use super::detached::run_applied;
 use super::notices::new_notice;
 use super::session_auth::SignedIn;
 use super::sign_in_ticket::{self, SignInTicket};
@@ -87,10 +86,9 @@ pub async fn begin(
         return Err(too_many());
     }
     let shown = check_own(app, &member, shown, from).await?;
-    let (own, id) = (Arc::clone(app), member.clone());
-    let begun = run_detached(async move {
-        let begun = own.store.passkey_begin(MemberTarget::of(&id), shown).await;
-        directory_sync::wait_until_applied(&own, begun).await
+    let id = member.clone();
+    let begun = run_applied(app, |app| async move {
+        app.store.passkey_begin(MemberTarget::of(&id), shown).await
     })
     .await?;
     let question = party.ask_new(&member, &known)?;
@@ -122,11 +120,10 @@ pub async fn confirm(
     };
     let (session, round) = (signed_in.token(), challenge.round);
     let new = NewPasskey { session, round, passkey, letter: new_notice(app, "two-step")? };
-    let app = Arc::clone(app);
-    run_detached(async move {
-        let done = app.store.passkey_add(MemberTarget::of(&member), new).await;
-        directory_sync::wait_until_applied(&app, done).await
-    })
+    run_applied(
+        app,
+        |app| async move { app.store.passkey_add(MemberTarget::of(&member), new).await },
+    )
     .await
 }
 
@@ -150,11 +147,9 @@ pub async fn remove(
     }
     let shown: StepUp = check_own(app, &member, shown, from).await?;
     let letter = new_notice(app, "two-step")?;
-    let (app, session) = (Arc::clone(app), signed_in.token());
-    run_detached(async move {
-        let target = MemberTarget::of(&member);
-        let done = app.store.passkey_remove(target, session, id, shown, letter).await;
-        directory_sync::wait_until_applied(&app, done).await
+    let session = signed_in.token();
+    run_applied(app, |app| async move {
+        app.store.passkey_remove(MemberTarget::of(&member), session, id, shown, letter).await
     })
     .await
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::caller::Caller;
 use super::client_info::ClientInfo;
-use super::detached::run_detached;
+use super::detached::{run_applied, run_detached};
 use super::links::new_link;
 use super::members::{self, ChosenMember};
 use super::notices::{may_write_to, new_notice};
@@ -104,11 +104,8 @@ pub async fn change_own(
         renewed: (signed_in.token(), session.clone()),
         letter: new_notice(app, "password-changed")?,
     };
-    let app = Arc::clone(app);
-    let changed = run_detached(async move {
-        directory_sync::wait_until_applied(&app, app.store.password_change(change).await).await
-    })
-    .await?;
+    let changed =
+        run_applied(app, |app| async move { app.store.password_change(change).await }).await?;
     let entered = NewSignIn { token, session, member };
     Ok(Committed { revision: changed.revision, value: (entered, changed.value) })
 }
@@ -271,12 +268,12 @@ pub async fn reset_by_link(
     let member = app.store.member(&found.member).await?.ok_or_else(one_time_link::dead)?;
     let hash = checked_hash(app, &member, password).await?;
     let letter = new_notice(app, "password-changed")?;
-    let own = Arc::clone(app);
-    let done = run_detached(async move {
-        let done = own.store.reset_end(token.hash(), hash, letter).await;
-        directory_sync::wait_until_applied(&own, done).await
-    })
-    .await?;
+    let done =
+        run_applied(
+            app,
+            |app| async move { app.store.reset_end(token.hash(), hash, letter).await },
+        )
+        .await?;
     // A guesser must not keep the owner from the new password.
     let login = LoginKey::new(&member.account, &member.email);
     app.throttle.forget(login);

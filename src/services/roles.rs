@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::background;
 use crate::domain::printable::printable;
 use crate::domain::{Failure, Kind, Member, RoleId, Status, case_folding, input_cleanup, near};
-use crate::engine::{Cell, Matrix, RoleCard, Snapshot};
+use crate::engine::{AccessChanges, Cell, Matrix, RoleCard, Snapshot};
 
 /// Held while a member is given a role, until the directory counts it: no reload removes the role
 /// meanwhile.
@@ -163,22 +163,9 @@ fn column(matrix: &Matrix, id: &RoleId) -> Option<usize> {
     matrix.roles.iter().position(|role| role == id)
 }
 
-/// The actions gained and lost when going from one role to another, sorted.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct RoleDifference {
-    /// Denied before and allowed after, whatever the attributes are, on some type of resource.
-    pub gains: Vec<String>,
-    /// Allowed before and denied after, whatever the attributes are, on some type of resource.
-    pub loses: Vec<String>,
-    /// Possibly allowed more often, by a policy that reads more than the role.
-    pub may_gain: Vec<String>,
-    /// Possibly allowed less often, by a policy that reads more than the role.
-    pub may_lose: Vec<String>,
-}
-
-/// The difference between two roles.
+/// The actions gained and lost when going from one role to another, each list sorted.
 #[must_use]
-pub fn difference(matrix: &Matrix, from: &RoleId, to: &RoleId) -> RoleDifference {
+pub fn difference(matrix: &Matrix, from: &RoleId, to: &RoleId) -> AccessChanges {
     let (from, to) = (column(matrix, from), column(matrix, to));
     let [mut gains, mut loses, mut may_gain, mut may_lose] = [const { BTreeSet::new() }; 4];
     for row in &matrix.rows {
@@ -202,7 +189,7 @@ pub fn difference(matrix: &Matrix, from: &RoleId, to: &RoleId) -> RoleDifference
         }
     }
     let texts = |found: BTreeSet<&String>| found.into_iter().cloned().collect();
-    RoleDifference {
+    AccessChanges {
         gains: texts(gains),
         loses: texts(loses),
         may_gain: texts(may_gain),
@@ -372,7 +359,7 @@ mod tests {
     fn a_change_of_role_gains_and_loses() {
         let matrix = matrix();
         let of = |from: &str, to: &str| {
-            let RoleDifference { gains, loses, may_gain, may_lose } =
+            let AccessChanges { gains, loses, may_gain, may_lose } =
                 difference(&matrix, &id(from), &id(to));
             [gains, loses, may_gain, may_lose].map(|actions| actions.join(" "))
         };
@@ -393,7 +380,7 @@ mod tests {
                 depends_on: [before, after].map(|cell| on((cell, "owner"))).to_vec(),
             };
             let matrix = Matrix { roles: vec![id("one"), id("two")], rows: vec![row] };
-            let RoleDifference { gains, loses, may_gain, may_lose } =
+            let AccessChanges { gains, loses, may_gain, may_lose } =
                 difference(&matrix, &id("one"), &id("two"));
             [gains, loses, may_gain, may_lose].map(|actions| actions.len())
         };

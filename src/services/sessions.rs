@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::caller::Caller;
-use super::detached::run_detached;
+use super::detached::{run_applied, run_detached};
 use super::members::{self, ChosenMember};
 use super::permissions::{Permit, by_self};
 use super::rights::Right;
@@ -95,15 +95,9 @@ pub async fn end_own(
     signed_in: SignedIn,
     one: Option<SessionId>,
 ) -> Result<Committed<u64>, Failure> {
-    let app = Arc::clone(app);
-    run_detached(async move {
+    run_applied(app, |app| async move {
         let which = one.map_or(SessionSelector::AllBut(signed_in.token()), SessionSelector::One);
-        let by = by_self(&app, &signed_in);
-        directory_sync::wait_until_applied(
-            &app,
-            app.store.sessions_end(&by, signed_in.target(), which).await,
-        )
-        .await
+        app.store.sessions_end(&by_self(&app, &signed_in), signed_in.target(), which).await
     })
     .await
 }
@@ -113,12 +107,7 @@ pub async fn end_own(
 /// # Errors
 /// `Busy`, when the disk fails.
 pub async fn sign_out(app: &Arc<App>, token: Token) -> Result<Committed<bool>, Failure> {
-    let app = Arc::clone(app);
-    run_detached(async move {
-        directory_sync::wait_until_applied(&app, app.store.session_sign_out(token.hash()).await)
-            .await
-    })
-    .await
+    run_applied(app, |app| async move { app.store.session_sign_out(token.hash()).await }).await
 }
 
 /// Saves the last use of sessions and API tokens repeatedly, until the task is ended.

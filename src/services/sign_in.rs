@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use super::client_info::ClientInfo;
-use super::detached::run_detached;
+use super::detached::{run_applied, run_detached};
 use super::sign_in_log_lines::{log_failed_sign_in, log_sign_in};
 use super::sign_in_ticket::{self, PendingSignIn, SignInTicket};
 use super::step_up::check_code;
-use super::{account_and_inviter, directory_sync, passkeys};
+use super::{account_and_inviter, passkeys};
 use crate::app::App;
 use crate::domain::session::sign_in_refused;
 use crate::domain::two_step::set_up_first;
@@ -217,11 +217,8 @@ async fn begin(
     let SignInTicket { checked, rehashed, round, failures_before, .. } = ticket;
     let proof = proof.map(|proof| (proof, round));
     let sign_in = SignIn { session, checked, rehashed, proof, failures_before };
-    let app = Arc::clone(app);
-    let Committed { revision, value: session } = run_detached(async move {
-        directory_sync::wait_until_applied(&app, app.store.session_begin(sign_in).await).await
-    })
-    .await?;
+    let Committed { revision, value: session } =
+        run_applied(app, |app| async move { app.store.session_begin(sign_in).await }).await?;
     log_sign_in(&session);
     Ok(Committed { revision, value: NewSignIn { token, session, member } })
 }

@@ -6,7 +6,6 @@ use super::client_info::ClientInfo;
 use crate::app::App;
 use crate::domain::{AccountSlug, Email, Session, limits};
 
-/// Logs a sign-in.
 pub(super) fn log_sign_in(session: &Session) {
     tracing::info!(
         event = "authn_login_success",

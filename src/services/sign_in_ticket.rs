@@ -14,7 +14,6 @@ const PURPOSE: &[&[u8]] = &[b"ticket"];
 /// A correct password, waiting for its second factor.
 #[derive(Debug)]
 pub(super) struct SignInTicket {
-    /// The member.
     pub(super) member: MemberId,
     /// The stored password that was checked.
     pub(super) checked: CheckedPassword,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::caller::{Caller, person_needed};
 use super::client_info::ClientInfo;
-use super::detached::run_detached;
+use super::detached::{run_applied, run_detached};
 use super::members::{self, ChosenMember};
 use super::notices::new_notice;
 use super::permissions::Permit;
@@ -17,7 +17,7 @@ use super::sign_in::{NewSignIn, new_session};
 use super::sign_in_log_lines::log_sign_in;
 use super::sign_in_ticket::SignInTicket;
 use super::step_up::{StepUpProof, check_own, own_password_missing, purpose, unsealed};
-use super::{account_and_inviter, directory_sync, roles};
+use super::{account_and_inviter, roles};
 use crate::app::App;
 use crate::domain::two_step::{
     RecoveryCode, first_code_of_another_time, own_factor_first, wrong_first_code,
@@ -107,14 +107,9 @@ async fn enrol(app: &Arc<App>, member: &Member, shown: StepUp) -> Result<Enrolme
     let enrolment = totp::enrolment(&secret, &issuer, &member.email)?;
     let sealed = app.keys.seal(&purpose(member), &secret)?;
     let expires = app.clock.later(limits::TWO_STEP_SETUP_LIFETIME);
-    let (app, member) = (Arc::clone(app), member.clone());
-    run_detached(async move {
-        let target = MemberTarget::of(&member);
-        directory_sync::wait_until_applied(
-            &app,
-            app.store.two_step_begin(target, shown, sealed, expires).await,
-        )
-        .await
+    let member = member.clone();
+    run_applied(app, |app| async move {
+        app.store.two_step_begin(MemberTarget::of(&member), shown, sealed, expires).await
     })
     .await?;
     Ok(enrolment)
@@ -180,10 +175,9 @@ async fn take_into_use(
         session: session.clone(),
         letter: new_notice(app, "two-step")?,
     };
-    let (own, id) = (Arc::clone(app), member.clone());
-    let done = run_detached(async move {
-        let done = own.store.two_step_confirm(MemberTarget::of(&id), confirmed).await;
-        directory_sync::wait_until_applied(&own, done).await
+    let id = member.clone();
+    let done = run_applied(app, |app| async move {
+        app.store.two_step_confirm(MemberTarget::of(&id), confirmed).await
     })
     .await?;
     let member = Member { two_step: true, ..member };
@@ -217,10 +211,9 @@ pub async fn switch_off(
     let (token, session) = new_session(app, &member, from)?;
     let renewed = (signed_in.token(), session.clone());
     let letter = new_notice(app, "two-step")?;
-    let (own, id) = (Arc::clone(app), member.clone());
-    let done = run_detached(async move {
-        let done = own.store.two_step_off(MemberTarget::of(&id), shown, renewed, letter).await;
-        directory_sync::wait_until_applied(&own, done).await
+    let id = member.clone();
+    let done = run_applied(app, |app| async move {
+        app.store.two_step_off(MemberTarget::of(&id), shown, renewed, letter).await
     })
     .await?;
     let member = Member { two_step: false, ..member };
@@ -243,10 +236,8 @@ pub async fn recovery_codes(
     let recovery = new_codes()?;
     let hashes = recovery.iter().map(RecoveryCode::hash).collect();
     let letter = new_notice(app, "two-step")?;
-    let app = Arc::clone(app);
-    let done = run_detached(async move {
-        let done = app.store.recovery_codes(MemberTarget::of(&member), shown, hashes, letter).await;
-        directory_sync::wait_until_applied(&app, done).await
+    let done = run_applied(app, |app| async move {
+        app.store.recovery_codes(MemberTarget::of(&member), shown, hashes, letter).await
     })
     .await?;
     Ok(Committed { revision: done.revision, value: recovery })

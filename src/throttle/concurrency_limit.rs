@@ -3,10 +3,9 @@
 //! A slot is released when it is dropped.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::Digest;
+use crate::domain::{Digest, printed_as};
 
 /// The slots in use, by name; clones share them.
 #[derive(Clone, Default)]
@@ -55,17 +54,9 @@ impl Drop for ConcurrencyPermit {
     }
 }
 
-impl fmt::Debug for ConcurrencyLimits {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Places")
-    }
-}
+printed_as!(ConcurrencyLimits, "Places");
 
-impl fmt::Debug for ConcurrencyPermit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Place")
-    }
-}
+printed_as!(ConcurrencyPermit, "Place");
 
 #[cfg(test)]
 mod tests {

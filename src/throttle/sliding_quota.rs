@@ -3,13 +3,12 @@
 //! Exact: a sliding window, not one that restarts each hour.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::bounded_table::BoundedTable;
 use super::{ms, too_many};
-use crate::domain::{Digest, Failure, Timestamp, limits};
+use crate::domain::{Digest, Failure, Timestamp, limits, printed_as};
 
 /// One limit.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +32,7 @@ impl Default for Quotas {
     }
 }
 
-impl fmt::Debug for Quotas {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Quotas")
-    }
-}
+printed_as!(Quotas, "Quotas");
 
 impl Quotas {
     /// Takes one of each quota, or of none.

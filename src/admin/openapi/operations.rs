@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::request_schemas::{self, Inputs, json_body, some};
 use super::response_schemas;
-use super::schema_builder::{SchemaObject, count, reference, text, word};
-use crate::admin::endpoints::Operation;
+use super::schema_builder::{SchemaObject, count, object, reference, text, word};
+use crate::admin::Operation;
 use crate::admin::{ACCEPTED, CREATED, OK};
 use crate::admin::{audit, import_export, invites, members};
 use crate::domain::limits;
@@ -63,7 +63,6 @@ impl OperationDoc {
         Self { problems, ..self }
     }
 
-    /// With a header in the response.
     fn header(mut self, name: &str, header: Value) -> Self {
         if let Some(headers) = self.answer.1.get_mut("headers").and_then(Value::as_object_mut) {
             headers.insert(name.to_owned(), header);
@@ -160,7 +159,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             .answered(ACCEPTED)
             .refused(BY_PASSWORD),
         Op::MeEmailConfirm => own("Confirm an address change from one of its two addresses", "EmailConfirmed")
-            .taking(SchemaObject::new().with("token", request_schemas::token()).schema())
+            .taking(object().with("token", request_schemas::token()).schema())
             .refused(BY_LINK),
         Op::TwoStep => own("The state of my two-step verification", "TwoStep"),
         Op::TwoStepBegin => own("Begin to set up an authenticator app", "Enrolment")
@@ -171,7 +170,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             .refused(BY_PASSWORD)
             .baking(),
         Op::TwoStepConfirm => own("Confirm the new app with its first code", "RecoveryCodes")
-            .taking(SchemaObject::new().with("code", text()).schema())
+            .taking(object().with("code", text()).schema())
             .refused(BY_PASSWORD)
             .baking(),
         Op::RecoveryCodes => own("Create new recovery codes; the previous ones stop working", "RecoveryCodes")
@@ -198,14 +197,14 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             .refused(&[429]),
         Op::PasswordResetConfirm => own("Set a new password with a reset link", "PasswordSet")
             .taking(
-                SchemaObject::new()
+                object()
                     .with("token", request_schemas::token())
                     .with("password", request_schemas::new_password())
                     .schema(),
             )
             .refused(BY_LINK),
         Op::Recover => own("Create a recovery link for an administrator who cannot sign in", "Recovery")
-            .taking(SchemaObject::new().with("email", request_schemas::email()).may("account", request_schemas::slug()).schema())
+            .taking(object().with("email", request_schemas::email()).may("account", request_schemas::slug()).schema())
             .refused(&[404, 409, 429]),
 
         Op::MemberList => of("One page of the members", "MemberList")
@@ -272,7 +271,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
         }
         Op::MemberTwoStepReset => {
             of("Reset a member's two-step verification; needs your own second factor", "MemberSessionsEnded")
-                .taking(SchemaObject::new().may("password", text()).may("code", text()).schema())
+                .taking(object().may("password", text()).may("code", text()).schema())
                 .of_any_version()
         }
         Op::MemberPermissions => of("What a member may do", "Permissions"),
@@ -294,11 +293,11 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             .taking(items(inputs.person().schema()))
             .refused(&[409, 429]),
         Op::InviteInspect => own("The invitation behind a link", "Inspected")
-            .taking(SchemaObject::new().with("token", request_schemas::token()).schema())
+            .taking(object().with("token", request_schemas::token()).schema())
             .refused(BY_LINK),
         Op::InviteAccept => own("Accept an invitation by its link", "MemberChanged")
             .taking(
-                SchemaObject::new()
+                object()
                     .with("token", request_schemas::token())
                     .with("password", request_schemas::new_password())
                     .schema(),
@@ -306,7 +305,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             .answered(CREATED)
             .refused(BY_LINK),
         Op::InviteWant => own("Ask the inviter for a new link, with one that no longer works", "InviteWanted")
-            .taking(SchemaObject::new().with("token", request_schemas::token()).schema())
+            .taking(object().with("token", request_schemas::token()).schema())
             .answered(ACCEPTED)
             .refused(BY_LINK),
         Op::InviteShow => of("One invite", "Invite").tagged(),
@@ -346,7 +345,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
         Op::RoleList => own("The roles", "RoleList"),
         Op::RoleCompare => own("Roles and actions side by side", "Comparison"),
         Op::RoleSuggest => own("The smallest role that allows all of these", "Suggestion")
-            .taking(SchemaObject::new().with("actions", inputs.actions()).schema()),
+            .taking(object().with("actions", inputs.actions()).schema()),
         Op::RoleShow => own("One role", "Role"),
 
         Op::Audit => of("One page of the audit log, oldest first", "EntryList")
@@ -368,7 +367,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
         .refused(&[429]),
         Op::MailStatus => of("The status of mail", "Mail"),
         Op::MailTest => of("Send a test mail", "MailTest")
-            .taking(SchemaObject::new().with("to", request_schemas::email()).schema())
+            .taking(object().with("to", request_schemas::email()).schema())
             .refused(&[409, 429]),
         Op::MailResume => of("Resume mail", "Mail"),
         Op::MailBounce => OperationDoc {
@@ -377,7 +376,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
         },
 
         Op::Backup => own("Create a backup in a new folder", "Backup")
-            .taking(SchemaObject::new().with("path", text()).schema())
+            .taking(object().with("path", text()).schema())
             .answered(CREATED)
             .refused(&[409]),
 
@@ -399,31 +398,29 @@ fn words<T>(words: &[(&'static str, T)]) -> Value {
 }
 
 fn names() -> SchemaObject {
-    SchemaObject::new()
+    object()
         .may("first_name", request_schemas::name())
         .may("last_name", request_schemas::last_name())
 }
 
 /// The proof of identity: the code only with a second factor.
 fn shown(password: &'static str) -> SchemaObject {
-    SchemaObject::new().with(password, text()).may("code", text())
+    object().with(password, text()).may("code", text())
 }
 
 fn by_ticket() -> SchemaObject {
-    SchemaObject::new().with("ticket", text())
+    object().with("ticket", text())
 }
 
 /// The response of an authenticator.
 fn answer() -> SchemaObject {
-    SchemaObject::new().with("challenge", text()).with("credential", json!({"type": "object"}))
+    object().with("challenge", text()).with("credential", json!({"type": "object"}))
 }
 
 fn credentials() -> SchemaObject {
-    SchemaObject::new()
-        .with("account", request_schemas::slug())
-        .with("email", request_schemas::email())
+    object().with("account", request_schemas::slug()).with("email", request_schemas::email())
 }
 
 fn items(item: Value) -> Value {
-    SchemaObject::new().with("items", some(item, limits::BULK_ITEMS_MAX)).schema()
+    object().with("items", some(item, limits::BULK_ITEMS_MAX)).schema()
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::schema_builder::{SchemaObject, any_of, flag, keyed, list, text, word};
+use super::schema_builder::{SchemaObject, any_of, flag, keyed, list, object, text, word};
 use crate::admin::accounts::INVITE_HOURS;
 use crate::admin::tokens::DAYS;
 use crate::domain::limits;
@@ -13,7 +13,6 @@ use crate::engine::Snapshot;
 
 /// White space that is trimmed, as Unicode defines it.
 const SPACE: &str = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
-/// Control characters.
 const CONTROL: &str = r"\u0000-\u001f\u007f-\u009f";
 /// Further invisible characters.
 const HIDDEN: &str = r"\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff";
@@ -56,7 +55,6 @@ impl Inputs {
         }
     }
 
-    /// A parameter of the query string.
     pub(super) fn query(&self, name: &str, about: &str, schema: Value) -> Value {
         json!({"name": name, "in": "query", "description": about, "schema": or_empty(schema)})
     }
@@ -70,7 +68,7 @@ impl Inputs {
     /// An API token: a member re-authenticates, the operator of the sidecar names a member.
     pub(super) fn api_token(&self) -> Value {
         let days = json!({"type": "integer", "minimum": DAYS.start(), "maximum": DAYS.end()});
-        SchemaObject::new()
+        object()
             .with("name", name())
             .with("role", self.role())
             .with("expires_days", days)
@@ -82,7 +80,7 @@ impl Inputs {
 
     /// A person to invite or to create as a member.
     pub(super) fn person(&self) -> SchemaObject {
-        SchemaObject::new()
+        object()
             .with("first_name", name())
             .with("last_name", last_name())
             .with("email", email())
@@ -91,7 +89,7 @@ impl Inputs {
 
     /// A new account, optionally with its first administrator.
     pub(super) fn account(&self) -> Value {
-        let with = SchemaObject::new()
+        let with = object()
             .with("email", email())
             .with("first_name", name())
             .with("last_name", last_name())
@@ -99,12 +97,12 @@ impl Inputs {
         let account = |object: SchemaObject| {
             object.with("slug", slug()).with("name", account_name()).schema()
         };
-        json!({"oneOf": [account(SchemaObject::new()), account(with)]})
+        json!({"oneOf": [account(object()), account(with)]})
     }
 
     /// The first account of an empty store, and its administrator.
     pub(super) fn first_account(&self) -> Value {
-        SchemaObject::new()
+        object()
             .with("token", token())
             .with("slug", slug())
             .with("name", account_name())
@@ -187,19 +185,17 @@ pub(super) fn token() -> Value {
 pub(super) fn account_edit() -> Value {
     let hours =
         json!({"type": "integer", "minimum": INVITE_HOURS.start(), "maximum": INVITE_HOURS.end()});
-    SchemaObject::new()
+    object()
         .may("name", account_name())
         .may("invite_lifetime_hours", hours)
         .may("two_step_enforced", flag())
         .correction()
 }
 
-/// Members as a file.
 pub(super) fn member_file() -> Value {
     json!({"text/csv": {"schema": text()}, "application/jsonl": {"schema": text()}})
 }
 
-/// A mail as a file.
 pub(super) fn mail_file() -> Value {
     json!({"message/rfc822": {"schema": text()}})
 }
@@ -242,7 +238,7 @@ pub(super) fn idempotency_key() -> Value {
 /// The change to each of several members.
 pub(super) fn change(role: Value) -> Value {
     let item = || {
-        SchemaObject::new().with("id", member_id()).may(
+        object().with("id", member_id()).may(
             "version",
             json!({"type": "integer", "minimum": 0, "maximum": limits::JSON_WHOLE_MAX}),
         )
@@ -253,7 +249,6 @@ pub(super) fn change(role: Value) -> Value {
     ]})
 }
 
-/// One JSON object as a body.
 pub(super) fn json_body(schema: Value) -> Value {
     keyed([("application/json", keyed([("schema", schema)]))])
 }

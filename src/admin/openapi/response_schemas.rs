@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::request_schemas::Inputs;
 use super::schema_builder::{
-    SchemaObject, any_of, count, flag, keyed, list, moment, or_null, reference, text, word,
+    SchemaObject, any_of, count, flag, keyed, list, moment, object, or_null, reference, text, word,
 };
 use crate::domain::{AuditEvent, DeliveryState, InviteState, Status};
 use crate::engine::Cell;
@@ -15,7 +15,6 @@ pub(super) fn answer(schema: Value) -> Value {
     success(keyed([("application/json", keyed([("schema", schema)]))]))
 }
 
-/// Members as a file.
 pub(super) fn member_file() -> Value {
     success(json!({"text/csv": {"schema": text()}, "application/jsonl": {"schema": text()}}))
 }
@@ -38,7 +37,6 @@ pub(super) fn request_id() -> Value {
     json!({"required": true, "schema": text(), "description": "Names the request in the log."})
 }
 
-/// All named schemas.
 pub(super) fn schemas(inputs: &Inputs) -> Value {
     let mut schemas = Map::new();
     let mut add = |name: &str, schema: Value| {
@@ -71,7 +69,7 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
 
     add("Session", session());
     add("SessionList", page("Session"));
-    let ended = || SchemaObject::new().with("sessions_ended", count()).changed();
+    let ended = || object().with("sessions_ended", count()).changed();
     add("SessionsEnded", ended().schema());
     add("MemberSessionsEnded", ended().with("id", text()).schema());
     add("SignedIn", any_of([reference("Entered"), waiting()]));
@@ -124,20 +122,20 @@ fn page(name: &str) -> Value {
 }
 
 fn lists(item: Value) -> Value {
-    SchemaObject::new().with("items", list(item)).with("next", or_null(text())).schema()
+    object().with("items", list(item)).with("next", or_null(text())).schema()
 }
 
 fn state(words: &[&str]) -> SchemaObject {
-    SchemaObject::new().with("state", word(words))
+    object().with("state", word(words))
 }
 
 fn fields() -> Value {
-    list(SchemaObject::new().all(&["field", "message"], text).schema())
+    list(object().all(&["field", "message"], text).schema())
 }
 
 fn problem() -> Value {
     let status = json!({"type": "integer", "minimum": 400, "maximum": 599});
-    SchemaObject::new()
+    object()
         .all(&["type", "title"], text)
         .with("status", status)
         .with("code", json!({"type": "string", "pattern": "^[a-z0-9_]+$"}))
@@ -147,7 +145,7 @@ fn problem() -> Value {
 }
 
 fn account() -> SchemaObject {
-    SchemaObject::new()
+    object()
         .all(&["slug", "name"], text)
         .with("created", moment())
         .with("invite_lifetime_hours", json!({"type": "number", "minimum": 0}))
@@ -156,7 +154,7 @@ fn account() -> SchemaObject {
 }
 
 fn first_account() -> Value {
-    SchemaObject::new()
+    object()
         .with("account", reference("Account"))
         .with("member", reference("Member"))
         .changed()
@@ -164,9 +162,9 @@ fn first_account() -> Value {
 }
 
 fn member() -> SchemaObject {
-    SchemaObject::new()
+    object()
         .all(&["id", "account", "email", "first_name", "last_name", "role"], text)
-        .with("status", word(&[Status::Active.as_str(), Status::Suspended.as_str()]))
+        .with("status", word(&Status::ALL.map(Status::as_str)))
         .with("two_step", flag())
         .with("joined", moment())
         .with("version", count())
@@ -178,7 +176,7 @@ fn seen() -> SchemaObject {
 }
 
 fn erased() -> Value {
-    SchemaObject::new()
+    object()
         .with("id", text())
         .all(&["entries_erased", "invites_erased", "letters_erased"], count)
         .changed()
@@ -186,14 +184,14 @@ fn erased() -> Value {
 }
 
 fn member_data() -> Value {
-    let came_by = SchemaObject::new()
+    let came_by = object()
         .all(&["id", "email", "first_name", "last_name", "role", "inviter"], text)
         .all(&["created", "sent"], moment);
-    let sent = SchemaObject::new()
+    let sent = object()
         .all(&["id", "role"], text)
         .with("state", word(&InviteState::ALL.map(InviteState::as_str)))
         .with("created", moment());
-    SchemaObject::new()
+    object()
         .with("at", moment())
         .with("member", reference("SeenMember"))
         .with("sessions", list(reference("Session")))
@@ -207,8 +205,8 @@ fn member_data() -> Value {
 }
 
 fn api_token() -> SchemaObject {
-    let maker = SchemaObject::new().with("id", text()).may("name", text());
-    SchemaObject::new()
+    let maker = object().with("id", text()).may("name", text());
+    object()
         .all(&["id", "name", "role"], text)
         .may("role_removed", flag())
         .with("member", maker.schema())
@@ -217,11 +215,11 @@ fn api_token() -> SchemaObject {
 }
 
 fn finding() -> Value {
-    let named = SchemaObject::new()
+    let named = object()
         .all(&["id", "name", "email", "role"], text)
         .with("joined", moment())
         .with("signed_in", or_null(moment()));
-    SchemaObject::new()
+    object()
         .with("kind", word(&FindingKind::ALL.map(FindingKind::as_str)))
         .with("severity", word(&Severity::ALL.map(Severity::as_str)))
         .with("sentence", text())
@@ -231,7 +229,7 @@ fn finding() -> Value {
 }
 
 fn receipt() -> Value {
-    SchemaObject::new()
+    object()
         .with("id", text())
         .all(&["sessions_ended", "tokens_revoked", "invites_cancelled"], count)
         .changed()
@@ -239,8 +237,8 @@ fn receipt() -> Value {
 }
 
 fn imported() -> Value {
-    let warning = SchemaObject::new().with("line", count()).with("sentence", text()).schema();
-    SchemaObject::new()
+    let warning = object().with("line", count()).with("sentence", text()).schema();
+    object()
         .with("imported", count())
         .with("digest", text())
         .may("warnings", list(warning))
@@ -249,7 +247,7 @@ fn imported() -> Value {
 }
 
 fn session() -> Value {
-    SchemaObject::new()
+    object()
         .with("id", text())
         .all(&["created", "used", "expires"], moment)
         .all(&["address", "agent"], text)
@@ -270,7 +268,7 @@ fn waiting() -> Value {
 }
 
 fn two_step() -> Value {
-    SchemaObject::new()
+    object()
         .with("on", flag())
         .with("since", or_null(moment()))
         .with("recovery_codes_left", count())
@@ -280,23 +278,16 @@ fn two_step() -> Value {
 }
 
 fn passkey() -> SchemaObject {
-    SchemaObject::new()
-        .all(&["id", "name"], text)
-        .with("created", moment())
-        .with("used", or_null(moment()))
+    object().all(&["id", "name"], text).with("created", moment()).with("used", or_null(moment()))
 }
 
 fn passkey_asked() -> Value {
     let options = json!({"type": "object", "required": ["publicKey"]});
-    SchemaObject::new()
-        .with("challenge", text())
-        .with("options", options)
-        .with("expires", moment())
-        .schema()
+    object().with("challenge", text()).with("options", options).with("expires", moment()).schema()
 }
 
 fn enrolment() -> Value {
-    SchemaObject::new().with("secret", text()).with("url", link()).with("qr", text()).schema()
+    object().with("secret", text()).with("url", link()).with("qr", text()).schema()
 }
 
 fn link() -> Value {
@@ -304,7 +295,7 @@ fn link() -> Value {
 }
 
 fn reset() -> Value {
-    SchemaObject::new()
+    object()
         .with("id", text())
         .with("expires", moment())
         .may("link", link())
@@ -314,7 +305,7 @@ fn reset() -> Value {
 }
 
 fn backup() -> Value {
-    SchemaObject::new()
+    object()
         .with("path", text())
         .with("revision", count())
         .with("taken", moment())
@@ -323,7 +314,7 @@ fn backup() -> Value {
 }
 
 fn recovery() -> Value {
-    SchemaObject::new()
+    object()
         .all(&["id", "email"], text)
         .may("link", link())
         .with("expires", moment())
@@ -333,11 +324,11 @@ fn recovery() -> Value {
 }
 
 fn invite() -> SchemaObject {
-    let inviter = SchemaObject::new()
+    let inviter = object()
         .with("kind", word(&["member", "sidecar", "system"]))
         .may("id", text())
         .may("name", text());
-    SchemaObject::new()
+    object()
         .all(&["id", "account", "email", "first_name", "last_name", "role"], text)
         .with("state", word(&InviteState::ALL.map(InviteState::as_str)))
         .with("inviter", inviter.schema())
@@ -352,7 +343,7 @@ fn invite() -> SchemaObject {
 }
 
 fn delivery() -> Value {
-    SchemaObject::new()
+    object()
         .with("state", word(&DeliveryState::ALL.map(DeliveryState::as_str)))
         .with("detail", text())
         .with("attempts", count())
@@ -362,8 +353,8 @@ fn delivery() -> Value {
 }
 
 fn inspected() -> Value {
-    let role = SchemaObject::new().all(&["id", "title", "summary"], text);
-    let password = SchemaObject::new().all(&["min", "max"], count);
+    let role = object().all(&["id", "title", "summary"], text);
+    let password = object().all(&["min", "max"], count);
     state(&[InviteState::Pending.as_str()])
         .all(&["account", "account_name", "email", "first_name", "last_name"], text)
         .with("role", role.schema())
@@ -375,11 +366,11 @@ fn inspected() -> Value {
 }
 
 fn refused() -> Value {
-    SchemaObject::new().all(&["code", "detail"], text).may("fields", fields()).schema()
+    object().all(&["code", "detail"], text).may("fields", fields()).schema()
 }
 
 fn invite_outcome() -> Value {
-    let outcome = || SchemaObject::new().with("status", count());
+    let outcome = || object().with("status", count());
     json!({"oneOf": [
         outcome().with("invite", reference("InviteChanged")).schema(),
         outcome().with("problem", refused()).schema(),
@@ -387,7 +378,7 @@ fn invite_outcome() -> Value {
 }
 
 fn member_outcome() -> Value {
-    let outcome = || SchemaObject::new().with("id", text()).with("status", count());
+    let outcome = || object().with("id", text()).with("status", count());
     let receipt = json!({"oneOf": [reference("Receipt"), reference("MemberSessionsEnded")]});
     json!({"oneOf": [
         outcome().with("member", reference("MemberChanged")).schema(),
@@ -397,7 +388,7 @@ fn member_outcome() -> Value {
 }
 
 fn role(inputs: &Inputs) -> Value {
-    SchemaObject::new()
+    object()
         .with("id", inputs.role())
         .all(&["title", "summary", "best_for"], text)
         .with("actions", list(text()))
@@ -405,26 +396,25 @@ fn role(inputs: &Inputs) -> Value {
 }
 
 fn cell() -> Value {
-    word(&[Cell::Allowed, Cell::Denied, Cell::Depends].map(Cell::as_str))
+    word(&Cell::ALL.map(Cell::as_str))
 }
 
 fn comparison() -> Value {
-    let row = SchemaObject::new()
+    let row = object()
         .all(&["action", "resource"], text)
         .with("cells", list(cell()))
         .with("depends_on", list(text()))
         .schema();
-    SchemaObject::new().with("roles", list(text())).with("rows", list(row)).schema()
+    object().with("roles", list(text())).with("rows", list(row)).schema()
 }
 
 fn permissions() -> Value {
-    let item =
-        SchemaObject::new().all(&["action", "resource"], text).with("allowed", cell()).schema();
-    SchemaObject::new().with("role", text()).with("items", list(item)).schema()
+    let item = object().all(&["action", "resource"], text).with("allowed", cell()).schema();
+    object().with("role", text()).with("items", list(item)).schema()
 }
 
 fn suggestion() -> Value {
-    SchemaObject::new()
+    object()
         .with("role", or_null(reference("Role")))
         .with("extra", list(text()))
         .with("reason", text())
@@ -433,12 +423,12 @@ fn suggestion() -> Value {
 }
 
 fn entry() -> Value {
-    let field = SchemaObject::new()
+    let field = object()
         .with("field", text())
         .with("before", or_null(text()))
         .with("after", or_null(text()))
         .schema();
-    SchemaObject::new()
+    object()
         .all(&["sequence", "revision"], count)
         .with("at", moment())
         .with("actor", text())
@@ -449,7 +439,7 @@ fn entry() -> Value {
 }
 
 fn chain() -> Value {
-    SchemaObject::new()
+    object()
         .with("account", or_null(text()))
         .with("entries", count())
         .with("head", text())
@@ -458,10 +448,9 @@ fn chain() -> Value {
 }
 
 fn mail() -> Value {
-    let stopped = SchemaObject::new().with("cause", text()).with("since", moment()).schema();
-    let oldest =
-        SchemaObject::new().with("since", moment()).with("seconds", count()).with("detail", text());
-    SchemaObject::new()
+    let stopped = object().with("cause", text()).with("since", moment()).schema();
+    let oldest = object().with("since", moment()).with("seconds", count()).with("detail", text());
+    object()
         .with("kind", text())
         .with("sends", flag())
         .with("state", word(&["ok", "slow", "stuck", "stopped", "off"]))
@@ -474,12 +463,12 @@ fn mail() -> Value {
 }
 
 fn mail_test() -> Value {
-    let step = SchemaObject::new().with("step", text()).with("ok", flag()).with("detail", text());
-    SchemaObject::new().with("ok", flag()).with("steps", list(step.schema())).schema()
+    let step = object().with("step", text()).with("ok", flag()).with("detail", text());
+    object().with("ok", flag()).with("steps", list(step.schema())).schema()
 }
 
 fn warning() -> Value {
-    SchemaObject::new()
+    object()
         .with("about", text())
         .with("severity", word(&["warn", "fail"]))
         .with("sentence", text())
@@ -487,7 +476,7 @@ fn warning() -> Value {
 }
 
 fn policies() -> Value {
-    SchemaObject::new()
+    object()
         .with("digest", text())
         .with("policies", count())
         .with("state", word(&["live", "last_good"]))
@@ -497,7 +486,7 @@ fn policies() -> Value {
 }
 
 fn reload() -> Value {
-    SchemaObject::new()
+    object()
         .with("digest", text())
         .with("policies", count())
         .with("changed", flag())

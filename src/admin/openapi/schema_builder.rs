@@ -2,7 +2,6 @@
 
 use serde_json::{Map, Value, json};
 
-/// A builder for an object schema.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SchemaObject {
     properties: Map<String, Value>,
@@ -10,10 +9,6 @@ pub(super) struct SchemaObject {
 }
 
 impl SchemaObject {
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
     /// Adds a required property.
     pub(super) fn with(mut self, name: &'static str, schema: Value) -> Self {
         self.required.push(name);
@@ -53,6 +48,11 @@ impl SchemaObject {
         }
         schema
     }
+}
+
+/// An object without properties, to add them to.
+pub(super) fn object() -> SchemaObject {
+    SchemaObject::default()
 }
 
 /// An object with these properties, as plain JSON.

@@ -6,43 +6,23 @@ use crate::clock::rfc3339;
 use crate::services::access_review;
 use crate::store::types::personal_data::MemberWithSignIn;
 
-/// One finding of an access review.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Finding {
-    kind: &'static str,
-    severity: &'static str,
-    sentence: String,
-    members: Vec<MemberReference>,
-    count: usize,
+document! {
+    pub(in crate::admin) struct Finding from(found: access_review::Finding) {
+        kind: &'static str = found.kind.as_str(),
+        severity: &'static str = found.kind.severity().as_str(),
+        sentence: String = found.sentence,
+        members: Vec<MemberReference> = found.members.into_iter().map(MemberReference::from).collect(),
+        count: usize = found.count,
+    }
 }
 
-/// A member in a finding.
-#[derive(Debug, Serialize)]
-struct MemberReference {
-    id: String,
-    name: String,
-    email: String,
-    role: String,
-    joined: String,
-    signed_in: Option<String>,
-}
-
-impl From<access_review::Finding> for Finding {
-    fn from(found: access_review::Finding) -> Self {
-        let named = |MemberWithSignIn { member, signed_in }| MemberReference {
-            id: member.id.to_string(),
-            name: member.full_name(),
-            email: member.email.to_string(),
-            role: member.role.to_string(),
-            joined: rfc3339(member.joined),
-            signed_in: signed_in.map(rfc3339),
-        };
-        Self {
-            kind: found.kind.as_str(),
-            severity: found.kind.severity().as_str(),
-            sentence: found.sentence,
-            members: found.members.into_iter().map(named).collect(),
-            count: found.count,
-        }
+document! {
+    struct MemberReference from(seen: MemberWithSignIn) {
+        id: String = seen.member.id.to_string(),
+        name: String = seen.member.full_name(),
+        email: String = seen.member.email.to_string(),
+        role: String = seen.member.role.to_string(),
+        joined: String = rfc3339(seen.member.joined),
+        signed_in: Option<String> = seen.signed_in.map(rfc3339),
     }
 }

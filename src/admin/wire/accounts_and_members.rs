@@ -1,5 +1,7 @@
 //! Accounts, members, sessions, and the results of ending them.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::{Invite, List};
@@ -10,14 +12,16 @@ use crate::services::import::Imported;
 use crate::services::session_auth;
 use crate::store::{Committed, Removal, types::personal_data};
 
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Account {
-    slug: String,
-    name: String,
-    created: String,
-    invite_lifetime_hours: Hours,
-    two_step_enforced: bool,
-    version: u64,
+document! {
+    pub(in crate::admin) struct Account of(app: &App, account: domain::Account) {
+        slug: String = account.slug.to_string(),
+        name: String = account.name,
+        created: String = rfc3339(account.created),
+        invite_lifetime_hours: Hours =
+            Hours::of(account.invite_lifetime.unwrap_or(app.config.invite_lifetime)),
+        two_step_enforced: bool = account.two_step_enforced,
+        version: u64 = account.version.0,
+    }
 }
 
 /// Hours, as a whole number if possible.
@@ -28,19 +32,12 @@ enum Hours {
     Part(f64),
 }
 
-impl Account {
-    pub(in crate::admin) fn of(app: &App, account: domain::Account) -> Self {
-        let seconds = account.invite_lifetime.unwrap_or(app.config.invite_lifetime).as_secs();
-        Self {
-            slug: account.slug.to_string(),
-            name: account.name,
-            created: rfc3339(account.created),
-            invite_lifetime_hours: match seconds % 3_600 {
-                0 => Hours::Whole(seconds / 3_600),
-                _ => Hours::Part(seconds as f64 / 3_600.0),
-            },
-            two_step_enforced: account.two_step_enforced,
-            version: account.version.0,
+impl Hours {
+    fn of(time: Duration) -> Self {
+        let seconds = time.as_secs();
+        match seconds % 3_600 {
+            0 => Self::Whole(seconds / 3_600),
+            _ => Self::Part(seconds as f64 / 3_600.0),
         }
     }
 }
@@ -61,48 +58,26 @@ pub(in crate::admin) struct FirstAccount {
     pub(in crate::admin) member: Member,
 }
 
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Member {
-    id: String,
-    account: String,
-    email: String,
-    first_name: String,
-    last_name: String,
-    role: String,
-    status: &'static str,
-    two_step: bool,
-    joined: String,
-    version: u64,
-}
-
-impl From<domain::Member> for Member {
-    fn from(member: domain::Member) -> Self {
-        Self {
-            id: member.id.to_string(),
-            account: member.account.to_string(),
-            email: member.email.to_string(),
-            first_name: member.first_name.as_str().to_owned(),
-            last_name: member.last_name.as_str().to_owned(),
-            role: member.role.to_string(),
-            status: member.status.as_str(),
-            two_step: member.two_step,
-            joined: rfc3339(member.joined),
-            version: member.version.0,
-        }
+document! {
+    pub(in crate::admin) struct Member from(member: domain::Member) {
+        id: String = member.id.to_string(),
+        account: String = member.account.to_string(),
+        email: String = member.email.to_string(),
+        first_name: String = member.first_name.as_str().to_owned(),
+        last_name: String = member.last_name.as_str().to_owned(),
+        role: String = member.role.to_string(),
+        status: &'static str = member.status.as_str(),
+        two_step: bool = member.two_step,
+        joined: String = rfc3339(member.joined),
+        version: u64 = member.version.0,
     }
 }
 
-/// A member, with the last sign-in.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct MemberWithSignIn {
-    #[serde(flatten)]
-    member: Member,
-    signed_in: Option<String>,
-}
-
-impl From<personal_data::MemberWithSignIn> for MemberWithSignIn {
-    fn from(seen: personal_data::MemberWithSignIn) -> Self {
-        Self { signed_in: seen.signed_in.map(rfc3339), member: Member::from(seen.member) }
+document! {
+    pub(in crate::admin) struct MemberWithSignIn from(seen: personal_data::MemberWithSignIn) {
+        #[serde(flatten)]
+        member: Member = Member::from(seen.member),
+        signed_in: Option<String> = seen.signed_in.map(rfc3339),
     }
 }
 
@@ -114,34 +89,23 @@ pub(in crate::admin) struct CurrentMember {
     pub(in crate::admin) session: Session,
 }
 
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Session {
-    id: String,
-    created: String,
-    used: String,
-    expires: String,
-    address: String,
-    agent: String,
-    current: bool,
+document! {
+    pub(in crate::admin) struct Session of(
+        app: &App,
+        session: domain::Session,
+        current: Option<&SessionId>
+    ) {
+        id: String = session.id.to_string(),
+        created: String = rfc3339(session.created),
+        used: String = rfc3339(session.used),
+        expires: String = rfc3339(ends(app, &session)),
+        address: String = session.address,
+        agent: String = session.agent,
+        current: bool = current == Some(&session.id),
+    }
 }
 
 impl Session {
-    pub(in crate::admin) fn of(
-        app: &App,
-        session: domain::Session,
-        current: Option<&SessionId>,
-    ) -> Self {
-        Self {
-            created: rfc3339(session.created),
-            used: rfc3339(session.used),
-            expires: rfc3339(ends(app, &session)),
-            current: current == Some(&session.id),
-            id: session.id.to_string(),
-            address: session.address,
-            agent: session.agent,
-        }
-    }
-
     pub(in crate::admin) fn list(
         app: &App,
         sessions: Vec<domain::Session>,
@@ -155,65 +119,42 @@ impl Session {
 /// When a session ends unless it is used before.
 fn ends(app: &App, session: &domain::Session) -> Timestamp {
     let limits = session_auth::limits(app);
-    let after = |from: Timestamp, limit: std::time::Duration| {
+    let after = |from: Timestamp, limit: Duration| {
         Timestamp(from.0.saturating_add(i64::try_from(limit.as_millis()).unwrap_or(i64::MAX)))
     };
     after(session.used, limits.idle).min(after(session.created, limits.absolute))
 }
 
-/// A member who has signed in. The token is in the cookie.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct SignedIn {
-    state: &'static str,
-    member: Member,
-    expires: String,
-}
-
-impl SignedIn {
-    pub(in crate::admin) fn of(
+document! {
+    /// A member who has signed in. The token is in the cookie.
+    pub(in crate::admin) struct SignedIn of(
         app: &App,
         session: &domain::Session,
-        member: domain::Member,
-    ) -> Self {
-        let expires = rfc3339(ends(app, session));
-        Self { state: "signed_in", member: Member::from(member), expires }
+        member: domain::Member
+    ) {
+        state: &'static str = "signed_in",
+        member: Member = Member::from(member),
+        expires: String = rfc3339(ends(app, session)),
     }
 }
 
-/// A new address.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct EmailChanged {
-    state: &'static str,
-    email: String,
-}
-
-impl EmailChanged {
-    pub(in crate::admin) fn of(member: &domain::Member) -> Self {
-        Self { state: "changed", email: member.email.to_string() }
+document! {
+    /// A new address.
+    pub(in crate::admin) struct EmailChanged of(member: &domain::Member) {
+        state: &'static str = "changed",
+        email: String = member.email.to_string(),
     }
 }
 
-/// The result of a removal.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct RemovalReceipt {
-    id: String,
-    sessions_ended: u64,
-    tokens_revoked: u64,
-    invites_cancelled: u64,
-}
-
-impl From<Removal> for RemovalReceipt {
-    fn from(removal: Removal) -> Self {
-        Self {
-            id: removal.member.id.to_string(),
-            sessions_ended: removal.sessions_ended,
-            tokens_revoked: removal.tokens_revoked,
-            invites_cancelled: removal.invites_cancelled,
-        }
+document! {
+    pub(in crate::admin) struct RemovalReceipt from(removal: Removal) {
+        id: String = removal.member.id.to_string(),
+        sessions_ended: u64 = removal.sessions_ended,
+        tokens_revoked: u64 = removal.tokens_revoked,
+        invites_cancelled: u64 = removal.invites_cancelled,
     }
 }
 
-/// The number of sessions that ended.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct EndedSessions {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -232,25 +173,19 @@ impl EndedSessions {
     }
 }
 
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct ImportReceipt {
-    imported: u64,
-    digest: String,
-    /// What is unusual about lines that were imported.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<LineWarning>,
+document! {
+    pub(in crate::admin) struct ImportReceipt from(import: Imported) {
+        imported: u64 = import.members,
+        digest: String = import.digest.hex(),
+        /// What is unusual about lines that were imported.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<LineWarning> = import.hints.into_iter().map(LineWarning::from).collect(),
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct LineWarning {
-    line: u64,
-    sentence: String,
-}
-
-impl From<Imported> for ImportReceipt {
-    fn from(imported: Imported) -> Self {
-        let Imported { members, digest, hints } = imported;
-        let warnings = hints.into_iter().map(|(line, sentence)| LineWarning { line, sentence });
-        Self { imported: members, digest: digest.hex(), warnings: warnings.collect() }
+document! {
+    struct LineWarning from(hint: (u64, String)) {
+        line: u64 = hint.0,
+        sentence: String = hint.1,
     }
 }

@@ -94,71 +94,39 @@ impl Inviter {
     }
 }
 
-/// The delivery status of a mail.
-#[derive(Debug, Serialize)]
-pub(super) struct Delivery {
-    state: &'static str,
-    detail: String,
-    attempts: u32,
-    last_attempt: Option<String>,
-    next_attempt: Option<String>,
-}
-
-impl From<domain::Delivery> for Delivery {
-    fn from(delivery: domain::Delivery) -> Self {
-        Self {
-            state: delivery.state.as_str(),
-            detail: delivery.detail,
-            attempts: delivery.attempts,
-            last_attempt: delivery.last_attempt.map(rfc3339),
-            next_attempt: delivery.next_attempt.map(rfc3339),
-        }
+document! {
+    /// The delivery status of a mail.
+    pub(super) struct Delivery from(delivery: domain::Delivery) {
+        state: &'static str = delivery.state.as_str(),
+        detail: String = delivery.detail,
+        attempts: u32 = delivery.attempts,
+        last_attempt: Option<String> = delivery.last_attempt.map(rfc3339),
+        next_attempt: Option<String> = delivery.next_attempt.map(rfc3339),
     }
 }
 
-/// The invitation behind a link. The address is masked: the link may have been passed on.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct InvitePreview {
-    state: &'static str,
-    account: String,
-    account_name: String,
-    email: String,
-    first_name: String,
-    last_name: String,
-    role: RoleName,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    inviter_name: Option<String>,
-    expires: String,
-    two_step_enforced: bool,
-    password: PasswordLength,
+document! {
+    /// The invitation behind a link. The address is masked: the link may have been passed on.
+    pub(in crate::admin) struct InvitePreview of(app: &App, seen: invites::InvitePreview) {
+        state: &'static str = seen.invite.state(app.clock.now()).as_str(),
+        account: String = seen.account.slug.to_string(),
+        account_name: String = seen.account.name,
+        email: String = seen.invite.email.masked(),
+        first_name: String = seen.invite.first_name.as_str().to_owned(),
+        last_name: String = seen.invite.last_name.as_str().to_owned(),
+        role: RoleName = RoleName::of(&app.policies.load(), &seen.invite.role),
+        #[serde(skip_serializing_if = "Option::is_none")]
+        inviter_name: Option<String> = seen.inviter.as_ref().map(domain::Member::full_name),
+        expires: String = rfc3339(seen.invite.expires),
+        two_step_enforced: bool = seen.account.two_step_enforced,
+        // If no second factor is required, the password is the only one.
+        password: PasswordLength =
+            PasswordLength { min: password::chars_min(false), max: limits::PASSWORD_CHARS_MAX },
+    }
 }
 
 #[derive(Debug, Serialize)]
 struct PasswordLength {
     min: usize,
     max: usize,
-}
-
-impl InvitePreview {
-    pub(in crate::admin) fn of(app: &App, inspected: invites::InvitePreview) -> Self {
-        let invites::InvitePreview { invite, account, inviter } = inspected;
-        let live = app.policies.load();
-        Self {
-            state: invite.state(app.clock.now()).as_str(),
-            account: account.slug.to_string(),
-            account_name: account.name,
-            email: invite.email.masked(),
-            first_name: invite.first_name.as_str().to_owned(),
-            last_name: invite.last_name.as_str().to_owned(),
-            role: RoleName::of(&live, &invite.role),
-            inviter_name: inviter.as_ref().map(domain::Member::full_name),
-            expires: rfc3339(invite.expires),
-            two_step_enforced: account.two_step_enforced,
-            // If no second factor is required, the password is the only one.
-            password: PasswordLength {
-                min: password::chars_min(false),
-                max: limits::PASSWORD_CHARS_MAX,
-            },
-        }
-    }
 }

@@ -5,71 +5,48 @@ use serde::Serialize;
 use crate::clock::rfc3339;
 use crate::domain::{DeliveryState, MailStop, Timestamp, plural};
 use crate::mail::{Mailer, SmtpStepResult, TestReport};
-use crate::store::types::mail_queue::{MailFlow, MailStatus};
+use crate::store::types::mail_queue::{MailFlow, MailStatus, WaitingMail};
 
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct MailReport {
-    kind: &'static str,
-    sends: bool,
-    stopped: Option<Stopped>,
-    queued: u64,
-    deferred: u64,
-    handed_over: u64,
-    bounced: u64,
-    failed: u64,
-    /// `ok`, `slow`, `stuck`, `stopped` or `off`.
-    state: &'static str,
-    /// The letter of the account that has waited longest.
-    oldest: Option<Oldest>,
-    /// When a letter of the account was last accepted by the mail server.
-    last_success: Option<String>,
-    /// A message for the operator.
-    banner: Option<String>,
+document! {
+    pub(in crate::admin) struct MailReport of(mailer: &Mailer, status: MailStatus, now: Timestamp) {
+        kind: &'static str = mailer.kind(),
+        sends: bool = mailer.sends(),
+        stopped: Option<Stopped> = status.stopped.clone().map(Stopped::from),
+        queued: u64 = status.count(&[DeliveryState::Queued, DeliveryState::Sending]),
+        deferred: u64 = status.count(&[DeliveryState::Deferred]),
+        handed_over: u64 = status.count(&[DeliveryState::HandedOver, DeliveryState::Delivered]),
+        bounced: u64 = status.count(&[DeliveryState::Bounced]),
+        failed: u64 = status.count(&[DeliveryState::Failed]),
+        /// `ok`, `slow`, `stuck`, `stopped` or `off`.
+        state: &'static str = match (mailer.sends(), &status.stopped, status.flow(now)) {
+            (false, ..) => "off",
+            (_, Some(_), _) => "stopped",
+            (.., MailFlow::Well) => "ok",
+            (.., MailFlow::Slow) => "slow",
+            (.., MailFlow::Stuck) => "stuck",
+        },
+        /// The letter of the account that has waited longest.
+        oldest: Option<Oldest> = status.oldest.clone().map(|oldest| Oldest::of(oldest, now)),
+        /// When a letter of the account was last accepted by the mail server.
+        last_success: Option<String> = status.taken.map(rfc3339),
+        /// A message for the operator.
+        banner: Option<String> =
+            banner(mailer, status.stopped.as_ref()).or_else(|| delayed(&status, status.flow(now))),
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct Stopped {
-    cause: String,
-    since: String,
+document! {
+    struct Stopped from(stop: MailStop) {
+        cause: String = stop.cause,
+        since: String = rfc3339(stop.since),
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct Oldest {
-    since: String,
-    seconds: u64,
-    detail: String,
-}
-
-impl MailReport {
-    pub(in crate::admin) fn of(mailer: &Mailer, status: MailStatus, now: Timestamp) -> Self {
-        let count = |states: &[DeliveryState]| status.count(states);
-        let flow = status.flow(now);
-        Self {
-            kind: mailer.kind(),
-            sends: mailer.sends(),
-            state: match (mailer.sends(), &status.stopped, flow) {
-                (false, ..) => "off",
-                (_, Some(_), _) => "stopped",
-                (.., MailFlow::Well) => "ok",
-                (.., MailFlow::Slow) => "slow",
-                (.., MailFlow::Stuck) => "stuck",
-            },
-            banner: banner(mailer, status.stopped.as_ref()).or_else(|| delayed(&status, flow)),
-            last_success: status.taken.map(rfc3339),
-            queued: count(&[DeliveryState::Queued, DeliveryState::Sending]),
-            deferred: count(&[DeliveryState::Deferred]),
-            handed_over: count(&[DeliveryState::HandedOver, DeliveryState::Delivered]),
-            bounced: count(&[DeliveryState::Bounced]),
-            failed: count(&[DeliveryState::Failed]),
-            oldest: status.oldest.map(|oldest| Oldest {
-                since: rfc3339(oldest.since),
-                seconds: u64::try_from(now.0.saturating_sub(oldest.since.0)).unwrap_or(0) / 1_000,
-                detail: oldest.detail,
-            }),
-            stopped: status
-                .stopped
-                .map(|stop| Stopped { cause: stop.cause, since: rfc3339(stop.since) }),
-        }
+document! {
+    struct Oldest of(oldest: WaitingMail, now: Timestamp) {
+        since: String = rfc3339(oldest.since),
+        seconds: u64 = u64::try_from(now.0.saturating_sub(oldest.since.0)).unwrap_or(0) / 1_000,
+        detail: String = oldest.detail,
     }
 }
 
@@ -106,27 +83,17 @@ fn delayed(status: &MailStatus, flow: MailFlow) -> Option<String> {
     ))
 }
 
-/// The steps of a test mail.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct MailTest {
-    ok: bool,
-    steps: Vec<MailStep>,
+document! {
+    pub(in crate::admin) struct MailTest from(report: TestReport) {
+        ok: bool = report.passed(),
+        steps: Vec<MailStep> = report.steps.into_iter().map(MailStep::from).collect(),
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct MailStep {
-    step: &'static str,
-    ok: bool,
-    detail: String,
-}
-
-impl From<TestReport> for MailTest {
-    fn from(report: TestReport) -> Self {
-        let step = |walked: SmtpStepResult| MailStep {
-            step: walked.step.as_str(),
-            ok: walked.passed,
-            detail: walked.detail,
-        };
-        Self { ok: report.passed(), steps: report.steps.into_iter().map(step).collect() }
+document! {
+    struct MailStep from(walked: SmtpStepResult) {
+        step: &'static str = walked.step.as_str(),
+        ok: bool = walked.passed,
+        detail: String = walked.detail,
     }
 }

@@ -7,27 +7,16 @@ use serde::Serialize;
 use super::{ApiToken, AuditLogEntry, MemberWithSignIn, Session, TwoStepStatus};
 use crate::app::App;
 use crate::clock::rfc3339;
-use crate::domain::{self, MemberId, SessionId};
+use crate::domain::{self, MemberId, SessionId, Timestamp};
 use crate::services::personal_data::PersonalData;
 use crate::store::types::personal_data as store;
 
-/// The result of an erasure.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Erasure {
-    id: String,
-    entries_erased: u64,
-    invites_erased: u64,
-    letters_erased: u64,
-}
-
-impl Erasure {
-    pub(in crate::admin) fn of(id: &MemberId, erasure: store::Erasure) -> Self {
-        Self {
-            id: id.to_string(),
-            entries_erased: erasure.entries,
-            invites_erased: erasure.invites,
-            letters_erased: erasure.letters,
-        }
+document! {
+    pub(in crate::admin) struct Erasure of(id: &MemberId, erasure: store::Erasure) {
+        id: String = id.to_string(),
+        entries_erased: u64 = erasure.entries,
+        invites_erased: u64 = erasure.invites,
+        letters_erased: u64 = erasure.letters,
     }
 }
 
@@ -48,12 +37,7 @@ pub(in crate::admin) struct MemberData {
 impl MemberData {
     pub(in crate::admin) fn of(app: &App, data: PersonalData, current: Option<&SessionId>) -> Self {
         let (now, PersonalData { kept, sessions, tokens, two_step }) = (app.clock.now(), data);
-        let sent = |invite: &domain::Invite| InviteSent {
-            id: invite.id.to_string(),
-            role: invite.role.to_string(),
-            state: invite.state(now).as_str(),
-            created: rfc3339(invite.created),
-        };
+        let sent = |invite| InviteSent::of(invite, now);
         Self {
             at: rfc3339(now),
             sessions: Session::list(app, sessions, current).items,
@@ -68,39 +52,26 @@ impl MemberData {
     }
 }
 
-/// The invite by which somebody joined, as it was then.
-#[derive(Debug, Serialize)]
-struct JoinedBy {
-    id: String,
-    email: String,
-    first_name: String,
-    last_name: String,
-    role: String,
-    inviter: String,
-    created: String,
-    sent: String,
-}
-
-impl From<domain::Invite> for JoinedBy {
-    fn from(invite: domain::Invite) -> Self {
-        Self {
-            id: invite.id.to_string(),
-            email: invite.email.to_string(),
-            first_name: invite.first_name.as_str().to_owned(),
-            last_name: invite.last_name.as_str().to_owned(),
-            role: invite.role.to_string(),
-            inviter: invite.inviter.label(),
-            created: rfc3339(invite.created),
-            sent: rfc3339(invite.sent),
-        }
+document! {
+    /// The invite by which somebody joined, as it was then.
+    struct JoinedBy from(invite: domain::Invite) {
+        id: String = invite.id.to_string(),
+        email: String = invite.email.to_string(),
+        first_name: String = invite.first_name.as_str().to_owned(),
+        last_name: String = invite.last_name.as_str().to_owned(),
+        role: String = invite.role.to_string(),
+        inviter: String = invite.inviter.label(),
+        created: String = rfc3339(invite.created),
+        sent: String = rfc3339(invite.sent),
     }
 }
 
-/// An invite to somebody else, without name and address, which are not the sender's data.
-#[derive(Debug, Serialize)]
-struct InviteSent {
-    id: String,
-    role: String,
-    state: &'static str,
-    created: String,
+document! {
+    /// An invite to somebody else, without name and address, which are not the sender's data.
+    struct InviteSent of(invite: &domain::Invite, now: Timestamp) {
+        id: String = invite.id.to_string(),
+        role: String = invite.role.to_string(),
+        state: &'static str = invite.state(now).as_str(),
+        created: String = rfc3339(invite.created),
+    }
 }

@@ -8,103 +8,54 @@ use crate::domain::RoleId;
 use crate::engine::{self, Cell, Matrix, Snapshot};
 use crate::services::reload::ReloadReport;
 
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Role {
-    id: String,
-    title: String,
-    summary: String,
-    best_for: String,
-    actions: Vec<String>,
-}
-
-impl Role {
-    pub(in crate::admin) fn new(card: &engine::RoleCard, actions: Vec<String>) -> Self {
-        Self {
-            id: card.id.to_string(),
-            title: card.title.clone(),
-            summary: card.summary.clone(),
-            best_for: card.best_for.clone(),
-            actions,
-        }
+document! {
+    pub(in crate::admin) struct Role new(card: &engine::RoleCard, actions: Vec<String>) {
+        id: String = card.id.to_string(),
+        title: String = card.title.clone(),
+        summary: String = card.summary.clone(),
+        best_for: String = card.best_for.clone(),
+        actions: Vec<String> = actions,
     }
 }
 
-/// Roles side by side; a cell is `allowed`, `denied` or `depends`.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Comparison {
-    roles: Vec<String>,
-    rows: Vec<ComparisonRow>,
-}
-
-#[derive(Debug, Serialize)]
-struct ComparisonRow {
-    action: String,
-    resource: String,
-    cells: Vec<&'static str>,
-    /// The policies on which cells with `depends` depend; at most the first ones.
-    depends_on: Vec<String>,
-}
-
-impl From<&Matrix> for Comparison {
-    fn from(matrix: &Matrix) -> Self {
-        let row = |row: &engine::MatrixRow| ComparisonRow {
-            action: row.action.clone(),
-            resource: row.resource.clone(),
-            cells: row.cells.iter().map(|cell| cell.as_str()).collect(),
-            depends_on: row.policies(),
-        };
-        Self {
-            roles: matrix.roles.iter().map(ToString::to_string).collect(),
-            rows: matrix.rows.iter().map(row).collect(),
-        }
+document! {
+    /// Roles side by side; a cell is `allowed`, `denied` or `depends`.
+    pub(in crate::admin) struct Comparison from(matrix: &Matrix) {
+        roles: Vec<String> = matrix.roles.iter().map(ToString::to_string).collect(),
+        rows: Vec<ComparisonRow> = matrix.rows.iter().map(ComparisonRow::from).collect(),
     }
 }
 
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Policies {
-    digest: String,
-    policies: usize,
-    state: &'static str,
-    fault: Option<String>,
-    loaded_at: String,
-}
-
-impl Policies {
-    pub(in crate::admin) fn new(live: &Snapshot, status: &PolicyStatus) -> Self {
-        Self {
-            digest: live.digest().hex(),
-            policies: live.policy_count(),
-            state: if status.last_good { "last_good" } else { "live" },
-            fault: status.fault.clone(),
-            loaded_at: rfc3339(status.loaded_at),
-        }
+document! {
+    struct ComparisonRow from(row: &engine::MatrixRow) {
+        action: String = row.action.clone(),
+        resource: String = row.resource.clone(),
+        cells: Vec<&'static str> = row.cells.iter().map(|cell| cell.as_str()).collect(),
+        /// The policies on which cells with `depends` depend; at most the first ones.
+        depends_on: Vec<String> = row.policies(),
     }
 }
 
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Reload {
-    digest: String,
-    policies: usize,
-    changed: bool,
-    gains: Vec<String>,
-    loses: Vec<String>,
-    may_gain: Vec<String>,
-    may_lose: Vec<String>,
-    notes: Vec<String>,
+document! {
+    pub(in crate::admin) struct Policies new(live: &Snapshot, status: &PolicyStatus) {
+        digest: String = live.digest().hex(),
+        policies: usize = live.policy_count(),
+        state: &'static str = if status.last_good { "last_good" } else { "live" },
+        fault: Option<String> = status.fault.clone(),
+        loaded_at: String = rfc3339(status.loaded_at),
+    }
 }
 
-impl From<ReloadReport> for Reload {
-    fn from(report: ReloadReport) -> Self {
-        Self {
-            digest: report.digest.hex(),
-            policies: report.policies,
-            changed: report.changed,
-            gains: report.changes.gains,
-            loses: report.changes.loses,
-            may_gain: report.changes.may_gain,
-            may_lose: report.changes.may_lose,
-            notes: report.notes,
-        }
+document! {
+    pub(in crate::admin) struct Reload from(report: ReloadReport) {
+        digest: String = report.digest.hex(),
+        policies: usize = report.policies,
+        changed: bool = report.changed,
+        gains: Vec<String> = report.changes.gains,
+        loses: Vec<String> = report.changes.loses,
+        may_gain: Vec<String> = report.changes.may_gain,
+        may_lose: Vec<String> = report.changes.may_lose,
+        notes: Vec<String> = report.notes,
     }
 }
 
@@ -137,28 +88,19 @@ pub(in crate::admin) struct Suggestion {
     pub(in crate::admin) others: Vec<String>,
 }
 
-/// What a member may do; `depends` means that an attribute, an identity or the context decides.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct Permissions {
-    role: String,
-    items: Vec<Permission>,
+document! {
+    /// What a member may do, from rows of the matrix; `depends` means that an attribute, an identity
+    /// or the context decides.
+    pub(in crate::admin) struct Permissions new(role: &RoleId, rows: Vec<(&str, &str, Cell)>) {
+        role: String = role.to_string(),
+        items: Vec<Permission> = rows.into_iter().map(Permission::of).collect(),
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct Permission {
-    action: String,
-    resource: String,
-    allowed: &'static str,
-}
-
-impl Permissions {
-    /// From rows of the matrix: action, type of resource, cell.
-    pub(in crate::admin) fn new(role: &RoleId, rows: Vec<(&str, &str, Cell)>) -> Self {
-        let items = rows.into_iter().map(|(action, resource, cell)| Permission {
-            action: action.to_owned(),
-            resource: resource.to_owned(),
-            allowed: cell.as_str(),
-        });
-        Self { role: role.to_string(), items: items.collect() }
+document! {
+    struct Permission of(row: (&str, &str, Cell)) {
+        action: String = row.0.to_owned(),
+        resource: String = row.1.to_owned(),
+        allowed: &'static str = row.2.as_str(),
     }
 }

@@ -7,19 +7,19 @@ use crate::clock::rfc3339;
 use crate::domain;
 use crate::services::api_tokens::{IssuedToken, TokenWithOwner};
 
-/// A token.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct ApiToken {
-    id: String,
-    name: String,
-    role: String,
-    /// Whether the policies no longer have the role: the token does not work.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    role_removed: bool,
-    member: TokenOwner,
-    created: String,
-    expires: String,
-    used: Option<String>,
+document! {
+    pub(in crate::admin) struct ApiToken of(app: &App, token: &domain::ApiToken) {
+        id: String = token.id.to_string(),
+        name: String = token.name.as_str().to_owned(),
+        role: String = token.role.to_string(),
+        /// Whether the policies no longer have the role: the token does not work.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        role_removed: bool = !app.policies.load().has_role(&token.role),
+        member: TokenOwner = TokenOwner { id: token.member.to_string(), name: None },
+        created: String = rfc3339(token.created),
+        expires: String = rfc3339(token.expires),
+        used: Option<String> = token.used.map(rfc3339),
+    }
 }
 
 /// The member that a token acts as.
@@ -31,19 +31,6 @@ struct TokenOwner {
 }
 
 impl ApiToken {
-    pub(in crate::admin) fn of(app: &App, token: &domain::ApiToken) -> Self {
-        Self {
-            role_removed: !app.policies.load().has_role(&token.role),
-            id: token.id.to_string(),
-            name: token.name.as_str().to_owned(),
-            role: token.role.to_string(),
-            member: TokenOwner { id: token.member.to_string(), name: None },
-            created: rfc3339(token.created),
-            expires: rfc3339(token.expires),
-            used: token.used.map(rfc3339),
-        }
-    }
-
     pub(in crate::admin) fn listed(app: &App, listed: TokenWithOwner) -> Self {
         let mut token = Self::of(app, &listed.token);
         token.member.name = listed.maker.map(|maker| maker.full_name());

@@ -31,25 +31,14 @@ impl PendingSignIn {
     }
 }
 
-/// The state of the caller's own second factor.
-#[derive(Debug, Serialize)]
-pub(in crate::admin) struct TwoStepStatus {
-    on: bool,
-    since: Option<String>,
-    recovery_codes_left: usize,
-    passkeys: Vec<Passkey>,
-    enforced: bool,
-}
-
-impl From<two_step::TwoStepStatus> for TwoStepStatus {
-    fn from(standing: two_step::TwoStepStatus) -> Self {
-        Self {
-            on: standing.since.is_some(),
-            since: standing.since.map(rfc3339),
-            recovery_codes_left: standing.recovery_left,
-            passkeys: standing.passkeys.into_iter().map(Passkey::from).collect(),
-            enforced: standing.enforced,
-        }
+document! {
+    /// The state of the caller's own second factor.
+    pub(in crate::admin) struct TwoStepStatus from(standing: two_step::TwoStepStatus) {
+        on: bool = standing.since.is_some(),
+        since: Option<String> = standing.since.map(rfc3339),
+        recovery_codes_left: usize = standing.recovery_left,
+        passkeys: Vec<Passkey> = standing.passkeys.into_iter().map(Passkey::from).collect(),
+        enforced: bool = standing.enforced,
     }
 }
 

@@ -32,7 +32,6 @@ pub(super) struct Upload {
     sent: Arc<UploadProgress>,
 }
 
-/// The progress of an upload.
 pub(super) struct UploadProgress {
     file: PathBuf,
     pub(super) bar: ProgressBar,

@@ -199,7 +199,7 @@ fn without_operators(failure: &str) -> String {
 
 fn is_operators(quoted: &str) -> bool {
     OPERATORS.iter().any(|prefix| quoted.starts_with(prefix))
-        || config::keys().any(|key| Some(key.key.as_str()) == quoted.split(" = ").next())
+        || config::keys().iter().any(|key| Some(key.path().as_str()) == quoted.split(" = ").next())
 }
 
 /// The same with formatted times.

@@ -59,7 +59,6 @@ pub(in crate::console) fn log_value(name: &str, text: &str) -> String {
     }
 }
 
-/// What a mail was about.
 fn mail(kind: &str) -> &str {
     match kind {
         "invite" => "Invitation",

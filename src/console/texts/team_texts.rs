@@ -15,12 +15,6 @@ const fn badge(kind: &'static str, sign: &'static str, word: &'static str) -> Ba
     Badge { kind, sign, word }
 }
 
-macro_rules! words {
-    ($($name:ident: $text:literal)+) => {
-        $(pub(in crate::console) const $name: &str = $text;)+
-    };
-}
-
 words! {
     TEAM: "Team Management"
     CRUMBS: "Breadcrumb"
@@ -156,6 +150,46 @@ words! {
     TO_INVITATIONS: "Go to invitations"
 }
 
+sentences! {
+    range(first: usize, last: usize, of: usize): "{first}–{last} of {of}"
+    select(name: &str): "Select {name}"
+    manage(name: &str): "Manage {name}"
+    invite_a(role: &str): "Invite: {role}"
+    may_do(name: &str): "What {name} can do"
+    edit_of(name: &str): "Edit {name}"
+    role_of(name: &str): "Role of {name}"
+    make(name: &str, role: &str): "Change {name} to {role}"
+    now_is(name: &str, role: &str): "{name} is now {role}. Effective immediately."
+    saved(name: &str): "{name}'s details were saved."
+    // An edit conflict.
+    overtaken_by(who: &str, when: &str): "{who} changed this on {when}, while you were editing. What you entered is still here: compare it with the current values, then save again."
+    // A change while a confirmation was open.
+    changed_by(who: &str, when: &str): "{who} changed this on {when}. Look at the current values, then confirm again."
+    is_last_administrator(name: &str): "{name} is the last administrator of the team. Make somebody else an administrator first."
+    is_suspended(name: &str): "{name} is suspended, signed out everywhere and cannot sign in. Restore {name} first."
+    is_signed_out(name: &str): "{name} is suspended already, signed out everywhere and cannot sign in."
+    is_active(name: &str): "{name} is active already."
+    has_no_two_step(name: &str): "{name} has no two-step verification, so there is nothing to reset."
+    type_name(name: &str): "To confirm, type the name: {name}"
+    reset_link_for(name: &str): "No mail is sent here. Give this link to {name}, who can then choose a new password. It works once."
+    reset_on_its_way(name: &str): "A password reset link is on its way to {name}."
+    was_suspended(name: &str): "{name} was suspended and signed out everywhere."
+    was_restored(name: &str): "{name} was restored and can sign in again."
+    type_count(count: usize): "To confirm, type the number of members: {count}"
+    invitation_made(email: &str): "Invitation for {email} created. The Delivery column shows whether the mail was sent."
+    invitation_anew(email: &str): "New link for {email} created. The Delivery column shows whether the mail was sent."
+    invitation_changed(name: &str): "{name}'s invitation was changed."
+    no_such_role(role: &str): "`{role}` is not a role that you can give"
+    so_many_ticked(most: usize): "nothing was changed: select {most} members at most, then repeat with the others"
+    same_address(line: usize): "Same address as line {line}."
+    invited_until(when: &str): "Already invited, until {when}. Resend or edit that invitation instead."
+    correct_of(name: &str): "Edit {name}'s invitation"
+    invite_role_gone(name: &str): "The invitation for {name} is for a role that was removed, so nobody can join with it. Edit it and choose another role, or revoke it."
+    invite_is_accepted(name: &str): "{name} has joined. Change the member instead."
+    invite_is_revoked(name: &str): "The invitation for {name} was revoked, and its link no longer works. Invite them again."
+    was_revoked(name: &str): "{name}'s invitation was revoked."
+}
+
 pub(in crate::console) fn status(status: Status) -> Badge {
     match status {
         Status::Active => badge("ok", "●", ACTIVE),
@@ -218,7 +252,6 @@ pub(in crate::console) fn invitations_found(count: usize) -> String {
     plural(count, "invitation found", "invitations found")
 }
 
-/// The roles of a filter.
 pub(in crate::console) fn roles_chosen(titles: &[String]) -> String {
     match titles {
         [] => ANY.to_owned(),
@@ -227,27 +260,11 @@ pub(in crate::console) fn roles_chosen(titles: &[String]) -> String {
     }
 }
 
-pub(in crate::console) fn range(first: usize, last: usize, of: usize) -> String {
-    format!("{first}–{last} of {of}")
-}
-
 pub(in crate::console) fn devices(count: usize) -> String {
     match count {
         0 => "No device".to_owned(),
         count => plural(count, "device", "devices"),
     }
-}
-
-pub(in crate::console) fn select(name: &str) -> String {
-    format!("Select {name}")
-}
-
-pub(in crate::console) fn manage(name: &str) -> String {
-    format!("Manage {name}")
-}
-
-pub(in crate::console) fn invite_a(role: &str) -> String {
-    format!("Invite: {role}")
 }
 
 pub(in crate::console) fn mail_stopped(cause: &str) -> String {
@@ -277,48 +294,12 @@ pub(in crate::console) fn none_match(search: &str) -> String {
     }
 }
 
-pub(in crate::console) fn may_do(name: &str) -> String {
-    format!("What {name} can do")
-}
-
-pub(in crate::console) fn edit_of(name: &str) -> String {
-    format!("Edit {name}")
-}
-
 pub(in crate::console) fn address_is(email: &str, mail: bool) -> String {
     if mail {
         format!("Only the member can change the address {email}, under My security.")
     } else {
         format!("Only your system administrator can change the address {email}.")
     }
-}
-
-pub(in crate::console) fn role_of(name: &str) -> String {
-    format!("Role of {name}")
-}
-
-pub(in crate::console) fn make(name: &str, role: &str) -> String {
-    format!("Change {name} to {role}")
-}
-
-pub(in crate::console) fn now_is(name: &str, role: &str) -> String {
-    format!("{name} is now {role}. Effective immediately.")
-}
-
-pub(in crate::console) fn saved(name: &str) -> String {
-    format!("{name}'s details were saved.")
-}
-
-/// An edit conflict.
-pub(in crate::console) fn overtaken_by(who: &str, when: &str) -> String {
-    format!(
-        "{who} changed this on {when}, while you were editing. What you entered is still here: compare it with the current values, then save again."
-    )
-}
-
-/// A change while a confirmation was open.
-pub(in crate::console) fn changed_by(who: &str, when: &str) -> String {
-    format!("{who} changed this on {when}. Look at the current values, then confirm again.")
 }
 
 type ConfirmationTexts = (String, Vec<String>, String);
@@ -393,42 +374,6 @@ pub(in crate::console) fn ask_remove(name: &str, sessions: Option<usize>) -> Con
     (format!("Remove {name}?"), lines, format!("Remove {name}"))
 }
 
-pub(in crate::console) fn is_last_administrator(name: &str) -> String {
-    format!(
-        "{name} is the last administrator of the team. Make somebody else an administrator first."
-    )
-}
-
-pub(in crate::console) fn is_suspended(name: &str) -> String {
-    format!("{name} is suspended, signed out everywhere and cannot sign in. Restore {name} first.")
-}
-
-pub(in crate::console) fn is_signed_out(name: &str) -> String {
-    format!("{name} is suspended already, signed out everywhere and cannot sign in.")
-}
-
-pub(in crate::console) fn is_active(name: &str) -> String {
-    format!("{name} is active already.")
-}
-
-pub(in crate::console) fn has_no_two_step(name: &str) -> String {
-    format!("{name} has no two-step verification, so there is nothing to reset.")
-}
-
-pub(in crate::console) fn type_name(name: &str) -> String {
-    format!("To confirm, type the name: {name}")
-}
-
-pub(in crate::console) fn reset_link_for(name: &str) -> String {
-    format!(
-        "No mail is sent here. Give this link to {name}, who can then choose a new password. It works once."
-    )
-}
-
-pub(in crate::console) fn reset_on_its_way(name: &str) -> String {
-    format!("A password reset link is on its way to {name}.")
-}
-
 pub(in crate::console) fn two_step_was_reset(name: &str, sessions: u64) -> String {
     match sessions {
         0 => format!("{name}'s two-step verification was reset."),
@@ -446,14 +391,6 @@ pub(in crate::console) fn signed_out_of(name: &str, sessions: u64) -> String {
             format!("{name} was signed out on {}.", plural(sessions, "device", "devices"))
         }
     }
-}
-
-pub(in crate::console) fn was_suspended(name: &str) -> String {
-    format!("{name} was suspended and signed out everywhere.")
-}
-
-pub(in crate::console) fn was_restored(name: &str) -> String {
-    format!("{name} was restored and can sign in again.")
 }
 
 pub(in crate::console) fn was_removed(name: &str, sessions: u64, invites: u64) -> String {
@@ -488,22 +425,6 @@ pub(in crate::console) fn ask_remove_several(count: usize) -> (String, String) {
     (format!("Remove {some}"), "They are signed out everywhere and lose all access. Pending invitations that they sent, and their API tokens, are revoked. This cannot be undone.".to_owned())
 }
 
-pub(in crate::console) fn type_count(count: usize) -> String {
-    format!("To confirm, type the number of members: {count}")
-}
-
-pub(in crate::console) fn invitation_made(email: &str) -> String {
-    format!("Invitation for {email} created. The Delivery column shows whether the mail was sent.")
-}
-
-pub(in crate::console) fn invitation_anew(email: &str) -> String {
-    format!("New link for {email} created. The Delivery column shows whether the mail was sent.")
-}
-
-pub(in crate::console) fn invitation_changed(name: &str) -> String {
-    format!("{name}'s invitation was changed.")
-}
-
 pub(in crate::console) fn link_for(email: &str, mail: bool) -> String {
     if mail {
         return format!("This link opens the invitation for {email}.");
@@ -522,17 +443,9 @@ pub(in crate::console) fn roles_are(roles: &[&str]) -> String {
     format!("Roles that you can give: {}.", roles.join(", "))
 }
 
-pub(in crate::console) fn no_such_role(role: &str) -> String {
-    format!("`{role}` is not a role that you can give")
-}
-
 /// The button that sends the checked invitations.
 pub(in crate::console) fn send_good(count: usize) -> String {
     format!("Invite {}", plural(count, "person", "people"))
-}
-
-pub(in crate::console) fn so_many_ticked(most: usize) -> String {
-    format!("nothing was changed: select {most} members at most, then repeat with the others")
 }
 
 pub(in crate::console) fn so_many_lines(most: usize, given: usize) -> String {
@@ -540,18 +453,6 @@ pub(in crate::console) fn so_many_lines(most: usize, given: usize) -> String {
         0 => "enter at least one person".to_owned(),
         given => format!("you entered {given} people: enter at most {most}, then the others"),
     }
-}
-
-pub(in crate::console) fn same_address(line: usize) -> String {
-    format!("Same address as line {line}.")
-}
-
-pub(in crate::console) fn invited_until(when: &str) -> String {
-    format!("Already invited, until {when}. Resend or edit that invitation instead.")
-}
-
-pub(in crate::console) fn correct_of(name: &str) -> String {
-    format!("Edit {name}'s invitation")
 }
 
 pub(in crate::console) fn ask_resend(
@@ -587,29 +488,9 @@ pub(in crate::console) fn ask_link(name: &str, renewed: bool) -> (String, String
     (format!("Show {name}'s invitation link?"), line, "Show link".to_owned())
 }
 
-pub(in crate::console) fn invite_role_gone(name: &str) -> String {
-    format!(
-        "The invitation for {name} is for a role that was removed, so nobody can join with it. Edit it and choose another role, or revoke it."
-    )
-}
-
-pub(in crate::console) fn invite_is_accepted(name: &str) -> String {
-    format!("{name} has joined. Change the member instead.")
-}
-
-pub(in crate::console) fn invite_is_revoked(name: &str) -> String {
-    format!(
-        "The invitation for {name} was revoked, and its link no longer works. Invite them again."
-    )
-}
-
 pub(in crate::console) fn ask_revoke(name: &str) -> (String, String, String) {
     let line = "The link stops working. You can invite the same address again.".to_owned();
     (format!("Revoke {name}'s invitation?"), line, "Revoke invitation".to_owned())
-}
-
-pub(in crate::console) fn was_revoked(name: &str) -> String {
-    format!("{name}'s invitation was revoked.")
 }
 
 #[cfg(test)]

@@ -194,7 +194,6 @@ fn filled(cells: &csv::StringRecord) -> impl Iterator<Item = &str> {
     cells.iter().take((0..cells.len()).rfind(is_filled).map_or(0, |last| last + 1))
 }
 
-/// The cells of one CSV record.
 fn cells(record: &[u8], separator: u8) -> Result<csv::StringRecord, String> {
     if is_utf16(record) {
         return Err(utf16());
@@ -320,8 +319,7 @@ fn name(field: &'static str) -> impl Fn(&str) -> Result<Name, Failure> {
 }
 
 fn status(text: &str) -> Result<Status, Failure> {
-    let known = [Status::Active, Status::Suspended];
-    known.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
+    Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or_else(|| {
         let text = printable(text);
         Failure::invalid("status", format!("`{text}` is not a status: use `active` or `suspended`"))
     })
