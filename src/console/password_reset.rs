@@ -111,7 +111,13 @@ pub(super) async fn confirmed_email(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     let done = match own_profile::confirm_email(call.app, &code_in(form.text("token"))).await {
         Ok(done) => done.value,
-        Err(failure) => return Ok(confirm_sheet(call).refused(&failure)),
+        Err(failure) => {
+            let public = match failure.kind {
+                Kind::Gone => w::CONFIRM_EMAIL_GONE.to_owned(),
+                _ => failure.public,
+            };
+            return Ok(confirm_sheet(call).refused(&Failure { public, ..failure }));
+        }
     };
     let waits = |told| Ok(redirect_with_notice(call.app, "/confirm-email", told));
     match done {

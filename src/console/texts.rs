@@ -232,6 +232,7 @@ words! {
     WHO_YOU_ARE: "You"
     CHANGE_NAME: "Change name"
     CHANGE_EMAIL: "Change address"
+    CONFIRM_EMAIL_GONE: "this link no longer works: if your address has not changed yet, sign in and choose Change address under My security, which sends two new links"
     CHANGE_PASSWORD: "Change password"
     CHANGE_PASSWORD_WHY: "You will be signed out on all other devices."
     CURRENT_PASSWORD: "Current password"

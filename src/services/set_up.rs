@@ -54,6 +54,16 @@ pub fn is_offered(app: &App) -> bool {
     app.set_up.lock().unwrap_or_else(PoisonError::into_inner).is_some()
 }
 
+/// The failure for a link that does not open the set-up.
+fn dead_link(is_offered: bool) -> Failure {
+    let sentence = if is_offered {
+        "this link no longer works: each start of KWIC Team prints a new one, so open the newest link in the terminal"
+    } else {
+        "there is an account already, or this link was used: sign in, or ask an administrator for an invitation"
+    };
+    Failure { public: sentence.to_owned(), ..one_time_link::dead() }
+}
+
 /// Creates the first account and its administrator.
 ///
 /// # Errors
@@ -78,7 +88,7 @@ pub async fn set_up(
     let offered = *app.set_up.lock().unwrap_or_else(PoisonError::into_inner);
     // Hashes are compared, so that timing reveals nothing of the token.
     if Token::parse(token).map(|token| token.hash()).is_none_or(|hash| Some(hash) != offered) {
-        return Err(one_time_link::dead());
+        return Err(dead_link(offered.is_some()));
     }
     let role = match first.role {
         Some(role) => role,

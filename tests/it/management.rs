@@ -936,7 +936,8 @@ async fn the_first_account_is_made_by_a_link_that_opens_once() {
             "first_name": "Ann", "last_name": "Lee", "password": password})
     };
     let wrong = body(&"A".repeat(43), PASSWORD);
-    console.anybody("POST /setup", &wrong).await.problem(410, "link_dead");
+    let dead = console.anybody("POST /setup", &wrong).await.problem(410, "link_dead");
+    assert!(dead["detail"].as_str().unwrap().contains("the newest link in the terminal"), "{dead}");
     let weak = console.anybody("POST /setup", &body(token.expose(), "short")).await;
     assert_eq!(weak.problem(400, "invalid")["fields"][0]["field"], "password");
     let made = console.anybody("POST /setup", &body(token.expose(), PASSWORD)).await.is(201);
@@ -944,7 +945,9 @@ async fn the_first_account_is_made_by_a_link_that_opens_once() {
         (&made["account"]["slug"], &made["member"]["role"]),
         (&json!("first"), &json!("administrator"))
     );
-    console.anybody("POST /setup", &body(token.expose(), PASSWORD)).await.problem(410, "link_dead");
+    let used = console.anybody("POST /setup", &body(token.expose(), PASSWORD)).await;
+    let used = used.problem(410, "link_dead");
+    assert!(used["detail"].as_str().unwrap().contains("there is an account already"), "{used}");
     console.sign_in("first", "ann").await.get("/account").await.is(200);
 }
 
