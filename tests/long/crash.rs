@@ -17,12 +17,13 @@ use kwic_team::domain::{
 };
 use kwic_team::services::directory_sync;
 use kwic_team::store::change_feed::LoadedRecord;
+use kwic_team::store::types::invites::NewInvite;
 use kwic_team::store::{AuditFilter, MemberFilter, Store, StoredPolicies};
 
 use self::transitions::{TRANSITIONS, Transition};
 use crate::support::failing_storage::{FailingStorage, Survives};
 use crate::support::first_layout::of_layout_1;
-use crate::support::store_fixture::{ACTOR, NOW, StoreFixture, id, member, slug};
+use crate::support::store_fixture::{ACTOR, BY, LEASE, NOW, StoreFixture, id, member, slug};
 
 /// More than one table or tree is written by each transition; no one of them takes more syncs.
 const SYNCS_MAX: usize = 20;
@@ -396,6 +397,26 @@ fn what_a_broken_commit_left_open_is_found_out_though_nobody_asks() {
         }
         assert!(!store.is_unsettled());
         assert!(directory.with("anna", |_| ()).is_none(), "removed, and decisions may allow");
+    });
+}
+
+#[test]
+fn a_claim_that_is_not_kept_takes_no_turn() {
+    run(async {
+        let disk = FailingStorage::default();
+        let stage = StoreFixture::new(open(&disk).await, Clock::fixed(NOW)).await;
+        for (account, name) in [("acme", "a"), ("acme", "b"), ("globex", "c")] {
+            let new = NewInvite { account: slug(account), ..stage.new_invite(name) };
+            stage.store.invite_create(&BY, new).await.unwrap();
+        }
+        disk.break_at_call(1);
+        let broken = stage.store.letters_claim(1, LEASE).await.unwrap_err();
+        assert_eq!(broken.code, "store_unavailable");
+        disk.heal();
+        for turn in ["acme", "globex", "acme"] {
+            let claimed = stage.store.letters_claim(1, LEASE).await.unwrap();
+            assert_eq!(claimed[0].account, slug(turn));
+        }
     });
 }
 

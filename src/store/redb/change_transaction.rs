@@ -96,7 +96,22 @@ impl<'t> ChangeTransaction<'t> {
 impl Store {
     /// Runs one change atomically, then publishes it. Once called it runs to its end, even if the
     /// caller stops waiting.
+    ///
+    /// The change is a value that can be repeated: it owns what it needs, and has no effect but
+    /// rows and what it tells, so that one that did not come to be can be run on another state.
     pub(super) async fn write<T: Send + 'static>(
+        &self,
+        actor: &Actor,
+        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>
+        + Clone
+        + Send
+        + 'static,
+    ) -> Result<Committed<T>, Failure> {
+        self.write_once(actor, work).await
+    }
+
+    /// The same for a change that uses up its input, and cannot be repeated.
+    pub(super) async fn write_once<T: Send + 'static>(
         &self,
         actor: &Actor,
         work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>

@@ -75,12 +75,14 @@ fn is_member(change: &ChangeTransaction<'_>, whom: &ErasedMember) -> Result<bool
 }
 
 /// The member to erase.
+#[derive(Clone)]
 struct ErasedMember {
     account: AccountSlug,
     id: MemberId,
 }
 
 /// The personal data found, and how far the search went.
+#[derive(Clone)]
 struct ErasurePlan {
     whom: ErasedMember,
     /// Whether the account's log has the removal.
@@ -98,7 +100,7 @@ struct ErasurePlan {
     reached: ErasurePosition,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct ErasurePosition {
     entry: u64,
     store_entry: u64,

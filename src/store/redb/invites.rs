@@ -215,6 +215,7 @@ impl Store {
             &Preconditions,
             InviteRecord,
         ) -> Result<TransactionEnd<Invite>, StoreError>
+        + Clone
         + Send
         + 'static,
     ) -> Result<Committed<InviteView>, Failure> {

@@ -3,7 +3,7 @@
 //! Sends nothing. A letter is queued in the transition that it reports, never on its own.
 
 use std::ops::Bound;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redb::ReadableTable;
@@ -54,29 +54,34 @@ impl Store {
         lease: Duration,
     ) -> Result<Vec<QueuedMail>, Failure> {
         let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        let store = self.clone();
-        let claim = move |change: &mut ChangeTransaction<'_>| {
-            let mut served = store.0.served.lock().unwrap_or_else(PoisonError::into_inner);
-            claim(change, limit, lease_ms, &mut served)
-        };
-        self.write(&Actor::System, claim).await.map(|claimed| claimed.value)
+        let last = self.served().clone();
+        let Committed { value: (claimed, served), .. } =
+            self.write(&Actor::System, move |change| claim(change, limit, lease_ms, last)).await?;
+        // Only now: an account whose letter was not leased after all keeps its turn.
+        *self.served() = served;
+        Ok(claimed)
+    }
+
+    fn served(&self) -> MutexGuard<'_, String> {
+        self.0.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Leases due letters, with accounts taking turns: the many letters of one do not delay another. An
-/// expired letter is given up.
+/// expired letter is given up. `served` is the account of the last leased letter; the new one is
+/// returned.
 fn claim(
     change: &mut ChangeTransaction<'_>,
     limit: usize,
     lease_ms: i64,
-    served: &mut String,
-) -> Result<TransactionEnd<Vec<QueuedMail>>, StoreError> {
+    mut served: String,
+) -> Result<TransactionEnd<(Vec<QueuedMail>, String)>, StoreError> {
     if letter_rows::read_mail_stop(change.tx)?.is_some() {
-        return Ok(TransactionEnd::AsItWas(Vec::new()));
+        return Ok(TransactionEnd::AsItWas((Vec::new(), served)));
     }
     let (mut claimed, mut given_up) = (Vec::new(), false);
     for _ in 0..limit {
-        let Some(id) = next_due(change, served)? else { break };
+        let Some(id) = next_due(change, &mut served)? else { break };
         let Some(before) = letter_rows::read(change.tx, id)? else { break };
         if change.now >= before.letter.expires {
             let detail = "its link expired before the mail server accepted it".to_owned();
@@ -96,7 +101,9 @@ fn claim(
         letter_rows::replace(change, Some(&before), Some(&sending))?;
         claimed.push(sending.letter);
     }
-    Ok(match (given_up, claimed.is_empty()) {
+    let nothing = claimed.is_empty();
+    let claimed = (claimed, served);
+    Ok(match (given_up, nothing) {
         (true, _) => TransactionEnd::Changed(claimed),
         (false, false) => TransactionEnd::Quietly(claimed),
         (false, true) => TransactionEnd::AsItWas(claimed),

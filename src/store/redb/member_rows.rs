@@ -29,6 +29,7 @@ use crate::store::records::MemberRecord;
 use crate::store::records::invites::InviteRecord;
 
 /// A target that outlives its caller.
+#[derive(Clone)]
 pub(super) struct OwnedTarget {
     pub(super) account: AccountSlug,
     pub(super) id: MemberId,
