@@ -6,7 +6,7 @@
 //! so that freed space is all it takes to go on.
 //!
 //! The modules stand below in layers, and each uses only those before it: the file on the disk; the
-//! tables and how rows are read; what every change needs (a transition, its audit entries, when rows
+//! tables, how rows are read, and what a change writes to; what every change needs (a transition, its audit entries, when rows
 //! expire); the rows of each kind of thing, with what ends together with them; the guards; then the
 //! transitions, what reads across all kinds, and backups and upgrades of the whole file.
 
@@ -18,8 +18,11 @@ mod read_only_view;
 
 mod compaction;
 mod row_counts;
+mod row_keys;
+mod staged_rows;
 mod table_reads;
 mod tables;
+mod workspace;
 
 mod audit;
 mod audit_diff;
@@ -78,6 +81,7 @@ use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
 use self::tables::META;
+use self::workspace::Workspace;
 use super::change_feed::{Follower, Followers, LoadedRecord};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision};
@@ -315,7 +319,9 @@ impl Store {
     pub async fn try_writing(&self) -> Result<(), Failure> {
         let store = self.clone();
         blocking(move || {
-            store.change(Actor::System.label(), |_| Ok(TransactionEnd::Quietly(())))?;
+            store.change(Actor::System.label(), Workspace::staged, |_| {
+                Ok(TransactionEnd::Quietly(()))
+            })?;
             Ok(())
         })
         .await
@@ -392,7 +398,9 @@ impl Store {
 
     /// An empty change: fails if every other would.
     fn try_to_write(&self) -> Result<(), Failure> {
-        self.try_to_change(Actor::System.label(), |_| Ok(TransactionEnd::Quietly(())))?;
+        self.try_to_change(Actor::System.label(), Workspace::staged, |_| {
+            Ok(TransactionEnd::Quietly(()))
+        })?;
         self.0.health.worked();
         Ok(())
     }

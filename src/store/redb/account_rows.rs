@@ -2,11 +2,11 @@
 //!
 //! Accounts are never removed.
 
-use redb::{ReadTransaction, ReadableTable};
+use redb::ReadTransaction;
 
 use super::StoreError;
 use super::change_transaction::ChangeTransaction;
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::ACCOUNTS;
 use crate::domain::{Account, AccountSlug, Failure, Kind};
 use crate::store::records::AccountRecord;

@@ -2,11 +2,10 @@
 //!
 //! Accounts are never removed.
 
-use redb::ReadableTable;
-
 use super::audit_diff;
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, MemberTables};
+use super::table_reads::TableRead;
 use super::tables::ACCOUNTS;
 use super::{
     Store, StoreError, account_rows, credential_rows, invariants, invite_rows, invites,

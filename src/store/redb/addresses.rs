@@ -3,11 +3,11 @@
 //!
 //! Reads and writes the index only; the callers check who may take an address.
 
-use redb::{AccessGuard, ReadableTable, Table};
-
 use super::StoreError;
 use super::change_transaction::ChangeTransaction;
+use super::table_reads::{Found, TableRead};
 use super::tables::ADDRESSES;
+use super::workspace::WorkTable;
 use crate::domain::{AccountSlug, Email, Invite};
 
 /// An address of a member: this byte, then the id.
@@ -47,7 +47,7 @@ pub(super) fn key(account: &AccountSlug, email_key: &str) -> String {
 }
 
 /// The open index. While it is open, nothing else may open it.
-pub(super) struct Addresses<'t>(Table<'t, &'static str, &'static [u8]>);
+pub(super) struct Addresses<'t>(WorkTable<'t, &'static str, &'static [u8]>);
 
 impl<'t> Addresses<'t> {
     pub(super) fn open(change: &ChangeTransaction<'t>) -> Result<Self, StoreError> {
@@ -59,8 +59,8 @@ impl<'t> Addresses<'t> {
         &self,
         account: &AccountSlug,
         email: &Email,
-    ) -> Result<Option<AccessGuard<'_, &'static [u8]>>, StoreError> {
-        Ok(self.0.get(key(account, email.key()).as_str())?)
+    ) -> Result<Option<Found<'_, &'static [u8]>>, StoreError> {
+        self.0.get(key(account, email.key()).as_str())
     }
 
     /// Assigns an address to a new owner, whether or not it had one before.

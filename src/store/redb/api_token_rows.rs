@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use redb::{ReadTransaction, ReadableTable};
+use redb::ReadTransaction;
 
 use super::change_transaction::ChangeTransaction;
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::{API_TOKENS, API_TOKENS_BY_MEMBER};
 use super::{StoreError, expiry};
 use crate::clock;

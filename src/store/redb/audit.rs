@@ -4,10 +4,9 @@
 
 use std::cmp::Ordering;
 
-use redb::{ReadableTable, WriteTransaction};
-
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED};
+use super::workspace::Workspace;
 use super::{Store, StoreError};
 use crate::domain::audit::ChainReport;
 use crate::domain::{
@@ -29,7 +28,7 @@ pub(super) struct NewAuditEntry<'n> {
 }
 
 /// Appends an entry to its chain.
-pub(super) fn append(tx: &WriteTransaction, new: NewAuditEntry<'_>) -> Result<(), StoreError> {
+pub(super) fn append(tx: &Workspace, new: NewAuditEntry<'_>) -> Result<(), StoreError> {
     let mut heads = tx.open_table(AUDIT_HEADS)?;
     let head = match heads.get(new.chain)? {
         Some(found) => AuditHead::decode(found.value())?,

@@ -76,7 +76,7 @@ impl Store {
         actor: &Actor,
         taken: Timestamp,
     ) -> Result<Committed<RevokedAccess>, Failure> {
-        self.write(actor, move |change| {
+        self.write_direct(actor, move |change| {
             let before = change.before();
             let undone = RevokedAccess {
                 sessions: session_rows::end_every(change)?,

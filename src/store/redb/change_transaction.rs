@@ -1,14 +1,15 @@
-//! One write transaction: begun, filled by a change, committed, and published.
+//! One change: run on rows in memory, written in one transaction, committed, and published.
 //!
 //! Everything that a change writes goes through here, so that none forgets its audit entry or its
 //! subscribers.
 
 use std::sync::atomic::Ordering;
 
-use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Database, ReadableDatabase};
 
-use super::database_file::begin_write;
+use super::table_reads::TableRead;
 use super::tables::META;
+use super::workspace::Workspace;
 use super::{
     Store, StoreError, Writer, audit, blocking, is_of_disk, not_lasting, revision, unclear,
 };
@@ -30,7 +31,7 @@ pub(super) enum TransactionEnd<T> {
 
 /// One running change.
 pub(super) struct ChangeTransaction<'t> {
-    pub(super) tx: &'t WriteTransaction,
+    pub(super) tx: &'t Workspace,
     /// As [`crate::domain::Actor::label`] writes it.
     pub(super) actor: String,
     pub(super) now: Timestamp,
@@ -40,7 +41,7 @@ pub(super) struct ChangeTransaction<'t> {
 
 impl<'t> ChangeTransaction<'t> {
     pub(super) fn new(
-        tx: &'t WriteTransaction,
+        tx: &'t Workspace,
         actor: String,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
@@ -87,9 +88,9 @@ impl<'t> ChangeTransaction<'t> {
     }
 
     /// Takes the revision; the change is published after the commit.
-    pub(super) fn seal(self) -> Result<(Revision, Vec<ChangedRecord>), StoreError> {
+    pub(super) fn seal(self) -> Result<Change, StoreError> {
         self.tx.open_table(META)?.insert("revision", self.revision.0)?;
-        Ok((self.revision, self.rows))
+        Ok(Change { revision: self.revision, rows: self.rows })
     }
 }
 
@@ -107,11 +108,13 @@ impl Store {
         + Send
         + 'static,
     ) -> Result<Committed<T>, Failure> {
-        self.write_once(actor, work).await
+        let (store, actor) = (self.clone(), actor.label());
+        blocking(move || store.change(actor, Workspace::staged, work)).await
     }
 
-    /// The same for a change that uses up its input, and cannot be repeated.
-    pub(super) async fn write_once<T: Send + 'static>(
+    /// The same for a change that is too large to be held in memory: it writes to the transaction
+    /// itself, and cannot be repeated.
+    pub(super) async fn write_direct<T: Send + 'static>(
         &self,
         actor: &Actor,
         work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>
@@ -119,16 +122,17 @@ impl Store {
         + 'static,
     ) -> Result<Committed<T>, Failure> {
         let (store, actor) = (self.clone(), actor.label());
-        blocking(move || store.change(actor, work)).await
+        blocking(move || store.change(actor, Workspace::direct, work)).await
     }
 
     /// A change, on the calling thread.
     pub(super) fn change<T>(
         &self,
         actor: String,
+        begin: fn(&Database) -> Result<Workspace, StoreError>,
         work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>,
     ) -> Result<Committed<T>, Failure> {
-        let changed = self.try_to_change(actor, work);
+        let changed = self.try_to_change(actor, begin, work);
         match &changed {
             Ok(_) => self.0.health.worked(),
             Err(fault) if is_of_disk(fault) && !self.0.health.is_broken() => {
@@ -143,6 +147,7 @@ impl Store {
     pub(super) fn try_to_change<T>(
         &self,
         actor: String,
+        begin: fn(&Database) -> Result<Workspace, StoreError>,
         work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>,
     ) -> Result<Committed<T>, Failure> {
         let mut writer = self.writer();
@@ -152,25 +157,23 @@ impl Store {
         let unsettled = &mut writer.unsettled;
         let mut commit_begun = false;
         let committed = self.guarded(|database| {
-            let tx = begin_write(database)?;
-            let mut transition = ChangeTransaction::new(&tx, actor, now)?;
+            let rows = begin(database)?;
+            let mut transition = ChangeTransaction::new(&rows, actor, now)?;
             let ends = work(&mut transition)?;
             // Also before a response that nothing had to change: a restart would make it untrue.
             self.in_place()?;
-            let (value, revision) = match ends {
-                TransactionEnd::Changed(value) => {
-                    let (revision, rows) = transition.seal()?;
-                    // Before the commit: one that panics has been started, too.
-                    *unsettled = Some(Change { revision, rows });
-                    (value, revision)
-                }
-                TransactionEnd::Quietly(value) => (value, transition.before()),
+            let before = transition.before();
+            let (value, told) = match ends {
+                TransactionEnd::Changed(value) => (value, Some(transition.seal()?)),
+                TransactionEnd::Quietly(value) => (value, None),
                 TransactionEnd::AsItWas(value) => {
-                    let revision = transition.before();
-                    tx.abort()?;
-                    return Ok(Committed { revision, value });
+                    return Ok(Committed { revision: before, value });
                 }
             };
+            let revision = told.as_ref().map_or(before, |change| change.revision);
+            let tx = rows.into_transaction(database)?;
+            // Before the commit: one that panics has been started, too.
+            *unsettled = told;
             commit_begun = true;
             tx.commit()?;
             Ok(Committed { revision, value })

@@ -8,12 +8,14 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use redb::{
-    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    Value, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, Value,
+    WriteTransaction,
 };
 
 use super::database_file::{StoreFile, beside, fill_file, open_failure};
+use super::row_keys::RowKey;
 use super::tables::{EachTable, META, each_table};
+use super::workspace::Workspace;
 use super::{StoreError, disk_error_text};
 use crate::config::resolve_symlinks;
 use crate::domain::Failure;
@@ -22,9 +24,8 @@ use crate::domain::Failure;
 const DUE: &str = "rewrite";
 
 /// Schedules a rewrite of the file.
-pub(super) fn request_compaction(tx: &WriteTransaction) -> Result<(), StoreError> {
-    tx.open_table(META)?.insert(DUE, 1)?;
-    Ok(())
+pub(super) fn request_compaction(tx: &Workspace) -> Result<(), StoreError> {
+    tx.open_table(META)?.insert(DUE, 1)
 }
 
 /// The database, rewritten if that is due. If it fails, for lack of space, the old file is used,
@@ -86,8 +87,9 @@ struct Copy<'t> {
 }
 
 impl EachTable for Copy<'_> {
-    fn table<K: Key + 'static, V: Value + 'static>(
+    fn table<K: RowKey, V: Value + 'static>(
         &mut self,
+        _: u8,
         table: TableDefinition<'static, K, V>,
     ) -> Result<(), StoreError> {
         let from = match self.from.open_table(table) {

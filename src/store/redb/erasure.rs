@@ -6,11 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, Value};
+use redb::{TableDefinition, Value};
 
 use super::audit::{ChainReader, joined_by};
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::{
     AUDIT_HEADS, AUDIT_PERSONAL, CALLS, ERASED, EXPIRY, LETTERS_BY_ACCOUNT, META, RATES, REMOVED,
 };
@@ -387,7 +387,7 @@ fn take_personal(
     let mut table = change.tx.open_table(AUDIT_PERSONAL)?;
     let mut taken = 0;
     for sequence in entries {
-        taken += u64::from(table.remove((chain, *sequence))?.is_some());
+        taken += u64::from(table.remove((chain, *sequence))?);
     }
     Ok(taken)
 }
@@ -420,7 +420,7 @@ fn take_addresses(change: &ChangeTransaction<'_>, found: &ErasurePlan) -> Result
     let mut taken = false;
     for key in &found.addresses {
         let removed = addresses::key(account, key);
-        taken |= change.tx.open_table(REMOVED)?.remove(removed.as_str())?.is_some();
+        taken |= change.tx.open_table(REMOVED)?.remove(removed.as_str())?;
         counted.extend(rate_limits::of_address(account, key));
     }
     Ok(take_keys(change, RATES, expiry::ExpiringKind::Rate, &counted)? || taken)
@@ -452,14 +452,21 @@ fn take_keys<V: Value + 'static>(
     let mut taken = false;
     let mut table = change.tx.open_table(table)?;
     for key in keys {
-        taken |= table.remove(key.as_str())?.is_some();
+        taken |= table.remove(key.as_str())?;
     }
     let mut leaving = change.tx.open_table(EXPIRY)?;
-    let before = leaving.len()?;
-    if !keys.is_empty() {
-        leaving.retain(|(_, of, key), ()| of != kind as u8 || !keys.contains(key))?;
+    let mut gone = Vec::new();
+    for row in leaving.iter()? {
+        let (entry, ()) = row.map(|(entry, _)| (entry, ()))?;
+        let (at, of, key) = entry.value();
+        if of == kind as u8 && keys.contains(key) {
+            gone.push((at, key.to_owned()));
+        }
     }
-    Ok(taken || leaving.len()? != before)
+    for (at, key) in &gone {
+        leaving.remove((*at, kind as u8, key.as_str()))?;
+    }
+    Ok(taken || !gone.is_empty())
 }
 
 /// A mail stop stays until it is fixed; the personal part of its cause does not.

@@ -2,10 +2,9 @@
 //!
 //! Each row is entered here once, when it is created.
 
-use redb::ReadableTable;
-
 use super::StoreError;
 use super::change_transaction::ChangeTransaction;
+use super::table_reads::TableRead;
 use super::tables::EXPIRY;
 use crate::domain::{Timestamp, limits};
 

@@ -2,13 +2,12 @@
 //!
 //! Has no key: sealed secrets stay sealed.
 
-use redb::{ReadableTable, WriteTransaction};
-
 use super::StoreError;
 use super::change_transaction::ChangeTransaction;
 use super::letter_rows::{self, MailToQueue};
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::{FACTORS, PASSKEYS};
+use super::workspace::Workspace;
 use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
     AuditEvent, Factors, Failure, FieldChange, Kind, MailKind, Member, MemberId, PasskeyId,
@@ -20,11 +19,7 @@ pub(super) fn read(rows: &impl Rows, member: &MemberId) -> Result<Factors, Store
     Ok(rows.record(FACTORS, member.as_str(), decode_factors)?.unwrap_or_default())
 }
 
-pub(super) fn put(
-    tx: &WriteTransaction,
-    member: &MemberId,
-    factors: &Factors,
-) -> Result<(), StoreError> {
+pub(super) fn put(tx: &Workspace, member: &MemberId, factors: &Factors) -> Result<(), StoreError> {
     tx.open_table(FACTORS)?.insert(member.as_str(), encode_factors(factors).as_slice())?;
     Ok(())
 }
@@ -89,11 +84,7 @@ pub(super) fn not_set_up() -> Failure {
 
 /// A credential has one owner: another member with it is refused (Web Authentication Level 3,
 /// section 7.1: no credential id is registered twice).
-pub(super) fn claim(
-    tx: &WriteTransaction,
-    id: &PasskeyId,
-    owner: &Member,
-) -> Result<(), StoreError> {
+pub(super) fn claim(tx: &Workspace, id: &PasskeyId, owner: &Member) -> Result<(), StoreError> {
     let mut owners = tx.open_table(PASSKEYS)?;
     if owners.get(id.as_str())?.is_some() {
         return Err(known().into());
@@ -103,7 +94,7 @@ pub(super) fn claim(
 }
 
 /// Releases the credentials of deleted factors.
-fn release_credentials(tx: &WriteTransaction, factors: &Factors) -> Result<(), StoreError> {
+fn release_credentials(tx: &Workspace, factors: &Factors) -> Result<(), StoreError> {
     let mut owners = tx.open_table(PASSKEYS)?;
     for passkey in &factors.passkeys {
         owners.remove(passkey.id.as_str())?;

@@ -4,12 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use redb::ReadableTable;
-
 use super::addresses::{self, Addresses};
 use super::change_transaction::ChangeTransaction;
 use super::expiry::{OVER_MS, time_after};
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::{
     INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER, REMOVED,
 };
@@ -164,9 +162,10 @@ pub(super) fn take_away(change: &ChangeTransaction<'_>, invite: &Invite) -> Resu
     let mut links = change.tx.open_table(INVITE_LINKS)?;
     let mut tokens = change.tx.open_table(INVITE_TOKENS)?;
     for generation in Generation::FIRST.0..=invite.generation.0 {
-        if let Some(hash) = links.remove((id, generation))? {
+        if let Some(hash) = links.get((id, generation))? {
             tokens.remove(hash.value())?;
         }
+        links.remove((id, generation))?;
     }
     Ok(())
 }

@@ -2,9 +2,9 @@
 //!
 //! Written when a session begins, and deleted with the member.
 
-use redb::{ReadableTable, WriteTransaction};
-
+use super::table_reads::TableRead;
 use super::tables::SIGNED_IN;
+use super::workspace::Workspace;
 use super::{Store, StoreError};
 use crate::domain::{Failure, Member, Session, Timestamp};
 use crate::store::types::personal_data::MemberWithSignIn;
@@ -30,7 +30,7 @@ impl Store {
 
 /// Records the begin of a session, unless a later one is known.
 pub(super) fn record_sign_indule_expiry(
-    tx: &WriteTransaction,
+    tx: &Workspace,
     session: &Session,
 ) -> Result<(), StoreError> {
     let mut table = tx.open_table(SIGNED_IN)?;

@@ -2,11 +2,9 @@
 //!
 //! Only [`replace`] writes a letter, so that the queue and the counts agree with the letters.
 
-use redb::ReadableTable;
-
 use super::change_transaction::ChangeTransaction;
 use super::expiry::{self, OVER_MS, time_after};
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::{
     LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, META,
 };
@@ -159,7 +157,7 @@ pub(super) fn put_stop(
 
 /// Lets mail go out again; answers whether it was stopped.
 pub(super) fn remove_stop(change: &mut ChangeTransaction<'_>) -> Result<bool, StoreError> {
-    let was_stopped = change.tx.open_table(MAIL)?.remove(STOP)?.is_some();
+    let was_stopped = change.tx.open_table(MAIL)?.remove(STOP)?;
     if was_stopped {
         change.tell(ChangedRecord::Mail(None));
     }

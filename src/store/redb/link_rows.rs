@@ -3,11 +3,9 @@
 //! A link that was used, was replaced or whose member is gone is deleted, with its letter if that
 //! was not sent yet.
 
-use redb::ReadableTable;
-
 use super::change_transaction::ChangeTransaction;
 use super::expiry::{self, OVER_MS, time_after};
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::{LINK_TOKENS, LINKS, LINKS_BY_MEMBER};
 use super::{StoreError, letter_rows};
 use crate::domain::{LinkPurpose, MemberId, Timestamp, TokenHash};

@@ -7,16 +7,14 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use redb::{
-    AccessGuard, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, Table,
-    WriteTransaction,
-};
+use redb::{AccessGuard, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
 
 use super::addresses::{AddressOwner, Addresses};
 use super::audit_diff;
 use super::change_transaction::ChangeTransaction;
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::{ERASED, MEMBERS, ROLE_COUNTS};
+use super::workspace::{WorkTable, Workspace};
 use super::{StoreError, invite_rows, link_rows, row_counts, version_check};
 use crate::clock;
 use crate::domain::{
@@ -59,7 +57,7 @@ impl RoleCounts {
     }
 
     /// Adds it to the stored counts.
-    pub(super) fn write(self, tx: &WriteTransaction) -> Result<(), StoreError> {
+    pub(super) fn write(self, tx: &Workspace) -> Result<(), StoreError> {
         for ((account, role), by) in self.0.iter().filter(|(_, by)| **by != 0) {
             row_counts::add_to_counter(tx, ROLE_COUNTS, (account.as_str(), role.as_str()), *by)?;
         }
@@ -147,7 +145,7 @@ impl AddressHolder {
 
 /// The two tables of members. While they are open, nothing else may open them.
 pub(super) struct MemberTables<'t> {
-    members: Table<'t, &'static str, &'static [u8]>,
+    members: WorkTable<'t, &'static str, &'static [u8]>,
     pub(super) addresses: Addresses<'t>,
 }
 
@@ -381,7 +379,7 @@ pub(super) fn count(tx: &ReadTransaction) -> Result<usize, StoreError> {
 pub(super) fn all(tx: &ReadTransaction, each: impl Fn(Member) + Sync) -> Result<(), StoreError> {
     let table = tx.open_table(MEMBERS)?;
     let (left, each) = (&AtomicU64::new(table.len()?), &each);
-    let (forwards, backwards) = (table.iter()?, table.iter()?.rev());
+    let (forwards, backwards) = (ReadableTable::iter(&table)?, ReadableTable::iter(&table)?.rev());
     thread::scope(|threads| {
         let other = threads.spawn(move || read_while(left, backwards, each));
         read_while(left, forwards, each)?;

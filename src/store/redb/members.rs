@@ -233,7 +233,7 @@ impl Store {
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Committed<u64>, Failure> {
         let account = account.clone();
-        self.write_once(actor, move |change| {
+        self.write_direct(actor, move |change| {
             account_rows::need(change.tx, &account)?;
             let (count, digest) = import(change, parts)?;
             let fields = vec![

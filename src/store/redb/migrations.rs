@@ -3,10 +3,12 @@
 //! Loses nothing: a file that cannot be migrated stays as it was. Writes nothing to a current one:
 //! a full disk must not prevent a start, after which decisions work.
 
-use redb::{Database, ReadableDatabase as _, ReadableTable, WriteTransaction};
+use redb::{Database, ReadableDatabase as _, ReadableTable};
 
 use super::database_file::begin_write;
+use super::table_reads::TableRead;
 use super::tables::{self, FORMAT, LETTERS, LETTERS_WAITING, MEMBERS, META, SESSIONS};
+use super::workspace::Workspace;
 use super::{StoreError, last_sign_in, letter_rows, member_rows};
 use crate::domain::MailId;
 use crate::store::records::queued_mail::QueuedMailRecord;
@@ -25,6 +27,7 @@ pub(super) fn migrate_if_due(database: &Database) -> Result<(), StoreError> {
         return Err(newer("database").into());
     }
     tables::open_all(&tx)?;
+    let tx = Workspace::Direct(Box::new(tx));
     if format == Some(1) {
         from_1(&tx)?;
     }
@@ -35,7 +38,7 @@ pub(super) fn migrate_if_due(database: &Database) -> Result<(), StoreError> {
         from_3(&tx)?;
     }
     tx.open_table(META)?.insert("format", FORMAT)?;
-    tx.commit()?;
+    tx.into_transaction(database)?.commit()?;
     Ok(())
 }
 
@@ -49,7 +52,7 @@ fn is_current(database: &Database) -> Result<bool, StoreError> {
 }
 
 /// The first layout did not count roles; other new tables begin empty.
-fn from_1(tx: &WriteTransaction) -> Result<(), StoreError> {
+fn from_1(tx: &Workspace) -> Result<(), StoreError> {
     let mut held = member_rows::RoleCounts::default();
     for row in tx.open_table(MEMBERS)?.iter()? {
         let (id, bytes) = row?;
@@ -59,7 +62,7 @@ fn from_1(tx: &WriteTransaction) -> Result<(), StoreError> {
 }
 
 /// The second layout did not record last sign-ins: current sessions still show some.
-fn from_2(tx: &WriteTransaction) -> Result<(), StoreError> {
+fn from_2(tx: &Workspace) -> Result<(), StoreError> {
     for row in tx.open_table(SESSIONS)?.iter()? {
         let (token, bytes) = row?;
         last_sign_in::record_sign_indule_expiry(
@@ -71,7 +74,7 @@ fn from_2(tx: &WriteTransaction) -> Result<(), StoreError> {
 }
 
 /// The third layout had no index of waiting letters by account.
-fn from_3(tx: &WriteTransaction) -> Result<(), StoreError> {
+fn from_3(tx: &Workspace) -> Result<(), StoreError> {
     let mut waiting = tx.open_table(LETTERS_WAITING)?;
     for row in tx.open_table(LETTERS)?.iter()? {
         let (id, bytes) = row?;

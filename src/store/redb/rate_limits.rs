@@ -2,11 +2,10 @@
 //!
 //! A refused request does not count. Knows the limits, not the callers.
 
-use redb::ReadableTable;
-
 use super::StoreError;
 use super::change_transaction::ChangeTransaction;
 use super::expiry::{self, time_after};
+use super::table_reads::TableRead;
 use super::tables::RATES;
 use crate::domain::{AccountSlug, Actor, Email, Failure, Timestamp, limits, plural};
 use crate::store::preconditions::TOO_MANY_INVITES;

@@ -2,13 +2,15 @@
 //!
 //! Each is changed only by the one function that writes the rows.
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::TableDefinition;
 
 use super::StoreError;
+use super::table_reads::TableRead;
+use super::workspace::Workspace;
 
 /// Adds to a count, or subtracts; the row of a count of zero is deleted.
 pub(super) fn add_to_counter(
-    tx: &WriteTransaction,
+    tx: &Workspace,
     table: TableDefinition<'static, (&'static str, &'static str), u64>,
     key: (&str, &str),
     by: i64,
@@ -16,8 +18,7 @@ pub(super) fn add_to_counter(
     let mut counts = tx.open_table(table)?;
     let before = counts.get(key)?.map_or(0, |found| found.value());
     match before.saturating_add_signed(by) {
-        0 => counts.remove(key)?,
-        after => counts.insert(key, after)?,
-    };
-    Ok(())
+        0 => counts.remove(key).map(|_| ()),
+        after => counts.insert(key, after),
+    }
 }

@@ -2,10 +2,10 @@
 //!
 //! Every session that begins or ends is published to the subscribers with the same change.
 
-use redb::{ReadTransaction, ReadableTable};
+use redb::ReadTransaction;
 
 use super::change_transaction::ChangeTransaction;
-use super::table_reads::Rows;
+use super::table_reads::{Rows, TableRead};
 use super::tables::{SESSIONS, SESSIONS_BY_MEMBER};
 use super::{StoreError, last_sign_in};
 use crate::domain::session::ended;

@@ -2,9 +2,11 @@
 //!
 //! Names and types are the layout on the disk: changing one needs a new [`FORMAT`] and an upgrade.
 
-use redb::{Key, ReadTransaction, TableDefinition, TableError, Value, WriteTransaction};
+use redb::{ReadTransaction, TableDefinition, TableError, TableHandle, Value, WriteTransaction};
 
 use super::StoreError;
+use super::row_keys::RowKey;
+use crate::domain::Failure;
 
 /// A table of records.
 pub(super) type RecordTable<K> = TableDefinition<'static, K, &'static [u8]>;
@@ -103,8 +105,9 @@ pub(super) const FORMAT: u64 = 4;
 pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), StoreError> {
     struct Open<'t>(&'t WriteTransaction);
     impl EachTable for Open<'_> {
-        fn table<K: Key + 'static, V: Value + 'static>(
+        fn table<K: RowKey, V: Value + 'static>(
             &mut self,
+            _: u8,
             table: TableDefinition<'static, K, V>,
         ) -> Result<(), StoreError> {
             self.0.open_table(table)?;
@@ -118,8 +121,9 @@ pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), StoreError> {
 pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, StoreError> {
     struct Has<'t>(&'t ReadTransaction, bool);
     impl EachTable for Has<'_> {
-        fn table<K: Key + 'static, V: Value + 'static>(
+        fn table<K: RowKey, V: Value + 'static>(
             &mut self,
+            _: u8,
             table: TableDefinition<'static, K, V>,
         ) -> Result<(), StoreError> {
             match self.0.open_table(table) {
@@ -137,54 +141,96 @@ pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, StoreError> {
 
 /// An operation on a table, of any type.
 pub(super) trait EachTable {
-    fn table<K: Key + 'static, V: Value + 'static>(
+    fn table<K: RowKey, V: Value + 'static>(
         &mut self,
+        number: u8,
         table: TableDefinition<'static, K, V>,
     ) -> Result<(), StoreError>;
+}
+
+/// Every table. The place of a table is its number, for ever: a new one is added at the end.
+macro_rules! every_table {
+    ($with:ident) => {
+        $with!(
+            META,
+            ACCOUNTS,
+            MEMBERS,
+            ADDRESSES,
+            ROLE_COUNTS,
+            REMOVED,
+            CREDENTIALS,
+            FACTORS,
+            PASSKEYS,
+            SIGNED_IN,
+            SESSIONS,
+            SESSIONS_BY_MEMBER,
+            API_TOKENS,
+            API_TOKENS_BY_MEMBER,
+            INVITES,
+            INVITES_BY_ACCOUNT,
+            INVITES_BY_INVITER,
+            INVITE_TOKENS,
+            INVITE_LINKS,
+            CALLS,
+            RATES,
+            LINKS,
+            LINK_TOKENS,
+            LINKS_BY_MEMBER,
+            LETTERS,
+            LETTERS_DUE,
+            LETTERS_WAITING,
+            LETTERS_BY_ACCOUNT,
+            LETTER_COUNTS,
+            MAIL,
+            EXPIRY,
+            AUDIT,
+            AUDIT_PERSONAL,
+            ERASED,
+            AUDIT_HEADS,
+            POLICIES,
+        )
+    };
 }
 
 /// Does it to every table there is.
 pub(super) fn each_table(work: &mut impl EachTable) -> Result<(), StoreError> {
     macro_rules! each {
-        ($($table:ident),* $(,)?) => { $(work.table($table)?;)* };
+        ($($table:ident),* $(,)?) => { $(work.table(number(&$table)?, $table)?;)* };
     }
-    each!(
-        META,
-        ACCOUNTS,
-        MEMBERS,
-        ADDRESSES,
-        ROLE_COUNTS,
-        REMOVED,
-        CREDENTIALS,
-        FACTORS,
-        PASSKEYS,
-        SIGNED_IN,
-        SESSIONS,
-        SESSIONS_BY_MEMBER,
-        API_TOKENS,
-        API_TOKENS_BY_MEMBER,
-        INVITES,
-        INVITES_BY_ACCOUNT,
-        INVITES_BY_INVITER,
-        INVITE_TOKENS,
-        INVITE_LINKS,
-        CALLS,
-        RATES,
-        LINKS,
-        LINK_TOKENS,
-        LINKS_BY_MEMBER,
-        LETTERS,
-        LETTERS_DUE,
-        LETTERS_WAITING,
-        LETTERS_BY_ACCOUNT,
-        LETTER_COUNTS,
-        MAIL,
-        EXPIRY,
-        AUDIT,
-        AUDIT_PERSONAL,
-        ERASED,
-        AUDIT_HEADS,
-        POLICIES,
-    );
+    every_table!(each);
     Ok(())
+}
+
+/// The number of a table.
+pub(super) fn number(table: &impl TableHandle) -> Result<u8, StoreError> {
+    macro_rules! names {
+        ($($table:ident),* $(,)?) => { [$($table.name()),*] };
+    }
+    let place = every_table!(names).iter().position(|name| *name == table.name());
+    let number = place.and_then(|place| u8::try_from(place).ok());
+    Ok(number.ok_or_else(|| Failure::internal("a table is not on the list of tables"))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_keeps_its_number() {
+        struct Names(Vec<String>);
+        impl EachTable for Names {
+            fn table<K: RowKey, V: Value + 'static>(
+                &mut self,
+                number: u8,
+                table: TableDefinition<'static, K, V>,
+            ) -> Result<(), StoreError> {
+                self.0.push(format!("{number} {}", table.name()));
+                Ok(())
+            }
+        }
+        let mut names = Names(Vec::new());
+        each_table(&mut names).unwrap();
+        let kept = include_str!("../../../tests/it/golden/table_numbers.txt");
+        assert_eq!(names.0, kept.lines().collect::<Vec<_>>());
+    }
 }
