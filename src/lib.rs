@@ -56,7 +56,7 @@
 //!    of it, and calls the one transition, `store::redb::members`.
 //! 4. `store::redb::invariants` compares what was judged with what is there: the last administrator
 //!    stays. `store::redb::session_rows` and those beside it end sessions, links, invites and API
-//!    tokens; `store::redb::change_transaction` writes the audit entry and takes the next revision, all in
+//!    tokens; `store::redb::group_commit` takes the next revision and writes it with the audit entry, all in
 //!    one durable transaction, then tells the feed.
 //! 5. `services::directory_sync` applies the change to the directory, and lets the service wait for it: only
 //!    then does the caller get the receipt. From that answer on no decision says allow.
@@ -72,7 +72,7 @@
 //!    role. `services::links` derives the token with [`keys::Keys`], of which only the hash is kept,
 //!    and prepares the letter.
 //! 3. `store::redb::invites` writes invite, link and audit entry, and `store::redb::letter_rows` the
-//!    letter, in one transaction of `store::redb::change_transaction`.
+//!    letter, in one transaction of `store::redb::group_commit`.
 //! 4. `services::mail_delivery` claims the letter under a lease (`store::redb::mail_claims`) and
 //!    collects what it says from current data. [`mail::Mailer`] has `mail::message` write it, and
 //!    `mail::smtp::hand_over` is where its bytes go to the mail server. The result is written to the

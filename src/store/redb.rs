@@ -28,6 +28,7 @@ mod audit;
 mod audit_diff;
 mod change_transaction;
 mod expiry;
+mod group_commit;
 mod rate_limits;
 mod version_check;
 
@@ -80,8 +81,8 @@ use self::change_transaction::TransactionEnd;
 use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
+use self::group_commit::ChangeQueue;
 use self::tables::META;
-use self::workspace::Workspace;
 use super::change_feed::{Follower, Followers, LoadedRecord};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision};
@@ -105,6 +106,7 @@ struct Inner {
     /// Locked from the beginning of a change until it is published, so that the feed is in the
     /// order of revisions.
     writer: Mutex<Writer>,
+    queue: ChangeQueue,
     /// The last revision that is known to be in the file.
     reached: AtomicU64,
     /// Whether the outcome of the last commit is unknown.
@@ -117,8 +119,8 @@ struct Inner {
 #[derive(Default)]
 struct Writer {
     followers: Followers,
-    /// A change whose commit was started and whose outcome is unknown: the disk may have saved it.
-    unsettled: Option<Change>,
+    /// Changes whose commit was started and whose outcome is unknown: the disk may have saved them.
+    unsettled: Vec<Change>,
 }
 
 impl std::fmt::Debug for Store {
@@ -216,6 +218,7 @@ impl Store {
             database,
             closed: AtomicBool::new(false),
             writer: Mutex::default(),
+            queue: ChangeQueue::default(),
             reached: AtomicU64::new(0),
             unsettled: AtomicBool::new(false),
             served: Mutex::default(),
@@ -319,9 +322,7 @@ impl Store {
     pub async fn try_writing(&self) -> Result<(), Failure> {
         let store = self.clone();
         blocking(move || {
-            store.change(Actor::System.label(), Workspace::staged, |_| {
-                Ok(TransactionEnd::Quietly(()))
-            })?;
+            store.change(Actor::System.label(), |_| Ok(TransactionEnd::Quietly(())))?;
             Ok(())
         })
         .await
@@ -398,9 +399,7 @@ impl Store {
 
     /// An empty change: fails if every other would.
     fn try_to_write(&self) -> Result<(), Failure> {
-        self.try_to_change(Actor::System.label(), Workspace::staged, |_| {
-            Ok(TransactionEnd::Quietly(()))
-        })?;
+        self.try_to_change(Actor::System.label(), |_| Ok(TransactionEnd::Quietly(())))?;
         self.0.health.worked();
         Ok(())
     }

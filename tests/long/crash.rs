@@ -9,19 +9,21 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use kwic_team::clock::Clock;
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
-    Account, FieldChange, Kind, Member, Name, Revision, Session, Status, Timestamp,
+    Account, Failure, FieldChange, Kind, Member, Name, Revision, Session, Status, Timestamp,
 };
 use kwic_team::services::directory_sync;
 use kwic_team::store::change_feed::LoadedRecord;
 use kwic_team::store::types::invites::NewInvite;
-use kwic_team::store::{AuditFilter, MemberFilter, Store, StoredPolicies};
+use kwic_team::store::{AuditFilter, Committed, MemberFilter, Store, StoredPolicies};
+use tokio::task::JoinHandle;
 
 use self::transitions::{TRANSITIONS, Transition};
-use crate::support::failing_storage::{FailingStorage, Survives};
+use crate::support::failing_storage::{FailingStorage, Survives, Wait};
 use crate::support::first_layout::of_layout_1;
 use crate::support::store_fixture::{ACTOR, BY, LEASE, NOW, StoreFixture, id, member, slug};
 
@@ -417,6 +419,105 @@ fn a_claim_that_is_not_kept_takes_no_turn() {
             let claimed = stage.store.letters_claim(1, LEASE).await.unwrap();
             assert_eq!(claimed[0].account, slug(turn));
         }
+    });
+}
+
+/// One change that is being committed, and others that wait for it: two for each of `names`, of
+/// which the second is refused.
+async fn waiting(
+    disk: &FailingStorage,
+    store: &Store,
+    names: &[&str],
+) -> (Arc<Wait>, Vec<JoinHandle<Result<Committed<Member>, Failure>>>) {
+    let create = |name: &str| {
+        let (store, new) = (store.clone(), member("acme", name));
+        tokio::spawn(async move { store.member_create(&ACTOR, new).await })
+    };
+    let wait = disk.wait_at_sync(1);
+    let mut made = vec![create("first")];
+    wait.begun().await;
+    for name in names {
+        made.extend([create(name), create(name)]);
+    }
+    // Until they wait.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    (wait, made)
+}
+
+#[test]
+fn changes_that_wait_are_one_commit_and_each_of_them_whole_or_undone() {
+    run(async {
+        let disk = furnished().await;
+        let alone = disk.copy();
+        let stage = open_at(&alone, NOW).await;
+        let opened = alone.syncs();
+        stage.create("alone").await;
+        let one_commit = alone.syncs() - opened;
+
+        let stage = open_at(&disk, NOW).await;
+        let before = stage.revision().await;
+        let opened = disk.syncs();
+        let (wait, made) = waiting(&disk, &stage.store, &["a", "b", "c", "d"]).await;
+        wait.end();
+        let (mut revisions, mut refusals) = (Vec::new(), 0);
+        for made in made {
+            match made.await.unwrap() {
+                Ok(made) => revisions.push(made.revision.0),
+                Err(refusal) => {
+                    assert_eq!(refusal.code, "id_taken");
+                    refusals += 1;
+                }
+            }
+        }
+        assert_eq!(disk.syncs() - opened, 2 * one_commit, "more than two commits");
+        revisions.sort_unstable();
+        let expected: Vec<u64> = (before + 1..=before + 5).collect();
+        assert_eq!((revisions, refusals), (expected.clone(), 4));
+        let told = stage.told();
+        assert_eq!(told.iter().map(|change| change.revision.0).collect::<Vec<_>>(), expected);
+        assert!(told.iter().all(|change| change.rows.len() == 1));
+        contents(&stage.store, &disk).await;
+    });
+}
+
+#[test]
+fn a_disk_that_breaks_under_a_group_leaves_file_and_decisions_as_one() {
+    run(async {
+        let furnished = furnished().await;
+        let (mut lost, mut kept) = (0, 0);
+        for call in 1..60 {
+            let disk = furnished.copy();
+            let store = open(&disk).await;
+            let directory = Arc::new(Directory::new());
+            let follower = directory_sync::load(&store, &directory).await.unwrap();
+            let following = tokio::spawn(directory_sync::follow(Arc::clone(&directory), follower));
+            let (wait, made) = waiting(&disk, &store, &["a", "b"]).await;
+            disk.break_at_call(call);
+            wait.end();
+            let mut acknowledged = Vec::new();
+            for made in made {
+                match made.await.unwrap() {
+                    Ok(made) => acknowledged.push(made.value.id),
+                    Err(fault) => assert!(
+                        ["id_taken", "store_unavailable", "store"].contains(&fault.code),
+                        "{call}: {fault}"
+                    ),
+                }
+            }
+            disk.heal();
+            let found = contents(&store, &disk).await;
+            for id in &acknowledged {
+                assert!(
+                    found.members.iter().any(|member| member.id == *id),
+                    "{call}: {id} is lost"
+                );
+            }
+            lost += usize::from(acknowledged.is_empty());
+            kept += usize::from(acknowledged.len() == 3);
+            assert_followed(found, &directory, &call).await;
+            following.abort();
+        }
+        assert!(lost > 0 && kept > 0, "{lost} lost, {kept} kept");
     });
 }
 

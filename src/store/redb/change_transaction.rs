@@ -1,22 +1,13 @@
-//! One change: run on rows in memory, written in one transaction, committed, and published.
+//! One running change: what it reads and writes, and what it tells.
 //!
 //! Everything that a change writes goes through here, so that none forgets its audit entry or its
 //! subscribers.
 
-use std::sync::atomic::Ordering;
-
-use redb::{Database, ReadableDatabase};
-
 use super::table_reads::TableRead;
 use super::tables::META;
 use super::workspace::Workspace;
-use super::{
-    Store, StoreError, Writer, audit, blocking, is_of_disk, not_lasting, revision, unclear,
-};
-use crate::domain::{
-    Actor, AuditEvent, Change, ChangedRecord, Failure, FieldChange, Revision, Timestamp,
-};
-use crate::store::Committed;
+use super::{StoreError, audit};
+use crate::domain::{Actor, AuditEvent, Change, ChangedRecord, FieldChange, Revision, Timestamp};
 use crate::store::records::LastChange;
 
 /// The successful results of a change.
@@ -91,131 +82,5 @@ impl<'t> ChangeTransaction<'t> {
     pub(super) fn seal(self) -> Result<Change, StoreError> {
         self.tx.open_table(META)?.insert("revision", self.revision.0)?;
         Ok(Change { revision: self.revision, rows: self.rows })
-    }
-}
-
-impl Store {
-    /// Runs one change atomically, then publishes it. Once called it runs to its end, even if the
-    /// caller stops waiting.
-    ///
-    /// The change is a value that can be repeated: it owns what it needs, and has no effect but
-    /// rows and what it tells, so that one that did not come to be can be run on another state.
-    pub(super) async fn write<T: Send + 'static>(
-        &self,
-        actor: &Actor,
-        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>
-        + Clone
-        + Send
-        + 'static,
-    ) -> Result<Committed<T>, Failure> {
-        let (store, actor) = (self.clone(), actor.label());
-        blocking(move || store.change(actor, Workspace::staged, work)).await
-    }
-
-    /// The same for a change that is too large to be held in memory: it writes to the transaction
-    /// itself, and cannot be repeated.
-    pub(super) async fn write_direct<T: Send + 'static>(
-        &self,
-        actor: &Actor,
-        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>
-        + Send
-        + 'static,
-    ) -> Result<Committed<T>, Failure> {
-        let (store, actor) = (self.clone(), actor.label());
-        blocking(move || store.change(actor, Workspace::direct, work)).await
-    }
-
-    /// A change, on the calling thread.
-    pub(super) fn change<T>(
-        &self,
-        actor: String,
-        begin: fn(&Database) -> Result<Workspace, StoreError>,
-        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>,
-    ) -> Result<Committed<T>, Failure> {
-        let changed = self.try_to_change(actor, begin, work);
-        match &changed {
-            Ok(_) => self.0.health.worked(),
-            Err(fault) if is_of_disk(fault) && !self.0.health.is_broken() => {
-                let cause = fault.private.as_deref().unwrap_or(&fault.public);
-                self.0.health.failed(cause);
-            }
-            Err(_) => {}
-        }
-        changed
-    }
-
-    pub(super) fn try_to_change<T>(
-        &self,
-        actor: String,
-        begin: fn(&Database) -> Result<Workspace, StoreError>,
-        work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>,
-    ) -> Result<Committed<T>, Failure> {
-        let mut writer = self.writer();
-        self.settle(&mut writer)?;
-        self.0.health.unbroken()?;
-        let now = self.0.clock.now();
-        let unsettled = &mut writer.unsettled;
-        let mut commit_begun = false;
-        let committed = self.guarded(|database| {
-            let rows = begin(database)?;
-            let mut transition = ChangeTransaction::new(&rows, actor, now)?;
-            let ends = work(&mut transition)?;
-            // Also before a response that nothing had to change: a restart would make it untrue.
-            self.in_place()?;
-            let before = transition.before();
-            let (value, told) = match ends {
-                TransactionEnd::Changed(value) => (value, Some(transition.seal()?)),
-                TransactionEnd::Quietly(value) => (value, None),
-                TransactionEnd::AsItWas(value) => {
-                    return Ok(Committed { revision: before, value });
-                }
-            };
-            let revision = told.as_ref().map_or(before, |change| change.revision);
-            let tx = rows.into_transaction(database)?;
-            // Before the commit: one that panics has been started, too.
-            *unsettled = told;
-            commit_begun = true;
-            tx.commit()?;
-            Ok(Committed { revision, value })
-        });
-        match committed {
-            Ok(committed) => {
-                self.tell(&mut writer);
-                // The file may have been removed while it was written.
-                self.in_place().map_err(|fault| not_lasting(&fault))?;
-                Ok(committed)
-            }
-            Err(fault) if commit_begun => {
-                let is_told = writer.unsettled.is_some();
-                self.0.unsettled.store(is_told, Ordering::Release);
-                // If this fails too, it is retried until the outcome is known.
-                let _ = self.settle(&mut writer);
-                Err(unclear(&fault))
-            }
-            Err(fault) => Err(fault),
-        }
-    }
-
-    /// Resolves a change whose commit failed midway, and publishes it if it was saved, so that
-    /// subscribers never know less than the file.
-    pub(super) fn settle(&self, writer: &mut Writer) -> Result<(), Failure> {
-        let Some(change) = &writer.unsettled else { return Ok(()) };
-        let expected = change.revision;
-        if self.guarded(|database| revision(&database.begin_read()?))? >= expected {
-            self.tell(writer);
-        } else {
-            writer.unsettled = None;
-            self.0.unsettled.store(false, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    /// Publishes the change.
-    fn tell(&self, writer: &mut Writer) {
-        if let Some(change) = writer.unsettled.take() {
-            self.0.reached.fetch_max(change.revision.0, Ordering::AcqRel);
-            writer.followers.publish(change);
-        }
-        self.0.unsettled.store(false, Ordering::Release);
     }
 }

@@ -18,6 +18,13 @@ impl StagedRows {
         self.0.entry(table).or_default().insert(key, value);
     }
 
+    /// Writes later rows over these.
+    pub(super) fn extend(&mut self, later: Self) {
+        for (table, rows) in later.0 {
+            self.0.entry(table).or_default().extend(rows);
+        }
+    }
+
     /// What was written last under a key; `None`, where nothing was.
     pub(super) fn get(&self, table: u8, key: &[u8]) -> Option<Option<Arc<[u8]>>> {
         self.0.get(&table)?.get(key).cloned()

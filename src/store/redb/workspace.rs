@@ -6,7 +6,7 @@
 
 use std::borrow::Borrow;
 use std::cell::RefCell;
-use std::ops::RangeBounds;
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use redb::{
@@ -17,13 +17,13 @@ use redb::{
 use super::StoreError;
 use super::database_file::begin_write;
 use super::row_keys::{self, RowKey};
-use super::staged_rows::StagedRows;
+use super::staged_rows::{StagedRows, TableRows};
 use super::table_reads::{Found, RowRange, Rows, TableRead};
 use super::tables::{self, EachTable};
 
 /// The rows as a change sees them, with what it has written.
 pub(super) enum Workspace {
-    Staged(Overlay),
+    Staged(Box<Overlay>),
     /// For what does not fit into memory, and for whole files.
     Direct(Box<WriteTransaction>),
 }
@@ -31,14 +31,32 @@ pub(super) enum Workspace {
 /// Rows above a snapshot of the file.
 pub(super) struct Overlay {
     below: ReadTransaction,
-    above: RefCell<StagedRows>,
+    /// Rows of the changes that were kept.
+    kept: StagedRows,
+    /// Rows of the running change.
+    own: RefCell<StagedRows>,
+}
+
+impl Overlay {
+    /// What was written last under a key; `None`, where nothing was.
+    fn get(&self, table: u8, key: &[u8]) -> Option<Option<Arc<[u8]>>> {
+        RefCell::borrow(&self.own).get(table, key).or_else(|| self.kept.get(table, key))
+    }
+
+    /// The rows that were written in a range.
+    fn range(&self, table: u8, start: Bound<&[u8]>, end: Bound<&[u8]>) -> TableRows {
+        let mut rows = self.kept.range(table, start, end);
+        rows.extend(RefCell::borrow(&self.own).range(table, start, end));
+        rows
+    }
 }
 
 impl Workspace {
     /// Rows in memory, above the last commit.
     pub(super) fn staged(database: &Database) -> Result<Self, StoreError> {
-        let (below, above) = (database.begin_read()?, RefCell::default());
-        Ok(Self::Staged(Overlay { below, above }))
+        let below = database.begin_read()?;
+        let (kept, own) = (StagedRows::default(), RefCell::default());
+        Ok(Self::Staged(Box::new(Overlay { below, kept, own })))
     }
 
     /// The rows of a transaction.
@@ -54,27 +72,42 @@ impl Workspace {
     ) -> Result<WorkTable<'_, K, V>, StoreError> {
         Ok(match self {
             Self::Direct(tx) => WorkTable::Direct(tx.open_table(table)?),
-            Self::Staged(Overlay { below, above }) => WorkTable::Staged {
+            Self::Staged(overlay) => WorkTable::Staged {
                 number: tables::number(&table)?,
-                below: below.open_table(table)?,
-                above,
+                below: overlay.below.open_table(table)?,
+                overlay,
             },
         })
     }
 
-    /// A transaction with everything that was written, to be committed.
+    /// Keeps what the change has written: the next one is run on it.
+    pub(super) fn keep(&mut self) {
+        if let Self::Staged(overlay) = self {
+            overlay.kept.extend(overlay.own.take());
+        }
+    }
+
+    /// Undoes what the change has written. In a transaction it is the only one, and is undone where
+    /// that is not committed.
+    pub(super) fn forget(&mut self) {
+        if let Self::Staged(overlay) = self {
+            overlay.own.take();
+        }
+    }
+
+    /// A transaction with everything that was kept, to be committed.
     pub(super) fn into_transaction(
         self,
         database: &Database,
     ) -> Result<WriteTransaction, StoreError> {
-        let Overlay { below, above } = match self {
+        let Overlay { below, kept, .. } = match self {
             Self::Direct(tx) => return Ok(*tx),
-            Self::Staged(overlay) => overlay,
+            Self::Staged(overlay) => *overlay,
         };
         // A reader that lives on keeps pages from being used again, and the file grows.
         drop(below);
         let tx = begin_write(database)?;
-        apply(&tx, &above.into_inner())?;
+        apply(&tx, &kept)?;
         Ok(tx)
     }
 }
@@ -93,7 +126,7 @@ impl Rows for Workspace {
 /// A table of a workspace.
 pub(super) enum WorkTable<'t, K: RowKey, V: Value + 'static> {
     Direct(Table<'t, K, V>),
-    Staged { number: u8, below: ReadOnlyTable<K, V>, above: &'t RefCell<StagedRows> },
+    Staged { number: u8, below: ReadOnlyTable<K, V>, overlay: &'t Overlay },
 }
 
 impl<K: RowKey, V: Value + 'static> WorkTable<'_, K, V> {
@@ -107,9 +140,13 @@ impl<K: RowKey, V: Value + 'static> WorkTable<'_, K, V> {
             Self::Direct(table) => {
                 table.insert(key, value)?;
             }
-            Self::Staged { number, above, .. } => {
+            Self::Staged { number, overlay, .. } => {
                 let value: Arc<[u8]> = V::as_bytes(value.borrow()).as_ref().into();
-                above.borrow_mut().put(*number, row_keys::encode::<K>(key.borrow()), Some(value));
+                overlay.own.borrow_mut().put(
+                    *number,
+                    row_keys::encode::<K>(key.borrow()),
+                    Some(value),
+                );
             }
         }
         Ok(())
@@ -123,8 +160,8 @@ impl<K: RowKey, V: Value + 'static> WorkTable<'_, K, V> {
         match self {
             Self::Direct(table) => Ok(table.remove(key)?.is_some()),
             Self::Staged { .. } if self.get(key.borrow())?.is_none() => Ok(false),
-            Self::Staged { number, above, .. } => {
-                above.borrow_mut().put(*number, row_keys::encode::<K>(key.borrow()), None);
+            Self::Staged { number, overlay, .. } => {
+                overlay.own.borrow_mut().put(*number, row_keys::encode::<K>(key.borrow()), None);
                 Ok(true)
             }
         }
@@ -138,9 +175,8 @@ impl<K: RowKey, V: Value + 'static> TableRead<K, V> for WorkTable<'_, K, V> {
     ) -> Result<Option<Found<'_, V>>, StoreError> {
         match self {
             Self::Direct(table) => Ok(table.get(key)?.map(Found::File)),
-            Self::Staged { number, below, above } => {
-                let staged =
-                    RefCell::borrow(above).get(*number, &row_keys::encode::<K>(key.borrow()));
+            Self::Staged { number, below, overlay } => {
+                let staged = overlay.get(*number, &row_keys::encode::<K>(key.borrow()));
                 match staged {
                     Some(value) => Ok(value.map(Found::Staged)),
                     None => Ok(below.get(key)?.map(Found::File)),
@@ -155,12 +191,12 @@ impl<K: RowKey, V: Value + 'static> TableRead<K, V> for WorkTable<'_, K, V> {
     ) -> Result<RowRange<'_, K, V>, StoreError> {
         match self {
             Self::Direct(table) => Ok(RowRange::new(table.range(range)?, Default::default())),
-            Self::Staged { number, below, above } => {
+            Self::Staged { number, below, overlay } => {
                 let ours = |key: &B| row_keys::encode::<K>(key.borrow());
                 let (start, end) = (range.start_bound().map(ours), range.end_bound().map(ours));
                 let (start, end) =
                     (start.as_ref().map(|key| &**key), end.as_ref().map(|key| &**key));
-                let staged = RefCell::borrow(above).range(*number, start, end);
+                let staged = overlay.range(*number, start, end);
                 Ok(RowRange::new(below.range(range)?, staged))
             }
         }
@@ -306,14 +342,23 @@ mod tests {
             });
             // The first changes give both the rows that the staged ones lie above.
             for begin in [Workspace::direct, Workspace::staged] {
-                let rows =
+                let mut rows =
                     [begin(&databases[0]).unwrap(), Workspace::direct(&databases[1]).unwrap()];
                 for _ in 0..STEPS {
                     let table = defined[dice.random_range(0..2)];
                     let step = step(dice, key, V::fixed_width());
-                    let [one, other] = [&rows[0], &rows[1]].map(|rows| take(rows, table, &step));
+                    let is_undone =
+                        matches!(rows[0], Workspace::Staged(_)) && dice.random_range(0..4) == 0;
+                    if is_undone {
+                        rows[0].keep();
+                        take(&rows[0], table, &step);
+                        rows[0].forget();
+                        continue;
+                    }
+                    let [one, other] = rows.each_ref().map(|rows| take(rows, table, &step));
                     assert_eq!(one, other, "seed {seed}: {step:?} on {table}");
                 }
+                rows[0].keep();
                 for (rows, database) in rows.into_iter().zip(&databases) {
                     rows.into_transaction(database).unwrap().commit().unwrap();
                 }
