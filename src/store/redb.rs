@@ -30,7 +30,7 @@ mod change_transaction;
 mod expiry;
 mod group_commit;
 mod rate_limits;
-mod version_check;
+mod record_version;
 
 mod account_rows;
 mod addresses;

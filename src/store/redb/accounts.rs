@@ -9,7 +9,7 @@ use super::table_reads::TableRead;
 use super::tables::ACCOUNTS;
 use super::{
     Store, StoreError, account_rows, credential_rows, invariants, invite_rows, invites,
-    version_check,
+    record_version,
 };
 use crate::domain::{
     Account, AccountSlug, Actor, AuditEvent, ChangedRecord, Failure, FieldChange, Kind, Member,
@@ -84,7 +84,7 @@ impl Store {
             let record = account_rows::read(change.tx, &slug)?;
             let record = record.ok_or_else(|| account_rows::unknown(&slug))?;
             let AccountRecord { account: before, last_change } = record;
-            version_check::need("account", expected, before.version, &last_change)?;
+            record_version::need("account", expected, before.version, &last_change)?;
             let mut after = edited(&before, edit);
             if after == before {
                 return Ok(TransactionEnd::AsItWas(before));

@@ -11,7 +11,7 @@ use super::member_rows::{self, AddressHolder, MemberTables};
 use super::tables::{INVITE_LINKS, INVITE_TOKENS, INVITES_BY_ACCOUNT, INVITES_BY_INVITER};
 use super::{
     Store, StoreError, account_rows, credential_rows, expiry, idempotency, invariants, invite_rows,
-    rate_limits, version_check,
+    rate_limits, record_version,
 };
 use crate::clock;
 use crate::domain::{
@@ -227,7 +227,7 @@ impl Store {
                 .filter(|record| record.invite.account == account)
                 .ok_or_else(|| unknown(&id))?;
             let (version, last_change) = (record.invite.version, &record.last_change);
-            version_check::need("invite", expected, version, last_change)?;
+            record_version::need("invite", expected, version, last_change)?;
             record.invite.may_be_changed()?;
             Ok(match work(change, &by, record)? {
                 TransactionEnd::Changed(invite) => {

@@ -15,7 +15,7 @@ use super::change_transaction::ChangeTransaction;
 use super::table_reads::{Rows, TableRead};
 use super::tables::{ERASED, MEMBERS, ROLE_COUNTS};
 use super::workspace::{WorkTable, Workspace};
-use super::{StoreError, invite_rows, link_rows, row_counts, version_check};
+use super::{StoreError, invite_rows, link_rows, record_version, row_counts};
 use crate::clock;
 use crate::domain::{
     AccountSlug, AuditEvent, ChangedRecord, Email, Failure, FieldChange, Invite, Kind, Member,
@@ -292,7 +292,7 @@ pub(super) fn find_target(
         .filter(|record| record.member.account == target.account)
         .ok_or_else(|| unknown(&target.id))?;
     let MemberRecord { member, last_change } = record;
-    version_check::need("member", target.expected, member.version, &last_change)?;
+    record_version::need("member", target.expected, member.version, &last_change)?;
     Ok(member)
 }
 
