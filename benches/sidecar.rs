@@ -47,7 +47,7 @@ const BINARY: &str = env!("CARGO_BIN_EXE_kwic-team");
 type Stage = fn(&Path);
 
 /// The stages that share a home with a million members, in the order of the table.
-const STAGES: [(&str, Stage); 9] = [
+const STAGES: [(&str, Stage); 10] = [
     ("start", start),
     ("gate", gate),
     ("throughput", throughput),
@@ -55,6 +55,7 @@ const STAGES: [(&str, Stage); 9] = [
     ("batch", batch),
     ("restless", restless),
     ("edits", edits),
+    ("writers", writers),
     ("sign-ins", sign_ins),
     ("reload", reload),
 ];
@@ -535,7 +536,7 @@ fn edit_while(busy: &AtomicBool, over: &AtomicBool, socket: &Path) -> u64 {
             line = None;
             continue;
         }
-        edited += line.get_or_insert_with(|| Edits::new(socket)).go_on();
+        edited += line.get_or_insert_with(|| Edits::new(socket, 0)).go_on();
         std::thread::sleep(EDITS_LOOK);
     }
     edited
@@ -547,6 +548,8 @@ const WRITTEN: &str = "HTTP/1.1 200 OK\r\n";
 /// Edits on their way over one connection.
 struct Edits {
     line: UnixStream,
+    /// The number of the first member to edit.
+    first: usize,
     sent: u64,
     written: u64,
     /// What came since the last answer began.
@@ -554,10 +557,10 @@ struct Edits {
 }
 
 impl Edits {
-    fn new(socket: &Path) -> Self {
+    fn new(socket: &Path, first: usize) -> Self {
         let line = UnixStream::connect(socket).unwrap();
         line.set_nonblocking(true).unwrap();
-        Self { line, sent: 0, written: 0, rest: String::new() }
+        Self { line, first, sent: 0, written: 0, rest: String::new() }
     }
 
     /// Takes the answers that have come and sends further edits; answers how many were written.
@@ -581,8 +584,8 @@ impl Edits {
         self.written += answers;
         let mut requests = String::new();
         while self.sent < self.written + AHEAD {
-            let (body, member) =
-                (format!(r#"{{"last_name":"Example {}"}}"#, self.sent), self.sent % MEMBERS as u64);
+            let body = format!(r#"{{"last_name":"Example {}"}}"#, self.sent);
+            let member = (self.first as u64 + self.sent) % MEMBERS as u64;
             write!(
                 requests,
                 "PATCH /api/v1/members/m{member:07}?account=acme HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nif-match: *\r\ncontent-length: {}\r\n\r\n{body}",
@@ -594,6 +597,44 @@ impl Edits {
         self.line.write_all(requests.as_bytes()).unwrap();
         answers
     }
+}
+
+// === edits at the same time ===
+
+/// So many connections edit members at the same time.
+const WRITERS: usize = 16;
+const WRITERS_LOOK: Duration = Duration::from_millis(2);
+
+fn writers(home: &Path) {
+    let server = Server::start(home);
+    let socket = home.join("data/admin.sock");
+    let (mut one, mut several, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (alone, together) = (edits_a_second(&socket, 1), edits_a_second(&socket, WRITERS));
+        ratios.push(together / alone);
+        one.push(alone);
+        several.push(together);
+    }
+    println!(
+        "| edits a second by {WRITERS} connections, against one | {:.2} ({:.0} against {:.0}) | 2.0 |",
+        median(&mut ratios),
+        median(&mut several),
+        median(&mut one)
+    );
+    server.kill();
+}
+
+/// Edits by so many connections, each of members of its own, for one round.
+fn edits_a_second(socket: &Path, connections: usize) -> f64 {
+    let mut lines: Vec<_> =
+        (0..connections).map(|line| Edits::new(socket, line * MEMBERS / WRITERS)).collect();
+    let began = Instant::now();
+    let mut edited = 0;
+    while began.elapsed() < ROUND {
+        edited += lines.iter_mut().map(Edits::go_on).sum::<u64>();
+        std::thread::sleep(WRITERS_LOOK);
+    }
+    edited as f64 / began.elapsed().as_secs_f64()
 }
 
 // === sign-ins ===

@@ -1,8 +1,7 @@
 //! The API for services: the OpenID AuthZEN Authorization API 1.0, JSON over HTTP.
 //!
-//! Which path leads to which function is in `crate::routes`.
 //! Parses bodies into queries and renders decisions. Decides nothing, and never reveals what the
-//! store knows about a member.
+//! store knows about a member. `crate::routes` says which path leads to which function.
 
 mod evaluation;
 mod fast_parser;

@@ -56,8 +56,8 @@
 //!    of it, and calls the one transition, `store::redb::members`.
 //! 4. `store::redb::invariants` compares what was judged with what is there: the last administrator
 //!    stays. `store::redb::session_rows` and those beside it end sessions, links, invites and API
-//!    tokens; `store::redb::group_commit` takes the next revision and writes it with the audit entry, all in
-//!    one durable transaction, then tells the feed.
+//!    tokens; `store::redb::change_transaction` adds the audit entry and the next revision, and
+//!    `store::redb::group_commit` writes all of it in one durable transaction, then tells the feed.
 //! 5. `services::directory_sync` applies the change to the directory, and lets the service wait for it: only
 //!    then does the caller get the receipt. From that answer on no decision says allow.
 //!

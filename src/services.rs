@@ -15,9 +15,9 @@
 //!    `access_review`, `backup`, `events` and `operator_warnings`;
 //! 5. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
 //! 6. `caller`: who calls; `step_up`, by which somebody shows who it is;
-//! 7. `token_auth`, `notices`, `sign_in_log_lines`;
+//! 7. `token_auth`, `notices`, `sign_in_log_lines`, `detached`;
 //! 8. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
-//!    `account_and_inviter`, `detached`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`.
+//!    `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`.
 
 pub mod access_review;
 mod account_and_inviter;

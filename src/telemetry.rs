@@ -127,6 +127,8 @@ pub struct Gauges<'g> {
 pub struct Disk {
     /// Failed writes to the store since the start.
     pub failures: u64,
+    /// Changes that wait for a commit after the current one.
+    pub waiting: usize,
     /// The last write to the store failed.
     pub failing: bool,
     /// The open file is not the one that a restart would open.
@@ -336,6 +338,13 @@ fn write_disk(out: &mut String, disk: Disk) {
         "counter",
         "Changes that the store did not keep.",
         disk.failures,
+    );
+    single(
+        out,
+        "kwic_store_changes_waiting",
+        "gauge",
+        "Changes that wait for a commit after the current one.",
+        disk.waiting,
     );
     single(
         out,

@@ -11,6 +11,7 @@ use crate::telemetry::{self, Disk, Gauges};
 pub async fn metrics(app: &App, server: &Server) -> Reply {
     let disk = Disk {
         failures: app.store.failures(),
+        waiting: app.store.changes_waiting(),
         failing: app.store.fault().is_some(),
         replaced: app.store.is_in_place().await.is_err(),
         policies_unkept: app.policies_unkept.load(Ordering::Relaxed),

@@ -50,7 +50,7 @@ pub(super) enum InviteCommand {
         #[arg(long)]
         search: Option<String>,
     },
-    /// Change name, address or role; a new address gets a new link, and so does an invite that has expired, which is open again
+    /// Change name, address or role; a new address gets a new link, and so does a new role if somebody else sent the invite; `invite resend` opens one again that has expired
     #[command(
         after_help = "Example: kwic-team invite edit ann@example.org --email anna@example.org"
     )]

@@ -468,7 +468,7 @@ fn erase(
     })?;
     output::answer(global, &erased, |erased| {
         output::say(&format!(
-            "the personal data of {id} is erased, at revision {}: from {} (the rest of them stays), with {} and {}",
+            "the personal data of {id} is erased, at revision {}: from {}, of which the rest stays, with {} and {}",
             text(erased, "revision"),
             output::count(erased, "entries_erased", "audit entry", "audit entries"),
             output::count(erased, "invites_erased", "invite", "invites"),

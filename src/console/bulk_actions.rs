@@ -3,12 +3,11 @@
 
 use askama::Template;
 
-use super::form_page::{FormPage, FormPart, Input, kind};
+use super::form_page::{FormPage, FormPart, Input, kind, role_select};
 use super::page_layout::{PageLayout, page, unknown_path};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::page_urls::BACK;
 use super::texts as w;
-use super::tokens::role_select;
 use crate::domain::{Failure, Member, MemberId, RoleId, limits};
 use crate::services::member_changes::MemberChange;
 use crate::services::members::{self, ChosenMember};

@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::assets::PASSKEYS;
 use super::page_layout::{PageLayout, page, refused_page};
-use super::page_request::{FormBody, PageResult};
+use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::page_urls::BACK;
 use super::role_picker::RoleChoice;
 use super::texts as w;
@@ -117,6 +117,22 @@ pub(super) struct Select {
     /// Empty if there is no default: then nothing is selected.
     pub(super) chosen: String,
     pub(super) wrong: Option<String>,
+}
+
+/// The roles that the viewer may give; `chosen` is empty where none is selected.
+pub(super) fn role_select(call: &PageRequest<'_>, viewer: &CurrentUser, chosen: &str) -> Select {
+    let live = call.app.policies.load();
+    let gives = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
+    let none = (String::new(), w::CHOOSE_A_ROLE.to_owned());
+    let named = gives.map(|card| (card.id.to_string(), card.title.clone()));
+    let options = std::iter::once(none).chain(named).collect();
+    Select {
+        name: "role",
+        label: w::ROLE.to_owned(),
+        options,
+        chosen: chosen.to_owned(),
+        wrong: None,
+    }
 }
 
 /// A labelled value: text or a time.

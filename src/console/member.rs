@@ -117,7 +117,7 @@ pub(super) static MEMBER_ACTIONS: [&RowAction; 11] = [
 enum Blocked {
     LastAdministrator,
     Suspended,
-    /// Suspended, so that nothing is left to end.
+    /// Suspended, so that nothing is left to end or to suspend.
     SignedOut,
     Active,
     NoTwoStep,

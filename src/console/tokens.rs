@@ -4,7 +4,7 @@
 
 use askama::Template;
 
-use super::form_page::{Fact, FormPage, FormPart, Input, Select, kind};
+use super::form_page::{Fact, FormPage, FormPart, Input, kind, role_select};
 use super::page_layout::{PageLayout, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::page_urls::escaped;
@@ -116,22 +116,6 @@ fn sheet<'p>(call: &PageRequest<'_>, viewer: &'p CurrentUser, form: &FormBody) -
         )
         .cancel("/tokens");
     proof_asked(sheet, viewer, w::YOUR_PASSWORD)
-}
-
-/// The roles that the viewer may give; `chosen` is empty where none is selected.
-pub(super) fn role_select(call: &PageRequest<'_>, viewer: &CurrentUser, chosen: &str) -> Select {
-    let live = call.app.policies.load();
-    let gives = live.roles().iter().filter(|card| viewer.rights.gives.contains(&card.id));
-    let none = (String::new(), w::CHOOSE_A_ROLE.to_owned());
-    let named = gives.map(|card| (card.id.to_string(), card.title.clone()));
-    let options = std::iter::once(none).chain(named).collect();
-    Select {
-        name: "role",
-        label: w::ROLE.to_owned(),
-        options,
-        chosen: chosen.to_owned(),
-        wrong: None,
-    }
 }
 
 pub(super) async fn make(call: &mut PageRequest<'_>) -> PageResult {

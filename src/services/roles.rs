@@ -163,7 +163,8 @@ fn column(matrix: &Matrix, id: &RoleId) -> Option<usize> {
     matrix.roles.iter().position(|role| role == id)
 }
 
-/// The actions gained and lost when going from one role to another, each list sorted.
+/// The actions gained and lost when going from one role to another: each list has the bare names of
+/// actions, sorted.
 #[must_use]
 pub fn difference(matrix: &Matrix, from: &RoleId, to: &RoleId) -> AccessChanges {
     let (from, to) = (column(matrix, from), column(matrix, to));

@@ -357,6 +357,12 @@ impl Store {
         self.0.health.fault()
     }
 
+    /// How many changes wait for a commit after the current one.
+    #[must_use]
+    pub fn changes_waiting(&self) -> usize {
+        self.0.queue.len()
+    }
+
     /// Whether work on the store has panicked, and no change is written until a restart.
     #[must_use]
     pub fn is_broken(&self) -> bool {
@@ -400,7 +406,6 @@ impl Store {
     /// An empty change: fails if every other would.
     fn try_to_write(&self) -> Result<(), Failure> {
         self.try_to_change(Actor::System.label(), |_| Ok(TransactionEnd::Quietly(())))?;
-        self.0.health.worked();
         Ok(())
     }
 

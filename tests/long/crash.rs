@@ -439,8 +439,13 @@ async fn waiting(
     for name in names {
         made.extend([create(name), create(name)]);
     }
-    // Until they wait.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let limit = Duration::from_secs(60);
+    let all_wait = async {
+        while store.changes_waiting() < made.len() - 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(limit, all_wait).await.unwrap();
     (wait, made)
 }
 

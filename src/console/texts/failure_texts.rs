@@ -15,10 +15,11 @@ use crate::{clock, config, store, webauthn};
 /// Whom to ask about what only the operator of the sidecar can do.
 const ASK: &str = "ask your system administrator";
 
-/// Prefixes of words in backticks that are meant for the operator of the sidecar, as are the keys of
-/// the configuration.
-const OPERATORS: [&str; 7] =
-    ["kwic-team", "admin.sock", "Authorization", "Sec-Fetch", "Host", "/api/", "toJSON()"];
+/// What is in backticks and meant for the operator of the sidecar, as are the keys of the
+/// configuration.
+const OPERATORS: [&str; 5] = ["kwic-team", "admin.sock", "Authorization", "Host", "toJSON()"];
+/// How other text for the operator begins.
+const OPERATORS_BEGIN: [&str; 4] = ["kwic-team ", "Authorization: ", "Sec-Fetch-", "/api/"];
 
 /// The fields that a failure may begin with. Whatever else stands in backticks there is a value of
 /// somebody's, which is written as it is.
@@ -198,7 +199,8 @@ fn without_operators(failure: &str) -> String {
 }
 
 fn is_operators(quoted: &str) -> bool {
-    OPERATORS.iter().any(|prefix| quoted.starts_with(prefix))
+    OPERATORS.contains(&quoted)
+        || OPERATORS_BEGIN.iter().any(|beginning| quoted.starts_with(beginning))
         || config::keys().iter().any(|key| Some(key.path().as_str()) == quoted.split(" = ").next())
 }
 
@@ -231,6 +233,8 @@ mod tests {
         for (failure, words) in [
             ("`email` is missing: write it", "Email is missing: write it."),
             ("is it `x`?", "Is it x?"),
+            ("`Hostmaster` is not a role", "Hostmaster is not a role."),
+            ("`kwic-team@example.org` is taken", "kwic-team@example.org is taken."),
             ("`mail.example.org` is 192.0.2.1", "mail.example.org is 192.0.2.1."),
             (
                 "`mail.room@example.org` was invited: resend that",

@@ -17,8 +17,11 @@ use super::{Store, StoreError, Writer, blocking, is_of_disk, not_lasting, revisi
 use crate::domain::{Actor, Change, Failure, Timestamp};
 use crate::store::Committed;
 
-/// The most changes in one commit, so that the first of them does not wait long for the last.
+/// The most changes in one commit.
 const GROUP_MAX: usize = 64;
+/// No further change is run for a commit after so many milliseconds, so that a removal does not wait
+/// for slow changes behind it.
+const GROUP_MS: i64 = 5;
 
 /// Where a change begins.
 type Begin = fn(&Database) -> Result<Workspace, StoreError>;
@@ -52,6 +55,19 @@ impl ChangeQueue {
         let count = waiting.jobs.len().min(GROUP_MAX);
         waiting.jobs.drain(..count).collect()
     }
+
+    /// Puts changes that were not run back before all others.
+    fn put_back(&self, jobs: Vec<Box<dyn Job>>) {
+        let mut waiting = self.waiting();
+        for job in jobs.into_iter().rev() {
+            waiting.jobs.push_front(job);
+        }
+    }
+
+    /// How many changes wait for a commit after the current one.
+    pub(super) fn len(&self) -> usize {
+        self.waiting().jobs.len()
+    }
 }
 
 /// The caller that makes a commit; dropped, the one that waits the longest makes the next.
@@ -60,7 +76,11 @@ struct Lead<'q>(&'q ChangeQueue);
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
         let mut waiting = self.0.waiting();
-        waiting.is_led = waiting.jobs.front().map(|oldest| oldest.lead()).is_some();
+        // A caller that is gone can make no commit.
+        while waiting.jobs.front().is_some_and(|oldest| !oldest.lead()) {
+            waiting.jobs.pop_front();
+        }
+        waiting.is_led = !waiting.jobs.is_empty();
     }
 }
 
@@ -72,8 +92,8 @@ trait Job: Send {
     /// Those of the disk; a refusal is one of its results.
     fn run(&mut self, rows: &Workspace, now: Timestamp, is_first: bool) -> Result<Ran, StoreError>;
 
-    /// Tells its caller to make the next commit.
-    fn lead(&self);
+    /// Tells its caller to make the next commit; `false`, where nobody waits for it any more.
+    fn lead(&self) -> bool;
 
     /// Answers its caller, after the commit or instead of it.
     fn answer(self: Box<Self>, fault: Option<&CommitFault>);
@@ -85,6 +105,17 @@ enum Ran {
     Wrote(Option<Change>),
     Nothing,
     Refused,
+}
+
+/// The changes of one commit.
+#[derive(Default)]
+struct Group {
+    /// How many were run.
+    run: usize,
+    /// Whether any wrote rows.
+    wrote: bool,
+    /// What subscribers are to be told.
+    told: Vec<Change>,
 }
 
 /// Why a commit failed.
@@ -144,9 +175,8 @@ where
         Ok(told.map_or(Ran::Nothing, Ran::Wrote))
     }
 
-    fn lead(&self) {
-        // A caller waits for its answer.
-        let _ = self.caller.send(Message::Lead);
+    fn lead(&self) -> bool {
+        self.caller.send(Message::Lead).is_ok()
     }
 
     fn answer(self: Box<Self>, fault: Option<&CommitFault>) {
@@ -161,9 +191,9 @@ where
     }
 }
 
-/// A change is answered whatever happens.
+/// Of a change that nobody answered.
 fn lost() -> Failure {
-    Failure::internal("a change was neither made nor refused")
+    Failure::internal("it is not known whether a change was made")
 }
 
 impl Store {
@@ -214,15 +244,13 @@ impl Store {
         self.noted(self.try_to_change(actor, work))
     }
 
-    /// Notes whether the disk worked.
+    /// Notes that the disk failed; that it worked is noted with the commit.
     fn noted<T>(&self, changed: Result<T, Failure>) -> Result<T, Failure> {
-        match &changed {
-            Ok(_) => self.0.health.worked(),
-            Err(fault) if is_of_disk(fault) && !self.0.health.is_broken() => {
-                let cause = fault.private.as_deref().unwrap_or(&fault.public);
-                self.0.health.failed(cause);
-            }
-            Err(_) => {}
+        if let Err(fault) = &changed
+            && is_of_disk(fault)
+            && !self.0.health.is_broken()
+        {
+            self.0.health.failed(fault.private.as_deref().unwrap_or(&fault.public));
         }
         changed
     }
@@ -260,42 +288,54 @@ impl Store {
         self.commit(&mut writer, Workspace::staged, jobs);
     }
 
-    /// Makes one commit of changes, and answers their callers.
+    /// Makes one commit of changes, and answers their callers; those for which the time did not
+    /// suffice wait for the next one.
     fn commit(&self, writer: &mut Writer, begin: Begin, mut jobs: Vec<Box<dyn Job>>) {
-        let fault = self.try_to_commit(writer, begin, &mut jobs).err();
+        let fault = match self.try_to_commit(writer, begin, &mut jobs) {
+            Ok(run) => {
+                self.0.queue.put_back(jobs.split_off(run));
+                None
+            }
+            Err(fault) => Some(fault),
+        };
         for job in jobs {
             job.answer(fault.as_deref());
         }
     }
 
+    /// How many of the changes were run.
     fn try_to_commit(
         &self,
         writer: &mut Writer,
         begin: Begin,
         jobs: &mut [Box<dyn Job>],
-    ) -> Result<(), Box<CommitFault>> {
+    ) -> Result<usize, Box<CommitFault>> {
         let ready = self.settle(writer).and_then(|()| self.0.health.unbroken());
         ready.map_err(CommitFault::of_all)?;
         let unsettled = &mut writer.unsettled;
         let mut commit_begun = false;
         let committed = self.guarded(|database| {
             let mut rows = begin(database)?;
-            let (told, wrote) = self.run(&mut rows, jobs)?;
-            if !wrote {
-                return Ok(());
+            let group = self.run(&mut rows, jobs)?;
+            if group.wrote {
+                let tx = rows.into_transaction(database)?;
+                // Before the commit: one that panics has been started, too.
+                *unsettled = group.told;
+                commit_begun = true;
+                tx.commit()?;
             }
-            let tx = rows.into_transaction(database)?;
-            // Before the commit: one that panics has been started, too.
-            *unsettled = told;
-            commit_begun = true;
-            Ok(tx.commit()?)
+            Ok(group.run)
         });
         match committed {
-            Ok(()) => {
+            Ok(run) if commit_begun => {
+                self.0.health.worked();
                 self.tell(writer);
                 // The file may have been removed while it was written.
-                self.in_place().map_err(|fault| CommitFault::of_all(not_lasting(&fault)))
+                let lasts = self.in_place();
+                lasts.map_err(|fault| CommitFault { of_writers: not_lasting(&fault), fault })?;
+                Ok(run)
             }
+            Ok(run) => Ok(run),
             Err(fault) if commit_begun => {
                 let is_told = !writer.unsettled.is_empty();
                 self.0.unsettled.store(is_told, Ordering::Release);
@@ -307,20 +347,21 @@ impl Store {
         }
     }
 
-    /// Runs changes one after another; what subscribers are to be told, and whether anything was
-    /// written.
-    fn run(
-        &self,
-        rows: &mut Workspace,
-        jobs: &mut [Box<dyn Job>],
-    ) -> Result<(Vec<Change>, bool), StoreError> {
-        let (mut told, mut wrote, mut relies_on_file) = (Vec::new(), false, false);
+    /// Runs changes one after another, as many as the time suffices for.
+    fn run(&self, rows: &mut Workspace, jobs: &mut [Box<dyn Job>]) -> Result<Group, StoreError> {
+        let (mut group, mut relies_on_file) = (Group::default(), false);
+        let begun = self.0.clock.now();
         for job in jobs {
-            match job.run(rows, self.0.clock.now(), !wrote)? {
+            let now = self.0.clock.now();
+            if group.wrote && now.0.saturating_sub(begun.0) > GROUP_MS {
+                break;
+            }
+            group.run += 1;
+            match job.run(rows, now, !group.wrote)? {
                 Ran::Wrote(change) => {
                     rows.keep();
-                    told.extend(change);
-                    (wrote, relies_on_file) = (true, true);
+                    group.told.extend(change);
+                    (group.wrote, relies_on_file) = (true, true);
                 }
                 Ran::Nothing => {
                     rows.forget();
@@ -333,7 +374,7 @@ impl Store {
             // Also before a response that nothing had to change: a restart would make it untrue.
             self.in_place()?;
         }
-        Ok((told, wrote))
+        Ok(group)
     }
 
     /// Resolves changes whose commit failed midway, and publishes them if they were saved, so that
@@ -373,4 +414,51 @@ where
     let work = Some(work);
     let job = Submitted { actor, work, ended: None, wrote: false, is_refused: false, caller };
     (Box::new(job), answers)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops there and says so")]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+    use crate::clock::Clock;
+
+    /// Has `count` changes wait, and runs them; each takes so many milliseconds. Answers how many
+    /// were committed when each was run.
+    async fn committed_before_each(count: u64, each_ms: i64) -> Vec<u64> {
+        let clock = Clock::fixed(Timestamp(1_000_000));
+        let store = Store::in_memory(clock.clone()).await.unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let held = store.writer();
+        let mut threads = Vec::new();
+        for waiting in 0..count {
+            let (ours, clock, seen) = (store.clone(), clock.clone(), Arc::clone(&seen));
+            threads.push(thread::spawn(move || {
+                let reads = ours.clone();
+                ours.change(Actor::System.label(), move |_| {
+                    seen.lock().unwrap().push(reads.0.reached.load(Ordering::Relaxed));
+                    clock.advance_ms(each_ms);
+                    Ok(TransactionEnd::Changed(()))
+                })
+            }));
+            while store.changes_waiting() < usize::try_from(waiting + 1).unwrap() {
+                thread::yield_now();
+            }
+        }
+        drop(held);
+        for thread in threads {
+            thread.join().unwrap().unwrap();
+        }
+        let seen = seen.lock().unwrap().clone();
+        seen
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_change_does_not_wait_for_slow_ones_behind_it() {
+        assert_eq!(committed_before_each(4, 1).await, [0, 0, 0, 0]);
+        assert_eq!(committed_before_each(4, GROUP_MS + 1).await, [0, 1, 2, 3]);
+        assert_eq!(committed_before_each(4, GROUP_MS / 2 + 1).await, [0, 0, 2, 2]);
+    }
 }

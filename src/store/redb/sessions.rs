@@ -7,6 +7,7 @@ use super::member_rows::{self, OwnedTarget};
 use super::{
     Store, StoreError, credential_rows, invariants, link_rows, purge, second_factor, session_rows,
 };
+use crate::domain::limits::FORGOTTEN_AT_ONCE_MAX;
 use crate::domain::session::{self, ended, sign_in_refused};
 use crate::domain::{
     AccountSlug, Actor, AuditEvent, Failure, FieldChange, Member, MemberId, Session, SessionLimits,
@@ -142,22 +143,35 @@ impl Store {
         let now = self.0.clock.now();
         let used: std::collections::BTreeMap<_, _> = used.into_iter().collect();
         // Read outside the transaction, so that nobody waits while all sessions are read.
-        let (tended, used) = self
+        let mut tended = self
             .read(move |tx| {
-                let mut tended: Vec<TokenHash> = used.keys().copied().collect();
+                let mut tended: Vec<_> =
+                    used.iter().map(|(token, at)| (*token, Some(*at))).collect();
                 session_rows::all(tx, |session| {
-                    let last =
-                        used.get(&session.token).map_or(session.used, |at| session.used.max(*at));
+                    let used = used.get(&session.token).copied();
+                    let last = used.map_or(session.used, |at| session.used.max(at));
                     if !limits.lives(session.created, last, now) {
-                        tended.push(session.token);
+                        tended.push((session.token, used));
                     }
                 })?;
-                Ok((tended, used))
+                Ok(tended)
             })
             .await?;
+        while tended.len() > FORGOTTEN_AT_ONCE_MAX {
+            let some = tended.split_off(tended.len() - FORGOTTEN_AT_ONCE_MAX);
+            self.sessions_tend_some(some, limits).await?;
+        }
+        self.sessions_tend_some(tended, limits).await
+    }
+
+    /// The same for some sessions, each with its last use.
+    async fn sessions_tend_some(
+        &self,
+        tended: Vec<(TokenHash, Option<Timestamp>)>,
+        limits: SessionLimits,
+    ) -> Result<Committed<()>, Failure> {
         self.write(&Actor::System, move |change| {
-            for token in tended {
-                let used = used.get(&token).copied();
+            for (token, used) in tended {
                 session_rows::tend(change, &token, used, &limits)?;
             }
             let forgotten = purge::some(change)?;

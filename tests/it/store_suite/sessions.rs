@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kwic_team::domain::limits::{FORGOTTEN_AT_ONCE_MAX, SESSIONS_OF_MEMBER_MAX};
 use kwic_team::domain::{ChangedRecord, Kind, Session, SessionLimits, Status};
 use kwic_team::store::change_feed::LoadedRecord;
 use kwic_team::store::preconditions::MOVED_ON;
@@ -19,6 +20,7 @@ store_rules!(
     a_session_token_is_enough_to_sign_out,
     use_is_written_down_and_what_is_over_goes,
     a_new_password_ends_every_other_session,
+    many_expired_sessions_end_in_several_changes,
     a_slowed_sign_in_is_noted,
     all_sessions_are_loaded,
 );
@@ -176,6 +178,29 @@ async fn use_is_written_down_and_what_is_over_goes(stage: StoreFixture) {
     stage.store.sessions_tend(used, limits).await.unwrap();
     assert_eq!(stage.sessions("anna").await, []);
     assert_eq!(stage.events().await.len(), entries, "an entry for what nobody did");
+}
+
+async fn many_expired_sessions_end_in_several_changes(stage: StoreFixture) {
+    let limits = SessionLimits {
+        idle: Duration::from_secs(30 * 60),
+        absolute: Duration::from_secs(60 * 60),
+    };
+    let (most, each) = (FORGOTTEN_AT_ONCE_MAX, SESSIONS_OF_MEMBER_MAX);
+    let members = most / each + 1;
+    for member in 0..members {
+        let member = stage.join(&format!("m{member}")).await;
+        for token in 0..each {
+            stage.signed_in(&member, &format!("{} {token}", member.id)).await;
+        }
+    }
+    stage.told();
+    stage.clock.advance_ms(60 * MINUTE);
+    let tended = stage.store.sessions_tend(Vec::new(), limits).await.unwrap();
+    let told = stage.told();
+    let rows: Vec<usize> = told.iter().map(|change| change.rows.len()).collect();
+    assert_eq!(rows, [most, members * each - most]);
+    assert_eq!(told.last().unwrap().revision, tended.revision);
+    assert_eq!(stage.sessions("m0").await, []);
 }
 
 async fn a_new_password_ends_every_other_session(stage: StoreFixture) {

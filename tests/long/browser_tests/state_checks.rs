@@ -63,10 +63,10 @@ fn unwilling_mail_server() -> u16 {
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let mut answers = stream.try_clone().unwrap();
-            let _ = answers.write_all(b"220 mail.example\r\n");
+            let _ = answers.write_all(b"220 smtp.example\r\n");
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
                 let answer = match line.get(..4).unwrap_or_default() {
-                    "EHLO" | "RSET" => "250 mail.example",
+                    "EHLO" | "RSET" => "250 smtp.example",
                     "QUIT" => "221 bye",
                     _ => "550 5.7.1 this sender may not send from here",
                 };
