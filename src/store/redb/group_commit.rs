@@ -417,7 +417,6 @@ where
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test stops there and says so")]
 mod tests {
     use std::sync::Arc;
     use std::thread;
@@ -451,8 +450,7 @@ mod tests {
         for thread in threads {
             thread.join().unwrap().unwrap();
         }
-        let seen = seen.lock().unwrap().clone();
-        seen
+        seen.lock().unwrap().clone()
     }
 
     #[tokio::test(flavor = "multi_thread")]
