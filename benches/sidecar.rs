@@ -28,7 +28,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use load::{Ask, Place, ask_once, closed_loop, open_loop, p50_us_alone};
@@ -522,7 +522,7 @@ fn edits(home: &Path) {
 
 /// So many edits are sent ahead of their answers, and looked for so seldom: the store is never without
 /// one, and the core that the load is made on is not taken from it for each.
-const AHEAD: u64 = 64;
+const AHEAD: u64 = 256;
 const EDITS_LOOK: Duration = Duration::from_millis(100);
 
 /// Gives one member after another a new last name, each as soon as the one before is written.
@@ -542,12 +542,17 @@ fn edit_while(busy: &AtomicBool, over: &AtomicBool, socket: &Path) -> u64 {
     edited
 }
 
+/// How many connections have edited.
+static CONNECTED: AtomicU64 = AtomicU64::new(0);
+
 /// How an answer begins.
 const WRITTEN: &str = "HTTP/1.1 200 OK\r\n";
 
 /// Edits on their way over one connection.
 struct Edits {
     line: UnixStream,
+    /// The number of this connection, of all that there were.
+    number: u64,
     /// The number of the first member to edit.
     first: usize,
     sent: u64,
@@ -560,7 +565,8 @@ impl Edits {
     fn new(socket: &Path, first: usize) -> Self {
         let line = UnixStream::connect(socket).unwrap();
         line.set_nonblocking(true).unwrap();
-        Self { line, first, sent: 0, written: 0, rest: String::new() }
+        let number = CONNECTED.fetch_add(1, Ordering::Relaxed);
+        Self { line, number, first, sent: 0, written: 0, rest: String::new() }
     }
 
     /// Takes the answers that have come and sends further edits; answers how many were written.
@@ -584,7 +590,8 @@ impl Edits {
         self.written += answers;
         let mut requests = String::new();
         while self.sent < self.written + AHEAD {
-            let body = format!(r#"{{"last_name":"Example {}"}}"#, self.sent);
+            // A name that nobody has: one that stays as it is would be no change.
+            let body = format!(r#"{{"last_name":"Edited {} {}"}}"#, self.number, self.sent);
             let member = (self.first as u64 + self.sent) % MEMBERS as u64;
             write!(
                 requests,
