@@ -323,7 +323,7 @@ fn made_ahead(count: u64) -> Option<CheckLine> {
         );
         CheckLine::fail(
             "clock",
-            format!("{what}: the clock of this machine is behind, or was ahead: set it; if it is correct already, resend each invite whose `sent` is in the future (`kwic-team invite list --json`), and replace each API token whose `created` is (`kwic-team token list --json`); sessions need nothing, and whoever has a link that does not work asks for a new one"),
+            format!("{what}: the clock of this machine is behind, or was ahead: set it; if it is correct already, resend each invite whose `sent` is in the future (`kwic-team invite list --json`), and replace each API token whose `created` is (`kwic-team token list --json`); sessions need nothing; a person whose link does not work can ask for a new one"),
         )
     })
 }
