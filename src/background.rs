@@ -1,12 +1,14 @@
 //! Which thread does what, and at which priority.
 //!
 //! Decisions have their own threads at the priority of the process. Management and blocking work
-//! (the store, password hashes, files) run on other threads at a raised nice value, which still
-//! leaves them a share of a core on a busy machine. A reload runs at the priority of the process,
-//! because a new `forbid` must take effect soon. Only work that nobody waits for runs in the idle
-//! scheduling class, where a busy machine may give it no time at all.
+//! (the store, files) run on other threads at a raised nice value, which still leaves them a share
+//! of a core on a busy machine. A reload runs at the priority of the process, because a new `forbid`
+//! must take effect soon. The idle scheduling class, where a busy machine may give a thread no time
+//! at all, is for work that nobody waits for, and the first place for password hashes (see
+//! [`IdleFirst`]).
 
 mod bounded_queue;
+mod idle_first;
 mod supervised_tasks;
 
 use std::fs;
@@ -23,6 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 pub use bounded_queue::BoundedQueue;
+pub use idle_first::IdleFirst;
 pub use supervised_tasks::Tasks;
 
 use crate::domain::{Failure, Kind};
@@ -132,6 +135,12 @@ fn nice() -> Option<i32> {
 }
 
 #[cfg(test)]
+fn is_idle() -> bool {
+    let class = thread_schedule_policy();
+    matches!(class, Ok(ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle)))
+}
+
+#[cfg(test)]
 mod tests {
     use std::panic::resume_unwind;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -139,11 +148,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-
-    fn is_idle() -> bool {
-        let class = thread_schedule_policy().unwrap();
-        class == ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle)
-    }
 
     #[test]
     fn management_and_what_blocks_stand_behind_and_are_not_idle() {

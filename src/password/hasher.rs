@@ -1,19 +1,21 @@
 //! Password hashing with argon2id (RFC 9106), with limited concurrency.
 //!
 //! A hash takes memory and a core for some ten milliseconds, so few run concurrently, few wait, and
-//! all run on threads for blocking work. Each check costs one hash, even if there is nothing to
+//! all run where they delay no decision. Each check costs one hash, even if there is nothing to
 //! compare with. Never keeps a password.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::Semaphore;
 
 use super::Password;
+use crate::background::IdleFirst;
 use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
 
@@ -23,6 +25,8 @@ const SALT_BYTES: usize = 16;
 const TAG_BYTES: usize = 32;
 /// One lane: a run is one thread.
 const LANES: u32 = 1;
+/// How long a hash may take in the idle scheduling class; it needs some ten milliseconds of a core.
+const IDLE_MAX: Duration = Duration::from_millis(500);
 
 /// Makes and verifies hashes; clones share the limit.
 #[derive(Clone)]
@@ -35,6 +39,7 @@ struct HasherState {
     /// Running hashes.
     permits: Arc<Semaphore>,
     at_once: u32,
+    threads: IdleFirst,
     /// Memory of finished hashes, for reuse: as many as may run concurrently. If it were freed each
     /// time, the allocator would keep it once for each thread.
     spare: Mutex<Vec<Vec<Block>>>,
@@ -71,6 +76,7 @@ impl PasswordHasher {
             places: Arc::new(Semaphore::new(at_once + limits::PASSWORD_RUNS_WAITING_MAX)),
             permits: Arc::new(Semaphore::new(at_once)),
             at_once: u32::try_from(at_once).unwrap_or(u32::MAX),
+            threads: IdleFirst::new(at_once, IDLE_MAX),
             spare: Mutex::default(),
             runs: AtomicU64::new(0),
         })))
@@ -168,16 +174,18 @@ impl PasswordHasher {
             .acquire_many_owned(permits)
             .await
             .map_err(|_| Failure::internal("the gate of the hasher is closed"))?;
-        // The permit belongs to the work: a client that disconnects does not free a core.
-        let work = move || {
-            let tag = shared.derive(&password, params, salt);
+        // A task of its own: a client that disconnects does not free a core.
+        let hashing = tokio::spawn(async move {
+            let state = Arc::clone(&shared);
+            let derive = move || state.derive(&password, params, salt);
+            let tag = shared.threads.run("hash", derive).await;
             shared.runs.fetch_add(1, Ordering::Relaxed);
             drop((place, permit));
             tag
-        };
-        tokio::task::spawn_blocking(work)
+        });
+        hashing
             .await
-            .map_err(|fault| Failure::internal(format!("a run of argon2id broke off: {fault}")))?
+            .map_err(|fault| Failure::internal(format!("a run of argon2id broke off: {fault}")))??
     }
 }
 
