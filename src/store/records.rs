@@ -5,6 +5,7 @@
 //! the format of existing data, and must be deliberate.
 
 pub mod api_tokens;
+pub mod entry;
 pub mod invites;
 pub mod one_time_links;
 pub mod queued_mail;

@@ -14,6 +14,7 @@ use kwic_team::domain::{
 };
 use kwic_team::store::StoredPolicies;
 use kwic_team::store::records::api_tokens::{decode_api_token, encode_api_token};
+use kwic_team::store::records::entry::{Difference, Entry, RowChange, Told};
 use kwic_team::store::records::invites::{IdempotentCallRecord, InviteRecord, InviteTokenRecord};
 use kwic_team::store::records::one_time_links::OneTimeLinkRecord;
 use kwic_team::store::records::queued_mail::{
@@ -247,6 +248,47 @@ fn credential() -> Credential {
 }
 
 /// Whether bytes are read as the example.
+/// A change that is told, with each kind of row and of word, and one that is not.
+fn entry() -> Entry {
+    let row = |table: u8, key: &[u8], value: Option<&[u8]>| RowChange {
+        table,
+        key: key.into(),
+        value: value.map(Into::into),
+    };
+    let token = |byte: u8| TokenHash(Digest([byte; 32]));
+    let gone = Told::MemberGone {
+        id: MemberId::parse("m2").unwrap(),
+        account: AccountSlug::parse("acme").unwrap(),
+    };
+    let told = Difference {
+        actor: "member:m1".into(),
+        at: AT,
+        revision: Some(Revision(9)),
+        rewrite: true,
+        rows: vec![
+            row(2, b"m1\0\0", Some(&member().encode())),
+            row(2, b"m2\0\0", None),
+            row(11, b"m2\0\0\x80", Some(b"")),
+        ],
+        told: vec![
+            Told::Row { table: 2, key: (*b"m1\0\0").into() },
+            gone,
+            Told::SessionGone(token(8)),
+            Told::ApiTokenGone(token(9)),
+            Told::LetterQueued,
+        ],
+    };
+    let quiet = Difference {
+        actor: "system".into(),
+        at: Timestamp(AT.0 + 1),
+        revision: None,
+        rewrite: false,
+        rows: vec![row(0, b"letter\0\0", Some(&7_u64.to_le_bytes()))],
+        told: Vec::new(),
+    };
+    Entry { changes: vec![told, quiet] }
+}
+
 type Reads = fn(&[u8]) -> Result<bool, Failure>;
 
 /// A kind of record: its file, and its bytes now.
@@ -281,8 +323,9 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-fn other_kinds() -> [Kind; 19] {
+fn other_kinds() -> [Kind; 20] {
     [
+        ("entry", entry().encode(), |bytes| Ok(Entry::decode(bytes)? == entry())),
         ("account", account().encode(), |bytes| {
             Ok(AccountRecord::decode("acme", bytes)? == account())
         }),
@@ -362,6 +405,18 @@ fn an_account_of_the_first_version_is_read_without_settings() {
 fn factors_of_the_first_version_are_read_without_passkeys() {
     let read = decode_factors(&golden("factors_1")).unwrap();
     assert_eq!(read, Factors { passkeys: Vec::new(), ..factors() });
+}
+
+#[test]
+fn an_entry_with_rows_in_another_order_is_damaged() {
+    for swap in [|rows: &mut Vec<RowChange>| rows.swap(0, 1), |rows: &mut Vec<RowChange>| {
+        rows.insert(1, rows[0].clone());
+    }] {
+        let mut entry = entry();
+        swap(&mut entry.changes[0].rows);
+        let fault = Entry::decode(&entry.encode()).unwrap_err().to_string();
+        assert!(fault.contains("damaged"), "{fault}");
+    }
 }
 
 #[test]

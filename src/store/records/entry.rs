@@ -1,0 +1,165 @@
+//! Entries of the shared log: what the changes of one commit did to the rows.
+//!
+//! Rows are named by the number of their table and by our own bytes of key and value, never by those
+//! of the database. Holds nothing that belongs to one node alone, and no record twice: what
+//! subscribers are told is a reference to a row, except for what is gone.
+
+use super::{RecordReader, RecordWriter, as_damage};
+use crate::domain::{AccountSlug, Digest, Failure, MemberId, Revision, Timestamp, TokenHash};
+
+const KIND: &str = "log entry";
+
+/// What is appended to the log at once: changes, in their order.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// Never none in a log.
+    pub changes: Vec<Difference>,
+}
+
+/// What one change did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// As [`crate::domain::Actor::label`] writes it.
+    pub actor: String,
+    /// The time.
+    pub at: Timestamp,
+    /// `None` for a change that subscribers are not told.
+    pub revision: Option<Revision>,
+    /// Whether it erased data, so that every node has to rewrite its file.
+    pub rewrite: bool,
+    /// Sorted by table and key, each once.
+    pub rows: Vec<RowChange>,
+    /// In the order told.
+    pub told: Vec<Told>,
+}
+
+/// A row that was written or removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    /// The number of its table.
+    pub table: u8,
+    /// Its key.
+    pub key: Box<[u8]>,
+    /// Its value; `None` where it was removed.
+    pub value: Option<Box<[u8]>>,
+}
+
+/// What subscribers are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The state of a row of the same change.
+    Row {
+        /// The number of its table.
+        table: u8,
+        /// Its key.
+        key: Box<[u8]>,
+    },
+    /// A member was removed.
+    MemberGone {
+        /// The member.
+        id: MemberId,
+        /// The member's account.
+        account: AccountSlug,
+    },
+    /// A session ended.
+    SessionGone(TokenHash),
+    /// An API token ended.
+    ApiTokenGone(TokenHash),
+    /// A letter was queued.
+    LetterQueued,
+}
+
+impl Entry {
+    /// The entry as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let writer = RecordWriter::new().long(count(&self.changes));
+        self.changes.iter().fold(writer, Difference::write).0
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        let mut reader = RecordReader::new(KIND, bytes)?;
+        let mut changes = Vec::new();
+        for _ in 0..reader.long()? {
+            changes.push(Difference::read(&mut reader)?);
+        }
+        reader.end(Self { changes })
+    }
+}
+
+impl Difference {
+    fn write(writer: RecordWriter, change: &Self) -> RecordWriter {
+        let writer = writer
+            .text(&change.actor)
+            .time(change.at)
+            .perhaps(change.revision, |writer, revision| writer.long(revision.0))
+            .byte(change.rewrite.into())
+            .long(count(&change.rows));
+        let writer = change.rows.iter().fold(writer, |writer, row| {
+            writer.byte(row.table).bytes(&row.key).perhaps(row.value.as_deref(), RecordWriter::bytes)
+        });
+        change.told.iter().fold(writer.long(count(&change.told)), Told::write)
+    }
+
+    fn read(reader: &mut RecordReader<'_>) -> Result<Self, Failure> {
+        let mut change = Self {
+            actor: reader.text()?.to_owned(),
+            at: reader.time()?,
+            revision: reader.perhaps(RecordReader::long)?.map(Revision),
+            rewrite: reader.flag()?,
+            rows: Vec::new(),
+            told: Vec::new(),
+        };
+        for _ in 0..reader.long()? {
+            change.rows.push(RowChange {
+                table: reader.byte()?,
+                key: reader.bytes()?.into(),
+                value: reader.perhaps(RecordReader::bytes)?.map(Into::into),
+            });
+        }
+        let place = |row: &RowChange| (row.table, row.key.clone());
+        if !change.rows.is_sorted_by(|one, next| place(one) < place(next)) {
+            return Err(reader.damaged());
+        }
+        for _ in 0..reader.long()? {
+            change.told.push(Told::read(reader)?);
+        }
+        Ok(change)
+    }
+}
+
+impl Told {
+    fn write(writer: RecordWriter, told: &Self) -> RecordWriter {
+        match told {
+            Self::Row { table, key } => writer.byte(0).byte(*table).bytes(key),
+            Self::MemberGone { id, account } => {
+                writer.byte(1).text(id.as_str()).text(account.as_str())
+            }
+            Self::SessionGone(token) => writer.byte(2).raw(&token.0.0),
+            Self::ApiTokenGone(token) => writer.byte(3).raw(&token.0.0),
+            Self::LetterQueued => writer.byte(4),
+        }
+    }
+
+    fn read(reader: &mut RecordReader<'_>) -> Result<Self, Failure> {
+        Ok(match reader.byte()? {
+            0 => Self::Row { table: reader.byte()?, key: reader.bytes()?.into() },
+            1 => Self::MemberGone {
+                id: as_damage(KIND, MemberId::parse(reader.text()?))?,
+                account: as_damage(KIND, AccountSlug::parse(reader.text()?))?,
+            },
+            2 => Self::SessionGone(TokenHash(Digest(reader.array()?))),
+            3 => Self::ApiTokenGone(TokenHash(Digest(reader.array()?))),
+            4 => Self::LetterQueued,
+            _ => return Err(reader.damaged()),
+        })
+    }
+}
+
+fn count<T>(items: &[T]) -> u64 {
+    u64::try_from(items.len()).unwrap_or(u64::MAX)
+}
