@@ -14,6 +14,7 @@ pub mod member_table;
 pub mod preconditions;
 pub mod records;
 mod redb;
+pub mod shared_log;
 pub mod types;
 
 pub use self::redb::{BROKEN, REPLACED, Store, UNAVAILABLE};

@@ -7,6 +7,7 @@
 pub mod api_tokens;
 pub mod entry;
 pub mod invites;
+pub mod log_position;
 pub mod one_time_links;
 pub mod queued_mail;
 pub mod sessions;

@@ -17,8 +17,10 @@ mod header_check;
 mod read_only_view;
 
 mod compaction;
+mod entry_rows;
 mod row_counts;
 mod row_keys;
+mod row_values;
 mod staged_rows;
 mod table_reads;
 mod tables;
@@ -31,6 +33,7 @@ mod expiry;
 mod group_commit;
 mod rate_limits;
 mod record_version;
+mod told_records;
 
 mod account_rows;
 mod addresses;
@@ -82,7 +85,7 @@ use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
 use self::group_commit::ChangeQueue;
-use self::tables::META;
+use self::tables::{META, REVISION};
 use super::change_feed::{Follower, Followers, LoadedRecord};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision};
@@ -546,7 +549,7 @@ fn unavailable(fault: &io::Error) -> Failure {
 
 fn revision(tx: &ReadTransaction) -> Result<Revision, StoreError> {
     let meta = tx.open_table(META)?;
-    let found = meta.get("revision")?;
+    let found = meta.get(REVISION)?;
     Ok(Revision(found.map_or(0, |found| found.value())))
 }
 

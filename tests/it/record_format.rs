@@ -16,6 +16,7 @@ use kwic_team::store::StoredPolicies;
 use kwic_team::store::records::api_tokens::{decode_api_token, encode_api_token};
 use kwic_team::store::records::entry::{Difference, Entry, RowChange, Told};
 use kwic_team::store::records::invites::{IdempotentCallRecord, InviteRecord, InviteTokenRecord};
+use kwic_team::store::records::log_position::LogPosition;
 use kwic_team::store::records::one_time_links::OneTimeLinkRecord;
 use kwic_team::store::records::queued_mail::{
     QueuedMailRecord, decode_mail_stop, encode_mail_stop,
@@ -28,6 +29,7 @@ use kwic_team::store::records::{
     AccountRecord, AuditHead, AuditHeader, LastChange, MemberRecord, PersonalPart, decode_policies,
     encode_policies,
 };
+use kwic_team::store::shared_log::LogHead;
 use kwic_team::store::types::sessions::Credential;
 
 const AT: Timestamp = Timestamp(1_764_000_000_123);
@@ -289,6 +291,10 @@ fn entry() -> Entry {
     Entry { changes: vec![told, quiet] }
 }
 
+fn position() -> LogPosition {
+    LogPosition { head: LogHead { index: 9, authenticator: Digest([7; 32]) }, at: AT }
+}
+
 type Reads = fn(&[u8]) -> Result<bool, Failure>;
 
 /// A kind of record: its file, and its bytes now.
@@ -323,8 +329,11 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-fn other_kinds() -> [Kind; 20] {
+fn other_kinds() -> [Kind; 21] {
     [
+        ("log_position", position().encode(), |bytes| {
+            Ok(LogPosition::decode(bytes)? == position())
+        }),
         ("entry", entry().encode(), |bytes| Ok(Entry::decode(bytes)? == entry())),
         ("account", account().encode(), |bytes| {
             Ok(AccountRecord::decode("acme", bytes)? == account())

@@ -121,8 +121,10 @@ impl Difference {
                 value: reader.perhaps(RecordReader::bytes)?.map(Into::into),
             });
         }
-        let place = |row: &RowChange| (row.table, row.key.clone());
-        if !change.rows.is_sorted_by(|one, next| place(one) < place(next)) {
+        let is_before = |one: &RowChange, next: &RowChange| {
+            (one.table, &one.key) < (next.table, &next.key)
+        };
+        if !change.rows.is_sorted_by(is_before) {
             return Err(reader.damaged());
         }
         for _ in 0..reader.long()? {

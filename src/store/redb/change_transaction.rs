@@ -4,7 +4,7 @@
 //! subscribers.
 
 use super::table_reads::TableRead;
-use super::tables::META;
+use super::tables::{META, REVISION};
 use super::workspace::Workspace;
 use super::{StoreError, audit};
 use crate::domain::{Actor, AuditEvent, Change, ChangedRecord, FieldChange, Revision, Timestamp};
@@ -36,7 +36,7 @@ impl<'t> ChangeTransaction<'t> {
         actor: String,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let before = tx.open_table(META)?.get("revision")?.map_or(0, |found| found.value());
+        let before = tx.open_table(META)?.get(REVISION)?.map_or(0, |found| found.value());
         Ok(Self { tx, actor, now, revision: Revision(before).next(), rows: Vec::new() })
     }
 
@@ -80,7 +80,7 @@ impl<'t> ChangeTransaction<'t> {
 
     /// Takes the revision; the change is published after the commit.
     pub(super) fn seal(self) -> Result<Change, StoreError> {
-        self.tx.open_table(META)?.insert("revision", self.revision.0)?;
+        self.tx.open_table(META)?.insert(REVISION, self.revision.0)?;
         Ok(Change { revision: self.revision, rows: self.rows })
     }
 }

@@ -14,18 +14,15 @@ use redb::{
 
 use super::database_file::{StoreFile, beside, fill_file, open_failure};
 use super::row_keys::RowKey;
-use super::tables::{EachTable, META, each_table};
+use super::tables::{EachTable, META, REWRITE, each_table};
 use super::workspace::Workspace;
 use super::{StoreError, disk_error_text};
 use crate::config::resolve_symlinks;
 use crate::domain::Failure;
 
-/// The row of [`META`] that is present while the file must be rewritten.
-const DUE: &str = "rewrite";
-
 /// Schedules a rewrite of the file.
 pub(super) fn request_compaction(tx: &Workspace) -> Result<(), StoreError> {
-    tx.open_table(META)?.insert(DUE, 1)
+    tx.open_table(META)?.insert(REWRITE, 1)
 }
 
 /// The database, rewritten if that is due. If it fails, for lack of space, the old file is used,
@@ -66,7 +63,7 @@ pub(super) fn compact_if_due(database: Database, file: &StoreFile) -> Result<Dat
 /// Whether a rewrite is due.
 pub(super) fn is_due(tx: &ReadTransaction) -> Result<bool, StoreError> {
     match tx.open_table(META) {
-        Ok(meta) => Ok(meta.get(DUE)?.is_some()),
+        Ok(meta) => Ok(meta.get(REWRITE)?.is_some()),
         Err(TableError::TableDoesNotExist(_)) => Ok(false),
         Err(fault) => Err(fault.into()),
     }
@@ -76,7 +73,7 @@ pub(super) fn is_due(tx: &ReadTransaction) -> Result<bool, StoreError> {
 pub(super) fn copy(from: &ReadTransaction, path: &Path) -> Result<(), redb::Error> {
     fill_file(path, |to| {
         each_table(&mut Copy { from, to })?;
-        to.open_table(META)?.remove(DUE)?;
+        to.open_table(META)?.remove(REWRITE)?;
         Ok(())
     })
 }

@@ -6,7 +6,7 @@ use super::change_transaction::ChangeTransaction;
 use super::expiry::{self, OVER_MS, time_after};
 use super::table_reads::{Rows, TableRead};
 use super::tables::{
-    LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, META,
+    LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, MAIL_STOP, META,
 };
 use super::{StoreError, row_counts};
 use crate::domain::{
@@ -16,8 +16,6 @@ use crate::domain::{
 use crate::store::records::queued_mail::{QueuedMailRecord, decode_mail_stop, encode_mail_stop};
 use crate::store::types::mail_queue::NewMail;
 
-/// The row of [`MAIL`] that is there while no mail goes out.
-const STOP: &str = "stop";
 
 /// A letter to be.
 pub(super) struct MailToQueue {
@@ -150,14 +148,14 @@ pub(super) fn put_stop(
     change: &mut ChangeTransaction<'_>,
     stop: &MailStop,
 ) -> Result<(), StoreError> {
-    change.tx.open_table(MAIL)?.insert(STOP, encode_mail_stop(stop).as_slice())?;
+    change.tx.open_table(MAIL)?.insert(MAIL_STOP, encode_mail_stop(stop).as_slice())?;
     change.tell(ChangedRecord::Mail(Some(stop.clone())));
     Ok(())
 }
 
 /// Lets mail go out again; answers whether it was stopped.
 pub(super) fn remove_stop(change: &mut ChangeTransaction<'_>) -> Result<bool, StoreError> {
-    let was_stopped = change.tx.open_table(MAIL)?.remove(STOP)?;
+    let was_stopped = change.tx.open_table(MAIL)?.remove(MAIL_STOP)?;
     if was_stopped {
         change.tell(ChangedRecord::Mail(None));
     }
@@ -171,7 +169,7 @@ pub(super) fn read(rows: &impl Rows, id: MailId) -> Result<Option<QueuedMailReco
 
 /// Why no mail goes out, where that is so.
 pub(super) fn read_mail_stop(rows: &impl Rows) -> Result<Option<MailStop>, StoreError> {
-    rows.record(MAIL, STOP, decode_mail_stop)
+    rows.record(MAIL, MAIL_STOP, decode_mail_stop)
 }
 
 /// Deletes a letter that ended long ago.

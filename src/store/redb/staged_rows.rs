@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub(super) type TableRows = BTreeMap<Box<[u8]>, Option<Arc<[u8]>>>;
 
 /// Rows by the number of their table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct StagedRows(BTreeMap<u8, TableRows>);
 
 impl StagedRows {
@@ -28,6 +28,11 @@ impl StagedRows {
     /// What was written last under a key; `None`, where nothing was.
     pub(super) fn get(&self, table: u8, key: &[u8]) -> Option<Option<Arc<[u8]>>> {
         self.0.get(&table)?.get(key).cloned()
+    }
+
+    /// Takes the rows of a table.
+    pub(super) fn take_table(&mut self, table: u8) -> TableRows {
+        self.0.remove(&table).unwrap_or_default()
     }
 
     /// The rows of a table.

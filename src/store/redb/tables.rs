@@ -5,7 +5,8 @@
 use redb::{ReadTransaction, TableDefinition, TableError, TableHandle, Value, WriteTransaction};
 
 use super::StoreError;
-use super::row_keys::RowKey;
+use super::row_keys::{self, RowKey};
+use super::row_values::RowValue;
 use crate::domain::Failure;
 
 /// A table of records.
@@ -97,6 +98,15 @@ pub(super) const ERASED: TableDefinition<(&str, &str), ()> = TableDefinition::ne
 pub(super) const AUDIT_HEADS: RecordTable<&str> = TableDefinition::new("audit_heads");
 /// `last_good`.
 pub(super) const POLICIES: RecordTable<&str> = TableDefinition::new("policies");
+/// `applied`: up to where the shared log is in this file.
+pub(super) const LOG: RecordTable<&str> = TableDefinition::new("log");
+
+/// The row of [`MAIL`] that says why mail is stopped.
+pub(super) const MAIL_STOP: &str = "stop";
+/// The row of [`META`] with the revision.
+pub(super) const REVISION: &str = "revision";
+/// The row of [`META`] that is present while the file must be rewritten.
+pub(super) const REWRITE: &str = "rewrite";
 
 /// The layout of the tables above.
 pub(super) const FORMAT: u64 = 4;
@@ -141,7 +151,7 @@ pub(super) fn has_all(tx: &ReadTransaction) -> Result<bool, StoreError> {
 
 /// An operation on a table, of any type.
 pub(super) trait EachTable {
-    fn table<K: RowKey, V: Value + 'static>(
+    fn table<K: RowKey, V: RowValue>(
         &mut self,
         number: u8,
         table: TableDefinition<'static, K, V>,
@@ -188,6 +198,7 @@ macro_rules! every_table {
             ERASED,
             AUDIT_HEADS,
             POLICIES,
+            LOG,
         )
     };
 }
@@ -209,6 +220,35 @@ pub(super) fn number(table: &impl TableHandle) -> Result<u8, StoreError> {
     let place = every_table!(names).iter().position(|name| *name == table.name());
     let number = place.and_then(|place| u8::try_from(place).ok());
     Ok(number.ok_or_else(|| Failure::internal("a table is not on the list of tables"))?)
+}
+
+/// Where what is written to a row belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    /// The same on all nodes: in entries as a row.
+    AllNodes,
+    /// Of this node's file alone: in no entry.
+    ThisNode,
+    /// In entries as the revision of the change.
+    EntryRevision,
+    /// In entries as a mark, which makes the row on each node.
+    EntryRewrite,
+}
+
+/// Where a row belongs. The policies come from a folder, which each node has.
+pub(super) fn home(table: u8, key: &[u8]) -> Result<Home, StoreError> {
+    if table == number(&POLICIES)? || table == number(&LOG)? {
+        return Ok(Home::ThisNode);
+    }
+    if table != number(&META)? {
+        return Ok(Home::AllNodes);
+    }
+    Ok(match row_keys::decode::<&str>(key)?.as_str() {
+        "format" => Home::ThisNode,
+        REVISION => Home::EntryRevision,
+        REWRITE => Home::EntryRewrite,
+        _ => Home::AllNodes,
+    })
 }
 
 #[cfg(test)]

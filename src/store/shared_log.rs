@@ -1,0 +1,126 @@
+//! The shared log: one order of entries for many nodes, each with a file of its own.
+//!
+//! A log keeps entries and knows nothing of what they say. Whatever is behind this does the
+//! consensus; nothing here does.
+//!
+//! # What a log promises
+//!
+//! - There is one [`LogHead`]. An append names the head that it follows, and compares and replaces it
+//!   in one operation: of two appends after the same head, one is made. "There is no entry with the
+//!   next index" is not that comparison: where old entries are trimmed, it lets a node that slept
+//!   append into the past.
+//! - An entry that was appended is kept until it is trimmed from the front, and never changes.
+//! - [`SharedLog::read`] sees every append that was answered before it began.
+//! - A request may arrive late, twice, or after its caller stopped waiting; an answer may be lost.
+//!
+//! # What a node does at each outcome of an append
+//!
+//! | outcome | what it means | what the node does |
+//! | --- | --- | --- |
+//! | [`Appended::Made`] | the entry is the head's next | applies it, as any other entry, and answers |
+//! | [`Appended::Moved`] | this request appended nothing | looks for the entry's id behind the head that it named, as an earlier delivery of the same request may have appended it; if it is not there, applies what came and runs its changes again |
+//! | [`Appended::Refused`] | this request appended nothing, and none like it would | answers that nothing was changed, unless an earlier try is unknown |
+//! | [`Appended::Unknown`] | it may be appended, now or later | tries the same entry after the same head again, which cannot append it twice; in the end answers that the change may have been made |
+//!
+//! An outcome is known by the entry's id at its index, never by "the log is that long". An unknown
+//! entry needs no bookkeeping: once another entry follows the head that it named, it can no longer be
+//! appended.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::domain::Digest;
+
+/// The most entries that are read at once.
+pub const READ_MAX: usize = 256;
+/// The most bytes of an entry.
+pub const ENTRY_BYTES_MAX: usize = 1 << 20;
+
+/// Names an entry: random, so that no other entry of any node has it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EntryId(pub [u8; 16]);
+
+impl fmt::Debug for EntryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// A place in a log: what is there up to and with an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogHead {
+    /// The index of the entry; 0 before the first one.
+    pub index: u64,
+    /// Authenticates the entry and all before it.
+    pub authenticator: Digest,
+}
+
+impl LogHead {
+    /// The head with an entry after this one.
+    #[must_use]
+    pub fn with(&self, id: EntryId, bytes: &[u8]) -> Self {
+        let index = self.index.saturating_add(1);
+        let parts: [&[u8]; 4] = [&self.authenticator.0, &index.to_le_bytes(), &id.0, bytes];
+        Self { index, authenticator: Digest::of(&parts) }
+    }
+}
+
+/// One entry of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// Its name.
+    pub id: EntryId,
+    /// The head with it.
+    pub head: LogHead,
+    /// What it says.
+    pub bytes: Arc<[u8]>,
+}
+
+impl LogEntry {
+    /// An entry to be appended after a head.
+    #[must_use]
+    pub fn after(before: &LogHead, id: EntryId, bytes: Vec<u8>) -> Self {
+        Self { id, head: before.with(id, &bytes), bytes: bytes.into() }
+    }
+
+    /// Whether it is what follows a head.
+    #[must_use]
+    pub fn follows(&self, before: &LogHead) -> bool {
+        self.head == before.with(self.id, &self.bytes)
+    }
+}
+
+/// What came of an append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is the head.
+    Made,
+    /// The head is another one than it named.
+    Moved,
+    /// The log does not take it, and says why.
+    Refused(String),
+    /// It is not known, and why.
+    Unknown(String),
+}
+
+/// A part of a log, and its head at that time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPart {
+    /// In the order of indexes. May begin before what was asked for; never behind it, unless the
+    /// entries between were trimmed.
+    pub entries: Vec<LogEntry>,
+    /// The head.
+    pub head: LogHead,
+}
+
+/// A log that many nodes append to. The calls block: none is made on a thread that decides.
+pub trait SharedLog: Send + Sync {
+    /// Appends an entry, if the head is still `before`.
+    fn append(&self, before: &LogHead, entry: &LogEntry) -> Appended;
+
+    /// Reads up to `most` entries after an index.
+    ///
+    /// # Errors
+    /// Why the log cannot be reached.
+    fn read(&self, after: u64, most: usize) -> Result<LogPart, String>;
+}
