@@ -28,9 +28,13 @@ mod workspace;
 
 mod audit;
 mod audit_diff;
+mod change_jobs;
 mod change_transaction;
 mod expiry;
 mod group_commit;
+mod log_apply;
+mod log_commit;
+mod log_link;
 mod rate_limits;
 mod record_version;
 mod told_records;
@@ -76,15 +80,17 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
+use self::change_jobs::ChangeQueue;
 use self::change_transaction::TransactionEnd;
 use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
-use self::group_commit::ChangeQueue;
+pub use self::log_link::{LOG_AWAY, LOG_HALTED};
+use self::log_link::LogLink;
 use self::tables::{META, REVISION};
 use super::change_feed::{Follower, Followers, LoadedRecord};
 use crate::clock::Clock;
@@ -110,6 +116,8 @@ struct Inner {
     /// order of revisions.
     writer: Mutex<Writer>,
     queue: ChangeQueue,
+    /// The log that this file follows, if there is one.
+    log: OnceLock<LogLink>,
     /// The last revision that is known to be in the file.
     reached: AtomicU64,
     /// Whether the outcome of the last commit is unknown.
@@ -222,6 +230,7 @@ impl Store {
             closed: AtomicBool::new(false),
             writer: Mutex::default(),
             queue: ChangeQueue::default(),
+            log: OnceLock::new(),
             reached: AtomicU64::new(0),
             unsettled: AtomicBool::new(false),
             served: Mutex::default(),

@@ -1,24 +1,24 @@
 //! Commits: changes that wait for the file at the same time are written in one, each of them all or
 //! nothing.
 //!
-//! One caller at a time makes a commit, with the changes of all that wait by then. Each runs on the
-//! rows of those before it; one that is refused leaves nothing. Nobody hears of a change before it
-//! is on the disk, and subscribers do in the order of revisions.
+//! Each runs on the rows of those before it; one that is refused leaves nothing. Nobody hears of a
+//! change before it is on the disk, and subscribers do in the order of revisions. With a shared log,
+//! [`super::log_commit`] is the way to the file.
 
-use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::mpsc;
 
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadableDatabase, WriteTransaction};
 
+use super::change_jobs::{
+    CommitFault, Job, Lead, Message, Ran, Written, lost, once, repeatedly, submitted,
+};
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::workspace::Workspace;
 use super::{Store, StoreError, Writer, blocking, is_of_disk, not_lasting, revision, unclear};
-use crate::domain::{Actor, Change, Failure, Timestamp};
+use crate::domain::{Actor, Change, Failure, Kind, Timestamp};
 use crate::store::Committed;
 
-/// The most changes in one commit.
-const GROUP_MAX: usize = 64;
 /// No further change is run for a commit after so many milliseconds, so that a removal does not wait
 /// for slow changes behind it.
 const GROUP_MS: i64 = 5;
@@ -26,174 +26,30 @@ const GROUP_MS: i64 = 5;
 /// Where a change begins.
 type Begin = fn(&Database) -> Result<Workspace, StoreError>;
 
-/// The changes that wait, oldest first.
+/// How changes are run.
+#[derive(Clone, Copy)]
+pub(super) struct RunRules {
+    /// At most so many.
+    pub(super) most: usize,
+    /// None is made at an earlier time.
+    pub(super) not_before: Timestamp,
+    /// Whether the file has what all others have: a refusal because of it needs no log.
+    pub(super) is_alone: bool,
+}
+
+/// Changes that were run.
 #[derive(Default)]
-pub(super) struct ChangeQueue(Mutex<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    jobs: VecDeque<Box<dyn Job>>,
-    /// Whether a caller makes a commit, or was told to.
-    is_led: bool,
-}
-
-impl ChangeQueue {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a change; whether its caller is to make the next commit.
-    fn add(&self, job: Box<dyn Job>) -> bool {
-        let mut waiting = self.waiting();
-        waiting.jobs.push_back(job);
-        !std::mem::replace(&mut waiting.is_led, true)
-    }
-
-    /// Takes the changes of the next commit.
-    fn take(&self) -> Vec<Box<dyn Job>> {
-        let mut waiting = self.waiting();
-        let count = waiting.jobs.len().min(GROUP_MAX);
-        waiting.jobs.drain(..count).collect()
-    }
-
-    /// Puts changes that were not run back before all others.
-    fn put_back(&self, jobs: Vec<Box<dyn Job>>) {
-        let mut waiting = self.waiting();
-        for job in jobs.into_iter().rev() {
-            waiting.jobs.push_front(job);
-        }
-    }
-
-    /// How many changes wait for a commit after the current one.
-    pub(super) fn len(&self) -> usize {
-        self.waiting().jobs.len()
-    }
-}
-
-/// The caller that makes a commit; dropped, the one that waits the longest makes the next.
-struct Lead<'q>(&'q ChangeQueue);
-
-impl Drop for Lead<'_> {
-    fn drop(&mut self) {
-        let mut waiting = self.0.waiting();
-        // A caller that is gone can make no commit.
-        while waiting.jobs.front().is_some_and(|oldest| !oldest.lead()) {
-            waiting.jobs.pop_front();
-        }
-        waiting.is_led = !waiting.jobs.is_empty();
-    }
-}
-
-/// A change that waits, whatever its result is.
-trait Job: Send {
-    /// Runs it. `is_first`: nothing was written before it in the same commit.
-    ///
-    /// # Errors
-    /// Those of the disk; a refusal is one of its results.
-    fn run(&mut self, rows: &Workspace, now: Timestamp, is_first: bool) -> Result<Ran, StoreError>;
-
-    /// Tells its caller to make the next commit; `false`, where nobody waits for it any more.
-    fn lead(&self) -> bool;
-
-    /// Answers its caller, after the commit or instead of it.
-    fn answer(self: Box<Self>, fault: Option<&CommitFault>);
-}
-
-/// What a change did.
-enum Ran {
-    /// It wrote rows; `None`: subscribers are not told.
-    Wrote(Option<Change>),
-    Nothing,
-    Refused,
-}
-
-/// The changes of one commit.
-#[derive(Default)]
-struct Group {
-    /// How many were run.
-    run: usize,
+pub(super) struct Group {
+    /// How many.
+    pub(super) run: usize,
     /// Whether any wrote rows.
-    wrote: bool,
-    /// What subscribers are to be told.
-    told: Vec<Change>,
+    pub(super) wrote: bool,
 }
 
-/// Why a commit failed.
-struct CommitFault {
-    fault: Failure,
-    /// What they are told whose change was written, and may have been made.
-    of_writers: Failure,
-}
-
-impl CommitFault {
-    fn of_all(fault: Failure) -> Box<Self> {
-        Box::new(Self { of_writers: fault.clone(), fault })
-    }
-}
-
-/// A change with what its caller waits for.
-struct Submitted<T, W> {
-    actor: String,
-    /// Until it is run.
-    work: Option<W>,
-    /// What it came to, if it is committed.
-    ended: Option<Result<Committed<T>, Failure>>,
-    wrote: bool,
-    /// Whether it was refused because of what is in the file, whatever comes of the commit.
-    is_refused: bool,
-    caller: mpsc::Sender<Message<T>>,
-}
-
-enum Message<T> {
-    Lead,
-    Answer(Result<Committed<T>, Failure>),
-}
-
-impl<T, W> Job for Submitted<T, W>
-where
-    T: Send,
-    W: FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError> + Send,
-{
-    fn run(&mut self, rows: &Workspace, now: Timestamp, is_first: bool) -> Result<Ran, StoreError> {
-        let Some(work) = self.work.take() else { return Ok(Ran::Nothing) };
-        let mut change = ChangeTransaction::new(rows, std::mem::take(&mut self.actor), now)?;
-        let before = change.before();
-        let (value, told) = match work(&mut change) {
-            Ok(TransactionEnd::Changed(value)) => (value, Some(Some(change.seal()?))),
-            Ok(TransactionEnd::Quietly(value)) => (value, Some(None)),
-            Ok(TransactionEnd::AsItWas(value)) => (value, None),
-            Err(StoreError::Rule(refusal)) => {
-                self.ended = Some(Err(refusal));
-                self.is_refused = is_first;
-                return Ok(Ran::Refused);
-            }
-            Err(disk) => return Err(disk),
-        };
-        self.wrote = told.is_some();
-        let revision = told.iter().flatten().next().map_or(before, |change| change.revision);
-        self.ended = Some(Ok(Committed { revision, value }));
-        Ok(told.map_or(Ran::Nothing, Ran::Wrote))
-    }
-
-    fn lead(&self) -> bool {
-        self.caller.send(Message::Lead).is_ok()
-    }
-
-    fn answer(self: Box<Self>, fault: Option<&CommitFault>) {
-        let answer = match (fault, self.ended) {
-            (None, Some(ended)) => ended,
-            (Some(_), Some(Err(refusal))) if self.is_refused => Err(refusal),
-            (Some(fault), _) if self.wrote => Err(fault.of_writers.clone()),
-            (Some(fault), _) => Err(fault.fault.clone()),
-            (None, None) => Err(lost()),
-        };
-        let _ = self.caller.send(Message::Answer(answer));
-    }
-}
-
-/// Of a change that nobody answered.
-fn lost() -> Failure {
-    Failure::internal("it is not known whether a change was made")
+/// A transaction to be committed, and what subscribers are told then.
+pub(super) struct Ready {
+    pub(super) tx: WriteTransaction,
+    pub(super) told: Vec<Change>,
 }
 
 impl Store {
@@ -225,7 +81,10 @@ impl Store {
     ) -> Result<Committed<T>, Failure> {
         let (store, actor) = (self.clone(), actor.label());
         blocking(move || {
-            let (job, answers) = submitted(actor, work);
+            if store.0.log.get().is_some() {
+                return Err(not_by_log());
+            }
+            let (job, answers) = submitted(actor, once(work));
             store.commit(&mut store.writer(), Workspace::direct, vec![job]);
             let answer = store.answer(&answers);
             store.noted(answer)
@@ -238,6 +97,7 @@ impl Store {
         &self,
         actor: String,
         work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>
+        + Clone
         + Send
         + 'static,
     ) -> Result<Committed<T>, Failure> {
@@ -259,10 +119,11 @@ impl Store {
         &self,
         actor: String,
         work: impl FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError>
+        + Clone
         + Send
         + 'static,
     ) -> Result<Committed<T>, Failure> {
-        let (job, answers) = submitted(actor, work);
+        let (job, answers) = submitted(actor, repeatedly(work));
         if self.0.queue.add(job) {
             self.lead();
         }
@@ -283,15 +144,26 @@ impl Store {
     /// Makes a commit of what waits once the file is free.
     fn lead(&self) {
         let _lead = Lead(&self.0.queue);
+        if let Some(link) = self.0.log.get() {
+            let mut jobs = self.0.queue.take();
+            let ended = self.commit_by_log(link, &mut jobs);
+            return self.answer_all(jobs, ended);
+        }
         let mut writer = self.writer();
         let jobs = self.0.queue.take();
         self.commit(&mut writer, Workspace::staged, jobs);
     }
 
-    /// Makes one commit of changes, and answers their callers; those for which the time did not
-    /// suffice wait for the next one.
+    /// Makes one commit of changes, and answers their callers.
     fn commit(&self, writer: &mut Writer, begin: Begin, mut jobs: Vec<Box<dyn Job>>) {
-        let fault = match self.try_to_commit(writer, begin, &mut jobs) {
+        let ended = self.try_to_commit(writer, begin, &mut jobs);
+        self.answer_all(jobs, ended);
+    }
+
+    /// Answers the callers of changes; those for which the time did not suffice wait for the next
+    /// commit.
+    fn answer_all(&self, mut jobs: Vec<Box<dyn Job>>, ended: Result<usize, Box<CommitFault>>) {
+        let fault = match ended {
             Ok(run) => {
                 self.0.queue.put_back(jobs.split_off(run));
                 None
@@ -310,32 +182,54 @@ impl Store {
         begin: Begin,
         jobs: &mut [Box<dyn Job>],
     ) -> Result<usize, Box<CommitFault>> {
-        let ready = self.settle(writer).and_then(|()| self.0.health.unbroken());
-        ready.map_err(CommitFault::of_all)?;
+        self.ready(writer).map_err(CommitFault::of_all)?;
+        let rules = RunRules { most: jobs.len(), not_before: Timestamp(i64::MIN), is_alone: true };
+        self.write_and_tell(writer, |database| {
+            let (mut rows, mut told) = (begin(database)?, Vec::new());
+            let group = self.run(&mut rows, jobs, rules, |_, written| {
+                told.extend(written.change);
+                Ok(())
+            })?;
+            if !group.wrote {
+                return Ok((None, group.run));
+            }
+            Ok((Some(Ready { tx: rows.into_transaction(database)?, told }), group.run))
+        })
+    }
+
+    /// Resolves what is unresolved, and refuses where nothing is written any more.
+    pub(super) fn ready(&self, writer: &mut Writer) -> Result<(), Failure> {
+        self.settle(writer).and_then(|()| self.0.health.unbroken())
+    }
+
+    /// Commits what the work made ready, if it did, then tells subscribers.
+    pub(super) fn write_and_tell<T>(
+        &self,
+        writer: &mut Writer,
+        work: impl FnOnce(&Database) -> Result<(Option<Ready>, T), StoreError>,
+    ) -> Result<T, Box<CommitFault>> {
         let unsettled = &mut writer.unsettled;
         let mut commit_begun = false;
         let committed = self.guarded(|database| {
-            let mut rows = begin(database)?;
-            let group = self.run(&mut rows, jobs)?;
-            if group.wrote {
-                let tx = rows.into_transaction(database)?;
+            let (ready, value) = work(database)?;
+            if let Some(Ready { tx, told }) = ready {
                 // Before the commit: one that panics has been started, too.
-                *unsettled = group.told;
+                *unsettled = told;
                 commit_begun = true;
                 tx.commit()?;
             }
-            Ok(group.run)
+            Ok(value)
         });
         match committed {
-            Ok(run) if commit_begun => {
+            Ok(value) if commit_begun => {
                 self.0.health.worked();
                 self.tell(writer);
                 // The file may have been removed while it was written.
                 let lasts = self.in_place();
                 lasts.map_err(|fault| CommitFault { of_writers: not_lasting(&fault), fault })?;
-                Ok(run)
+                Ok(value)
             }
-            Ok(run) => Ok(run),
+            Ok(value) => Ok(value),
             Err(fault) if commit_begun => {
                 let is_told = !writer.unsettled.is_empty();
                 self.0.unsettled.store(is_told, Ordering::Release);
@@ -347,20 +241,28 @@ impl Store {
         }
     }
 
-    /// Runs changes one after another, as many as the time suffices for.
-    fn run(&self, rows: &mut Workspace, jobs: &mut [Box<dyn Job>]) -> Result<Group, StoreError> {
+    /// Runs changes one after another, as many as the time suffices for. `keep` sees the rows of each
+    /// that wrote any, before the next one runs on them.
+    pub(super) fn run(
+        &self,
+        rows: &mut Workspace,
+        jobs: &mut [Box<dyn Job>],
+        rules: RunRules,
+        mut keep: impl FnMut(&Workspace, Written) -> Result<(), StoreError>,
+    ) -> Result<Group, StoreError> {
         let (mut group, mut relies_on_file) = (Group::default(), false);
         let begun = self.0.clock.now();
-        for job in jobs {
+        for job in jobs.iter_mut().take(rules.most) {
             let now = self.0.clock.now();
             if group.wrote && now.0.saturating_sub(begun.0) > GROUP_MS {
                 break;
             }
             group.run += 1;
-            match job.run(rows, now, !group.wrote)? {
-                Ran::Wrote(change) => {
+            let is_sure = rules.is_alone && !group.wrote;
+            match job.run(rows, now.max(rules.not_before), is_sure)? {
+                Ran::Wrote(written) => {
+                    keep(rows, written)?;
                     rows.keep();
-                    group.told.extend(change);
                     (group.wrote, relies_on_file) = (true, true);
                 }
                 Ran::Nothing => {
@@ -402,23 +304,18 @@ impl Store {
     }
 }
 
-/// A change that waits, and where its caller waits.
-fn submitted<T: Send + 'static, W>(
-    actor: String,
-    work: W,
-) -> (Box<dyn Job>, mpsc::Receiver<Message<T>>)
-where
-    W: FnOnce(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError> + Send + 'static,
-{
-    let (caller, answers) = mpsc::channel();
-    let work = Some(work);
-    let job = Submitted { actor, work, ended: None, wrote: false, is_refused: false, caller };
-    (Box::new(job), answers)
+/// Of a change that is too large for an entry.
+fn not_by_log() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "not_by_log",
+        "this change is too large for the log that the nodes share, and nothing was changed: make it in parts",
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
     use std::thread;
 
     use super::*;

@@ -16,7 +16,6 @@ use crate::domain::{
 use crate::store::records::queued_mail::{QueuedMailRecord, decode_mail_stop, encode_mail_stop};
 use crate::store::types::mail_queue::NewMail;
 
-
 /// A letter to be.
 pub(super) struct MailToQueue {
     pub(super) account: AccountSlug,

@@ -80,6 +80,14 @@ impl Workspace {
         })
     }
 
+    /// A copy of what the change has written so far; nothing, in a transaction.
+    pub(super) fn written(&self) -> StagedRows {
+        match self {
+            Self::Staged(overlay) => RefCell::borrow(&overlay.own).clone(),
+            Self::Direct(_) => StagedRows::default(),
+        }
+    }
+
     /// Keeps what the change has written: the next one is run on it.
     pub(super) fn keep(&mut self) {
         if let Self::Staged(overlay) = self {
@@ -204,7 +212,7 @@ impl<K: RowKey, V: Value + 'static> TableRead<K, V> for WorkTable<'_, K, V> {
 }
 
 /// Writes staged rows to a transaction.
-fn apply(tx: &WriteTransaction, rows: &StagedRows) -> Result<(), StoreError> {
+pub(super) fn apply(tx: &WriteTransaction, rows: &StagedRows) -> Result<(), StoreError> {
     struct Apply<'t>(&'t WriteTransaction, &'t StagedRows);
     impl EachTable for Apply<'_> {
         fn table<K: RowKey, V: Value + 'static>(

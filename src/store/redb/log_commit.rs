@@ -1,0 +1,164 @@
+//! Commits by way of the shared log: changes run on what is in the file, are appended as one entry,
+//! then are applied as the entries of other nodes are.
+//!
+//! No lock is held while the log is asked: reads go on, and so does the application of what other
+//! nodes append. What is refused, or has nothing to change, is answered only once the log has nothing
+//! newer, so that every answer is true of one place in the log.
+
+use super::change_jobs::{CommitFault, Job, Written};
+use super::entry_rows::{self, Split};
+use super::group_commit::{Group, RunRules};
+use super::log_apply::position;
+use super::log_link::{LogLink, away, unclear};
+use super::staged_rows::StagedRows;
+use super::workspace::Workspace;
+use super::{Store, StoreError, told_records};
+use crate::domain::{Failure, Kind};
+use crate::entropy;
+use crate::store::records::entry::{Difference, Entry};
+use crate::store::records::log_position::LogPosition;
+use crate::store::shared_log::{Appended, ENTRY_BYTES_MAX, EntryId, LogEntry, LogHead, READ_MAX};
+
+/// How often changes are run where other nodes are faster.
+const RUNS_MAX: usize = 20;
+/// How often the same entry is sent where it is not known what came of it.
+const APPEND_TRIES: usize = 3;
+
+/// Changes that were run, and not appended yet.
+struct Proposal {
+    /// What they ran on.
+    at: LogPosition,
+    group: Group,
+    entry: Entry,
+    /// Rows of this node alone.
+    own: StagedRows,
+}
+
+impl Proposal {
+    /// Takes the rows of a change that was run.
+    fn add(&mut self, rows: &Workspace, written: Written) -> Result<(), StoreError> {
+        let Split { shared: rows, local, rewrite } = entry_rows::split(rows.written())?;
+        self.own.extend(local);
+        let Written { actor, at, change } = written;
+        let told = change.as_ref().map_or(Ok(Vec::new()), |told| told_records::refer(&told.rows))?;
+        let revision = change.map(|change| change.revision);
+        if revision.is_some() || rewrite || !rows.is_empty() {
+            self.entry.changes.push(Difference { actor, at, revision, rewrite, rows, told });
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Makes one entry of changes; answers how many of them were run.
+    pub(super) fn commit_by_log(
+        &self,
+        link: &LogLink,
+        jobs: &mut [Box<dyn Job>],
+    ) -> Result<usize, Box<CommitFault>> {
+        let mut most = jobs.len();
+        for _ in 0..RUNS_MAX {
+            let proposal = self.propose(link, jobs, most).map_err(CommitFault::of_all)?;
+            let Proposal { at: LogPosition { head, .. }, group, entry, own } = proposal;
+            if entry.changes.is_empty() {
+                let is_current = self.is_current(link, &head).map_err(CommitFault::of_all)?;
+                if is_current && group.wrote {
+                    self.apply(link, &[], Some(own))?;
+                }
+                if is_current {
+                    return Ok(group.run);
+                }
+                continue;
+            }
+            let bytes = entry.encode();
+            if bytes.len() > ENTRY_BYTES_MAX {
+                if group.run == 1 {
+                    return Err(CommitFault::of_all(too_large()));
+                }
+                most = group.run / 2;
+                continue;
+            }
+            let id = EntryId(entropy::random().map_err(CommitFault::of_all)?);
+            let entry = LogEntry::after(&head, id, bytes);
+            if append(link, &head, &entry)? {
+                self.apply(link, &[entry], Some(own))?;
+                return Ok(group.run);
+            }
+            while self.catch_up(link).map_err(CommitFault::of_all)? >= READ_MAX {}
+        }
+        Err(CommitFault::of_all(away("other nodes were faster each time")))
+    }
+
+    /// Runs changes on what is in the file.
+    fn propose(
+        &self,
+        link: &LogLink,
+        jobs: &mut [Box<dyn Job>],
+        most: usize,
+    ) -> Result<Proposal, Failure> {
+        self.ready(&mut self.writer())?;
+        link.followed()?;
+        self.guarded(|database| {
+            let mut rows = Workspace::staged(database)?;
+            let at = position(&rows)?;
+            let (entry, own) = (Entry::default(), StagedRows::default());
+            let mut proposal = Proposal { at, group: Group::default(), entry, own };
+            let rules = RunRules { most, not_before: at.at, is_alone: false };
+            proposal.group =
+                self.run(&mut rows, jobs, rules, |rows, written| proposal.add(rows, written))?;
+            Ok(proposal)
+        })
+    }
+
+    /// Whether the log has nothing after a head; what it has is applied.
+    fn is_current(&self, link: &LogLink, head: &LogHead) -> Result<bool, Failure> {
+        let part = link.read_after(head, READ_MAX)?;
+        self.apply(link, &part.entries, None).map_err(|fault| fault.of_writers)?;
+        Ok(part.head == *head)
+    }
+}
+
+/// Appends an entry; whether it is in the log, or never will be.
+fn append(link: &LogLink, before: &LogHead, entry: &LogEntry) -> Result<bool, Box<CommitFault>> {
+    let mut unknown = None;
+    for _ in 0..APPEND_TRIES {
+        match link.log.append(before, entry) {
+            Appended::Made => return Ok(true),
+            Appended::Moved => return is_appended(link, before, entry),
+            Appended::Refused(why) if unknown.is_none() => {
+                return Err(CommitFault::of_all(away(&why)));
+            }
+            Appended::Refused(why) | Appended::Unknown(why) => unknown = Some(why),
+        }
+    }
+    Err(not_known(&unknown.unwrap_or_default()))
+}
+
+/// Whether it is this entry that follows the head that it named.
+fn is_appended(
+    link: &LogLink,
+    before: &LogHead,
+    entry: &LogEntry,
+) -> Result<bool, Box<CommitFault>> {
+    let read = link.read_after(before, 1);
+    let part = read.map_err(|fault| not_known(fault.private.as_deref().unwrap_or_default()))?;
+    match part.entries.iter().find(|found| found.head.index == entry.head.index) {
+        Some(found) => Ok(found.id == entry.id),
+        None if part.head == *before => Ok(false),
+        None => Err(not_known("the log has trimmed where it would be")),
+    }
+}
+
+/// Nothing is known of the changes that wrote rows; the others are not answered without the log.
+fn not_known(why: &str) -> Box<CommitFault> {
+    Box::new(CommitFault { fault: away(why), of_writers: unclear(why) })
+}
+
+/// Of a change that is too large for an entry.
+fn too_large() -> Failure {
+    Failure::new(
+        Kind::TooLarge,
+        "too_large_for_log",
+        "this change is too large for the log that the nodes share, and nothing was changed: make it in parts",
+    )
+}
