@@ -106,8 +106,8 @@ pub enum Appended {
 /// A part of a log, and its head at that time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPart {
-    /// In the order of indexes. May begin before what was asked for; never behind it, unless the
-    /// entries between were trimmed.
+    /// In the order of indexes, without a gap. They begin with the next one after what was asked for,
+    /// unless that was trimmed.
     pub entries: Vec<LogEntry>,
     /// The head.
     pub head: LogHead,

@@ -111,7 +111,7 @@ impl Store {
         });
         let (at, reached) = read.map_err(CommitFault::of_all)?;
         let mut staged = Staged { at, reached, rows: StagedRows::default(), told: Vec::new() };
-        for entry in entries.iter().filter(|entry| entry.head != at.head) {
+        for entry in entries {
             staged.add(entry).map_err(|why| CommitFault::of_all(link.halt(&why)))?;
         }
         if staged.at.head == at.head && own.is_none() {
@@ -145,7 +145,7 @@ impl Staged {
     /// Adds the next entry; why it is not the next one.
     fn add(&mut self, entry: &LogEntry) -> Result<(), String> {
         let (index, last) = (entry.head.index, self.at.head.index);
-        if index < last {
+        if index < last || entry.head == self.at.head {
             return Ok(());
         }
         if index > last.saturating_add(1) {

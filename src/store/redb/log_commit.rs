@@ -81,7 +81,8 @@ impl Store {
             let id = EntryId(entropy::random().map_err(CommitFault::of_all)?);
             let entry = LogEntry::after(&head, id, bytes);
             if append(link, &head, &entry)? {
-                self.apply(link, &[entry], Some(own))?;
+                let applied = self.apply(link, &[entry], Some(own));
+                applied.map_err(|fault| not_seen_here(&fault.fault))?;
                 return Ok(group.run);
             }
             while self.catch_up(link).map_err(CommitFault::of_all)? >= READ_MAX {}
@@ -113,8 +114,11 @@ impl Store {
     /// Whether the log has nothing after a head; what it has is applied.
     fn is_current(&self, link: &LogLink, head: &LogHead) -> Result<bool, Failure> {
         let part = link.read_after(head, READ_MAX)?;
+        if part.head == *head {
+            return Ok(true);
+        }
         self.apply(link, &part.entries, None).map_err(|fault| fault.of_writers)?;
-        Ok(part.head == *head)
+        Ok(false)
     }
 }
 
@@ -152,6 +156,13 @@ fn is_appended(
 /// Nothing is known of the changes that wrote rows; the others are not answered without the log.
 fn not_known(why: &str) -> Box<CommitFault> {
     Box::new(CommitFault { fault: away(why), of_writers: unclear(why) })
+}
+
+/// The log has the changes, and this node could not apply them yet.
+fn not_seen_here(fault: &Failure) -> Box<CommitFault> {
+    let public = "this change was made, and is not seen on this node until its disk works: do not repeat it; `kwic-team doctor` and the log say why";
+    let of_writers = Failure { public: public.to_owned(), ..fault.clone() };
+    Box::new(CommitFault { fault: fault.clone(), of_writers })
 }
 
 /// Of a change that is too large for an entry.
