@@ -17,7 +17,9 @@ mod redb;
 pub mod shared_log;
 pub mod types;
 
-pub use self::redb::{BROKEN, LOG_AWAY, LOG_HALTED, REPLACED, Store, UNAVAILABLE};
+pub use self::redb::{
+    BROKEN, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, REPLACED, Store, UNAVAILABLE,
+};
 pub use preconditions::Preconditions;
 pub use types::accounts::{AccountEdit, FirstAccount};
 pub use types::audit::AuditFilter;

@@ -68,6 +68,7 @@ mod policies;
 mod sessions;
 mod two_step;
 
+mod content_digest;
 mod erasure;
 mod invite_list;
 mod member_data;
@@ -89,7 +90,7 @@ use self::change_transaction::TransactionEnd;
 use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
-pub use self::log_link::{LOG_AWAY, LOG_HALTED};
+pub use self::log_link::{LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
 use self::log_link::LogLink;
 use self::tables::{META, REVISION};
 use super::change_feed::{Follower, Followers, LoadedRecord};

@@ -51,6 +51,7 @@ mod readme;
 mod record_format;
 mod reload;
 mod removal;
+mod shared_log;
 mod shutdown;
 mod startup;
 mod store_file_faults;
@@ -69,6 +70,7 @@ mod support {
     pub mod fake_smtp_server;
     pub mod first_layout;
     pub mod fixture;
+    pub mod in_process_log;
     pub mod sidecar;
     pub mod store_fixture;
     pub mod virtual_authenticator;

@@ -16,6 +16,7 @@
 mod browser_tests;
 mod check_time_limit;
 mod crash;
+mod fleet;
 mod openapi;
 mod postfix;
 mod simulation;
@@ -29,6 +30,7 @@ mod support {
     pub mod fake_smtp_server;
     pub mod first_layout;
     pub mod fixture;
+    pub mod in_process_log;
     pub mod sidecar;
     pub mod store_fixture;
     pub mod virtual_authenticator;

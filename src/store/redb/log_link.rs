@@ -10,6 +10,8 @@ use crate::store::shared_log::{LogHead, LogPart, READ_MAX, SharedLog};
 
 /// The code of a failure because the shared log was not reached, or took nothing.
 pub const LOG_AWAY: &str = "log_unavailable";
+/// The code of a failure of which it is not known whether the shared log took the change.
+pub const LOG_UNCLEAR: &str = "log_unclear";
 /// The code of a failure because this node has stopped following the shared log.
 pub const LOG_HALTED: &str = "log_halted";
 
@@ -95,7 +97,7 @@ pub(super) fn away(why: &str) -> Failure {
 pub(super) fn unclear(why: &str) -> Failure {
     Failure::new(
         Kind::Busy,
-        LOG_AWAY,
+        LOG_UNCLEAR,
         "the log that the nodes share did not answer, and this change may or may not have been made, so look before you repeat it",
     )
     .logged(why)
