@@ -1,7 +1,7 @@
 //! A digest of what a file has in common with the other nodes of its log: equal contents have equal
 //! digests, whatever their files look like.
 
-use redb::{ReadTransaction, TableDefinition};
+use redb::{ReadTransaction, ReadableTable as _, TableDefinition};
 
 use super::row_keys::{self, RowKey};
 use super::row_values::RowValue;

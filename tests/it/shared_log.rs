@@ -1,0 +1,298 @@
+//! Three stores on one log: what each outcome of an append comes to, and when a node stops.
+
+use std::sync::{Arc, Mutex, mpsc};
+
+use kwic_team::clock::Clock;
+use kwic_team::domain::{Actor, Change, Digest, Failure, Kind, Member, Revision};
+use kwic_team::store::change_feed::Follower;
+use kwic_team::store::shared_log::{Appended, LogEntry, LogHead, LogPart, SharedLog};
+use kwic_team::store::{
+    AuditFilter, Committed, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, MemberTarget, Store, StoredPolicies,
+};
+
+use crate::support::in_process_log::AppendFault::{Late, LostAnswer, LostRequest, Refused, Twice};
+use crate::support::in_process_log::{AppendFault, InProcessLog, LogLine};
+use crate::support::store_fixture::{ACTOR, BY, HOUR, NOW, id, member, refused, slug, to_role};
+
+struct Node {
+    store: Store,
+    clock: Clock,
+    line: Arc<LogLine>,
+    feed: Follower,
+}
+
+impl Node {
+    async fn on(log: &InProcessLog) -> Self {
+        let line = LogLine::new(log);
+        let clock = Clock::fixed(NOW);
+        let store = Store::in_memory(clock.clone()).await.unwrap();
+        store.join_log(line.clone(), InProcessLog::start()).await.unwrap();
+        let feed = store.subscribe();
+        Self { store, clock, line, feed }
+    }
+
+    async fn create(&self, name: &str) -> Result<Committed<Member>, Failure> {
+        self.store.member_create(&ACTOR, member("acme", name)).await
+    }
+
+    async fn follow(&self) {
+        while self.store.follow_log().await.unwrap() > 0 {}
+    }
+
+    async fn knows(&self, name: &str) -> bool {
+        self.store.member(&id(name)).await.unwrap().is_some()
+    }
+
+    fn told(&mut self) -> Vec<Arc<Change>> {
+        std::iter::from_fn(|| self.feed.try_recv().ok()).collect()
+    }
+}
+
+/// Three nodes that know of one account.
+async fn three() -> (InProcessLog, [Node; 3]) {
+    let log = InProcessLog::default();
+    let nodes = [Node::on(&log).await, Node::on(&log).await, Node::on(&log).await];
+    nodes[0].store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
+    for node in &nodes {
+        node.follow().await;
+    }
+    (log, nodes)
+}
+
+async fn assert_alike(nodes: &mut [Node; 3]) {
+    let (mut contents, mut feeds) = (Vec::new(), Vec::new());
+    for node in nodes {
+        node.follow().await;
+        assert_eq!(node.store.log_fault(), None);
+        contents.push(node.store.content_digest().await.unwrap());
+        feeds.push(node.told());
+    }
+    assert!(contents.iter().all(|content| *content == contents[0]), "{contents:?}");
+    assert!(feeds.iter().all(|feed| *feed == feeds[0]), "{feeds:#?}");
+    let revisions = feeds[0].iter().map(|change| change.revision.0);
+    assert!(revisions.eq(1..=feeds[0].len() as u64), "{:#?}", feeds[0]);
+}
+
+#[tokio::test]
+async fn a_change_on_one_node_is_on_all_of_them() {
+    let (_, mut nodes) = three().await;
+    assert_eq!(nodes[0].create("anna").await.unwrap().revision, Revision(2));
+    assert!(!nodes[1].knows("anna").await, "it has not followed yet");
+    nodes[1].follow().await;
+    let (anna, acme) = (id("anna"), slug("acme"));
+    let target = MemberTarget { account: &acme, id: &anna, expected: None };
+    nodes[1].store.member_edit(&BY, target, to_role("viewer")).await.unwrap();
+    nodes[2].store.member_remove(&BY, target).await.unwrap();
+    assert_alike(&mut nodes).await;
+    assert!(!nodes[0].knows("anna").await);
+}
+
+#[tokio::test]
+async fn a_change_behind_others_runs_again_on_what_they_did() {
+    let (_, mut nodes) = three().await;
+    nodes[0].create("anna").await.unwrap();
+    nodes[0].create("bert").await.unwrap();
+    assert_eq!(refused(nodes[1].create("anna").await), (Kind::Conflict, "id_taken"));
+    assert_eq!(nodes[2].create("carl").await.unwrap().revision, Revision(4));
+    // A refusal, too, is of what the log has.
+    let (anna, acme) = (id("anna"), slug("acme"));
+    let target = MemberTarget { account: &acme, id: &anna, expected: None };
+    nodes[0].store.member_remove(&BY, target).await.unwrap();
+    let again = nodes[1].store.member_remove(&BY, target).await;
+    assert_eq!(refused(again), (Kind::NotFound, "unknown_member"));
+    assert_alike(&mut nodes).await;
+}
+
+/// What a change comes to under faults: the code of its failure, and whether it is made in the end.
+async fn comes_to(faults: &[AppendFault], other_first: bool) -> (Option<&'static str>, bool) {
+    let (log, mut nodes) = three().await;
+    nodes[0].line.plan(faults.iter().copied());
+    let code = nodes[0].create("anna").await.err().map(|failure| failure.code);
+    if other_first {
+        nodes[1].create("bert").await.unwrap();
+    }
+    log.deliver_late();
+    assert_alike(&mut nodes).await;
+    (code, nodes[2].knows("anna").await)
+}
+
+#[tokio::test]
+async fn each_outcome_of_an_append_is_told_as_what_it_is() {
+    assert_eq!(comes_to(&[LostRequest], false).await, (None, true));
+    assert_eq!(comes_to(&[LostAnswer], false).await, (None, true));
+    assert_eq!(comes_to(&[Twice], false).await, (None, true));
+    assert_eq!(comes_to(&[Late, LostAnswer], true).await, (None, true));
+    assert_eq!(comes_to(&[Refused], false).await, (Some(LOG_AWAY), false));
+    assert_eq!(comes_to(&[LostRequest; 3], false).await, (Some(LOG_UNCLEAR), false));
+    assert_eq!(comes_to(&[LostAnswer, Refused, Refused], false).await, (None, true));
+    let late = [Late, LostRequest, Refused];
+    assert_eq!(comes_to(&late, false).await, (Some(LOG_UNCLEAR), true));
+    assert_eq!(comes_to(&late, true).await, (Some(LOG_UNCLEAR), false));
+}
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_reads_and_changes_nothing() {
+    let (_, mut nodes) = three().await;
+    nodes[0].create("anna").await.unwrap();
+    nodes[0].line.cut(true);
+    assert!(nodes[0].knows("anna").await);
+    assert_eq!(refused(nodes[0].create("bert").await), (Kind::Busy, LOG_UNCLEAR));
+    // What it would refuse may be allowed by now: without the log it does not say.
+    assert_eq!(refused(nodes[0].create("anna").await), (Kind::Busy, LOG_AWAY));
+    assert_eq!(refused(nodes[0].store.follow_log().await), (Kind::Busy, LOG_AWAY));
+    nodes[1].create("bert").await.unwrap();
+    nodes[0].line.cut(false);
+    assert_alike(&mut nodes).await;
+    nodes[0].create("carl").await.unwrap();
+}
+
+/// Whether a node has stopped, and changes nothing any more.
+async fn assert_halted(node: &Node) {
+    let before = node.store.content_digest().await.unwrap();
+    assert_eq!(refused(node.store.follow_log().await), (Kind::Busy, LOG_HALTED));
+    assert_eq!(refused(node.create("zoe").await), (Kind::Busy, LOG_HALTED));
+    assert!(node.store.log_fault().is_some());
+    assert_eq!(node.store.content_digest().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_node_stops_where_the_log_does_not_lead_on() {
+    let (log, nodes) = three().await;
+    nodes[0].create("anna").await.unwrap();
+    nodes[0].create("bert").await.unwrap();
+    nodes[1].follow().await;
+    // A tail is lost: who has applied it stops, who has not goes on.
+    log.lose_tail(1);
+    assert_halted(&nodes[0]).await;
+    nodes[2].create("carl").await.unwrap();
+    assert_halted(&nodes[1]).await;
+    // What this node needs next was trimmed.
+    let (log, nodes) = three().await;
+    nodes[0].create("anna").await.unwrap();
+    nodes[0].create("bert").await.unwrap();
+    log.trim(2);
+    nodes[0].create("carl").await.unwrap();
+    assert_halted(&nodes[1]).await;
+    // An entry that ran on another state than it follows.
+    let (log, nodes) = three().await;
+    nodes[0].create("anna").await.unwrap();
+    let again = log.entries().pop().unwrap();
+    log.force(&again);
+    assert_halted(&nodes[1]).await;
+}
+
+#[tokio::test]
+async fn rows_of_one_node_stay_there() {
+    let (_, mut nodes) = three().await;
+    let policies = StoredPolicies { digest: Digest::of(&[b"x"]), at: NOW, files: Vec::new() };
+    let installed =
+        nodes[0].store.policies_installed(&Actor::System, policies.clone(), Vec::new()).await;
+    installed.unwrap();
+    assert_alike(&mut nodes).await;
+    assert_eq!(nodes[0].store.policies_last_good().await.unwrap(), Some(policies));
+    assert_eq!(nodes[1].store.policies_last_good().await.unwrap(), None);
+    let entries = nodes[1].store.audit(None, &AuditFilter::default(), None, 10).await.unwrap();
+    assert_eq!(entries.items.last().unwrap().event, "policies_reloaded");
+}
+
+#[tokio::test]
+async fn no_change_is_earlier_than_one_before_it() {
+    let (_, mut nodes) = three().await;
+    nodes[0].clock.advance_ms(HOUR);
+    nodes[0].create("anna").await.unwrap();
+    nodes[1].create("bert").await.unwrap();
+    assert_alike(&mut nodes).await;
+    let acme = slug("acme");
+    let audit = nodes[2].store.audit(Some(&acme), &AuditFilter::default(), None, 10).await;
+    let times: Vec<i64> = audit.unwrap().items.iter().map(|entry| entry.at.0 - NOW.0).collect();
+    assert_eq!(times, [HOUR, HOUR]);
+}
+
+#[tokio::test]
+async fn a_restarted_node_goes_on_where_it_was() {
+    let (log, nodes) = three().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.redb");
+    for (index, name) in (1_u64..).zip(["anna", "bert"]) {
+        let store = Store::open(&file, 8, Clock::fixed(NOW)).await.unwrap();
+        store.join_log(LogLine::new(&log), InProcessLog::start()).await.unwrap();
+        assert_eq!(store.log_applied().await.unwrap().unwrap().index, (index - 1) * 2);
+        while store.follow_log().await.unwrap() > 0 {}
+        store.member_create(&ACTOR, member("acme", name)).await.unwrap();
+        store.close().await.unwrap();
+    }
+    nodes[2].follow().await;
+    assert!(nodes[2].knows("anna").await && nodes[2].knows("bert").await);
+}
+
+/// A line whose first append waits until it is told to go on.
+struct Held {
+    line: Arc<LogLine>,
+    begun: Mutex<mpsc::Sender<()>>,
+    go: Mutex<mpsc::Receiver<()>>,
+}
+
+impl SharedLog for Held {
+    fn append(&self, before: &LogHead, entry: &LogEntry) -> Appended {
+        let _ = self.begun.lock().unwrap().send(());
+        // Ends with an error once the other end is dropped.
+        let _: Result<(), _> = self.go.lock().unwrap().recv();
+        self.line.append(before, entry)
+    }
+
+    fn read(&self, after: u64, most: usize) -> Result<LogPart, String> {
+        self.line.read(after, most)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_waits_for_an_append() {
+    let (log, nodes) = three().await;
+    let store = Store::in_memory(Clock::fixed(NOW)).await.unwrap();
+    let (begin, begun) = mpsc::channel();
+    let (go, gone) = mpsc::channel::<()>();
+    let line = LogLine::new(&log);
+    let held = Held { line, begun: Mutex::new(begin), go: Mutex::new(gone) };
+    store.join_log(Arc::new(held), InProcessLog::start()).await.unwrap();
+    while store.follow_log().await.unwrap() > 0 {}
+    let ours = store.clone();
+    let change =
+        tokio::spawn(async move { ours.member_create(&ACTOR, member("acme", "anna")).await });
+    begun.recv().unwrap();
+    // Read, followed and read again while the append of this node is under way.
+    nodes[0].create("bert").await.unwrap();
+    assert_eq!(store.follow_log().await.unwrap(), 1);
+    assert!(store.member(&id("bert")).await.unwrap().is_some());
+    assert!(store.member(&id("anna")).await.unwrap().is_none());
+    drop(go);
+    assert_eq!(change.await.unwrap().unwrap().revision, Revision(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_three_nodes_at_once_are_in_one_order() {
+    const EACH: usize = 20;
+    let (_, mut nodes) = three().await;
+    let mut tasks = Vec::new();
+    for (at, node) in nodes.iter().enumerate() {
+        for number in 0..EACH {
+            let store = node.store.clone();
+            tasks.push(tokio::spawn(async move {
+                let new = member("acme", &format!("m{at}-{number}"));
+                // Of many nodes one may be unlucky each time: nothing was changed then.
+                loop {
+                    match store.member_create(&ACTOR, new.clone()).await {
+                        Err(failure) if failure.code == LOG_AWAY => {}
+                        done => break done.unwrap().revision.0,
+                    }
+                }
+            }));
+        }
+    }
+    let mut revisions = Vec::new();
+    for task in tasks {
+        revisions.push(task.await.unwrap());
+    }
+    revisions.sort_unstable();
+    assert!(revisions.into_iter().eq(2..=3 * EACH as u64 + 1));
+    assert_alike(&mut nodes).await;
+}
