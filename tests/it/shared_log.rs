@@ -124,7 +124,8 @@ async fn each_outcome_of_an_append_is_told_as_what_it_is() {
     assert_eq!(comes_to(&[Late, LostAnswer], true).await, (None, true));
     assert_eq!(comes_to(&[Refused], false).await, (Some(LOG_AWAY), false));
     assert_eq!(comes_to(&[LostRequest; 3], false).await, (Some(LOG_UNCLEAR), false));
-    assert_eq!(comes_to(&[LostAnswer, Refused, Refused], false).await, (None, true));
+    let answers_lost = [LostAnswer, Refused, Refused];
+    assert_eq!(comes_to(&answers_lost, false).await, (Some(LOG_UNCLEAR), true));
     let late = [Late, LostRequest, Refused];
     assert_eq!(comes_to(&late, false).await, (Some(LOG_UNCLEAR), true));
     assert_eq!(comes_to(&late, true).await, (Some(LOG_UNCLEAR), false));

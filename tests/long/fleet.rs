@@ -1,0 +1,312 @@
+//! A simulation of three nodes on one log that loses, delays and doubles what is sent, refuses, is cut
+//! off, and loses its tail: one seed decides all events.
+//!
+//! `FLEET_SEEDS=1000 cargo test --test long -- fleet` runs so many seeds. Every change has an actor of
+//! its own, so that the audit log tells which changes were made, and in which order; a model of two
+//! maps repeats them.
+
+mod history;
+mod planted_line;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kwic_team::clock::Clock;
+use kwic_team::domain::{Actor, Change, Kind, Member, MemberId};
+use kwic_team::store::change_feed::Follower;
+use kwic_team::store::records::entry::Entry;
+use kwic_team::store::{LOG_UNCLEAR, MemberEdit, MemberTarget, Preconditions, Store};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use self::history::{Asked, Came, What};
+use self::planted_line::{Plant, PlantedLine};
+use crate::support::failing_storage::FailingStorage;
+use crate::support::in_process_log::{AppendFault, InProcessLog, LogLine};
+use crate::support::store_fixture::{ACTOR, MINUTE, NOW, id, member, name, slug};
+
+const NODES: usize = 3;
+const STEPS: usize = 80;
+const PEOPLE: usize = 6;
+const SEEDS: u64 = 30;
+/// Of these seeds one finds each planted fault.
+const SEEDS_OF_PLANT: u64 = 20;
+
+/// What holds, or how it does not.
+type Held = Result<(), String>;
+
+fn holds(holds: bool, what: impl FnOnce() -> String) -> Held {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+struct Node {
+    store: Store,
+    clock: Clock,
+    disk: FailingStorage,
+    line: Arc<LogLine>,
+    planted: Arc<PlantedLine>,
+    is_cut: bool,
+    feed: Follower,
+    /// What a directory was told, by revision.
+    told: BTreeMap<u64, Change>,
+}
+
+async fn open(disk: &FailingStorage, clock: &Clock, line: &Arc<PlantedLine>) -> (Store, Follower) {
+    let disk = disk.clone();
+    let store = Store::on(move || disk.clone(), clock.clone()).await.unwrap();
+    store.join_log(line.clone(), InProcessLog::start()).await.unwrap();
+    let feed = store.subscribe();
+    (store, feed)
+}
+
+impl Node {
+    async fn new(log: &InProcessLog, plant: Option<Plant>) -> Self {
+        let (clock, disk, line) =
+            (Clock::fixed(NOW), FailingStorage::default(), LogLine::new(log));
+        let planted = Arc::new(PlantedLine::new(&line, log, plant));
+        let (store, feed) = open(&disk, &clock, &planted).await;
+        let told = BTreeMap::new();
+        Self { store, clock, disk, line, planted, is_cut: false, feed, told }
+    }
+
+    fn cut(&mut self, is_cut: bool) {
+        self.is_cut = is_cut;
+        self.line.cut(is_cut);
+    }
+
+    async fn restart(&mut self) {
+        self.listen();
+        self.store.close().await.unwrap();
+        (self.store, self.feed) = open(&self.disk, &self.clock, &self.planted).await;
+    }
+
+    /// Takes what the feed tells, as a directory does: nothing twice.
+    fn listen(&mut self) {
+        let feed = std::iter::from_fn(|| self.feed.try_recv().ok());
+        for change in self.planted.take_early().into_iter().chain(feed.map(Arc::unwrap_or_clone)) {
+            self.told.entry(change.revision.0).or_insert(change);
+        }
+    }
+
+    async fn follow(&self) {
+        while self.store.follow_log().await.is_ok_and(|applied| applied > 0) {}
+    }
+}
+
+struct Fleet {
+    log: InProcessLog,
+    nodes: Vec<Node>,
+    dice: StdRng,
+    asked: Vec<Asked>,
+}
+
+impl Fleet {
+    async fn new(seed: u64, plant: Option<Plant>) -> Self {
+        let log = InProcessLog::default();
+        let mut nodes = Vec::new();
+        for _ in 0..NODES {
+            nodes.push(Node::new(&log, plant).await);
+        }
+        let made = nodes[0].store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await;
+        made.unwrap();
+        Self { log, nodes, dice: StdRng::seed_from_u64(seed), asked: Vec::new() }
+    }
+
+    fn below(&mut self, count: usize) -> usize {
+        self.dice.random_range(0..count)
+    }
+
+    async fn step(&mut self) -> Held {
+        let at = self.below(NODES);
+        match self.below(100) {
+            0..55 => self.change(at).await?,
+            55..78 => {
+                let _ = self.nodes[at].store.follow_log().await;
+            }
+            78..86 => {
+                let is_cut = self.nodes[at].is_cut;
+                self.nodes[at].cut(!is_cut);
+            }
+            86..92 => self.log.deliver_late(),
+            92..96 => self.nodes[at].restart().await,
+            _ => {
+                let ahead = self.dice.random_range(0..MINUTE);
+                self.nodes[at].clock.advance_ms(ahead);
+            }
+        }
+        self.nodes[at].listen();
+        self.told_is_in_the_log(at)
+    }
+
+    /// Nobody hears of a change that is not in the log.
+    fn told_is_in_the_log(&self, at: usize) -> Held {
+        let last = self.log.entries().iter().rev().find_map(|entry| {
+            let changes = Entry::decode(&entry.bytes).unwrap().changes;
+            changes.iter().rev().find_map(|change| change.revision)
+        });
+        let told = self.nodes[at].told.keys().next_back().copied().unwrap_or(0);
+        let last = last.map_or(0, |revision| revision.0);
+        holds(told <= last, || format!("node {at} told {told}, and the log is at {last}"))
+    }
+
+    fn plan_faults(&mut self, at: usize) {
+        const FAULTS: [AppendFault; 5] = [
+            AppendFault::LostRequest,
+            AppendFault::LostAnswer,
+            AppendFault::Late,
+            AppendFault::Twice,
+            AppendFault::Refused,
+        ];
+        let count = if self.below(2) == 0 { 0 } else { 1 + self.below(3) };
+        let faults: Vec<AppendFault> = (0..count).map(|_| FAULTS[self.below(FAULTS.len())]).collect();
+        self.nodes[at].line.plan(faults);
+    }
+
+    async fn change(&mut self, at: usize) -> Held {
+        self.plan_faults(at);
+        let number = self.asked.len();
+        let who = format!("m{}", self.below(PEOPLE));
+        let what = match self.below(7) {
+            0 | 1 => What::Create,
+            2..5 => What::Rename(format!("N{number}")),
+            5 => What::Switch { suspends: self.below(2) == 0 },
+            _ => What::Remove,
+        };
+        let actor = Actor::Sidecar { uid: u32::try_from(number).unwrap() };
+        let node = &self.nodes[at];
+        let answer = ask(&node.store, actor, &id(&who), &what).await;
+        let came = match answer {
+            Ok(revision) => Came::Done(revision),
+            Err(failure) if failure.code == LOG_UNCLEAR => Came::Unclear,
+            Err(failure) if failure.kind == Kind::Busy => Came::NotMade,
+            Err(failure) => {
+                // A refusal is of what the log has.
+                let (applied, head) = (node.store.log_applied().await.unwrap(), self.log.head());
+                let is_current = applied == Some(head);
+                holds(is_current, || format!("{failure} at {applied:?}, the log is at {head:?}"))?;
+                Came::NotMade
+            }
+        };
+        self.asked.push(Asked { who, what, came });
+        Ok(())
+    }
+
+    /// Heals everything, and lets all nodes follow.
+    async fn settle(&mut self) {
+        self.log.deliver_late();
+        for node in &mut self.nodes {
+            node.cut(false);
+            node.line.plan([]);
+            node.follow().await;
+            node.listen();
+        }
+    }
+
+    /// All nodes have the same, and it is what was answered.
+    async fn agree(&self) -> Held {
+        let first = &self.nodes[0];
+        for (at, node) in self.nodes.iter().enumerate() {
+            let fault = node.store.log_fault();
+            holds(fault.is_none(), || format!("node {at} stopped: {fault:?}"))?;
+            let applied = node.store.log_applied().await.unwrap();
+            holds(applied == Some(self.log.head()), || format!("node {at} is at {applied:?}"))?;
+            let [one, other] = [first.store.content_digest(), node.store.content_digest()];
+            let is_same = one.await.unwrap() == other.await.unwrap();
+            holds(is_same, || format!("nodes 0 and {at} differ"))?;
+            holds(node.told == first.told, || format!("nodes 0 and {at} were told differently"))?;
+        }
+        let revision = first.store.revision().await.unwrap().0;
+        let is_told = first.told.keys().copied().eq(1..=revision);
+        holds(is_told, || format!("of {revision} changes these were told: {:?}", first.told.keys()))?;
+        history::check(&first.store, &self.asked).await
+    }
+}
+
+/// Asks a store for a change; its revision.
+async fn ask(
+    store: &Store,
+    actor: Actor,
+    who: &MemberId,
+    what: &What,
+) -> Result<u64, kwic_team::domain::Failure> {
+    let acme = slug("acme");
+    let by = Preconditions::actor(actor);
+    let target = MemberTarget { account: &acme, id: who, expected: None };
+    Ok(match what {
+        What::Create => {
+            let new: Member = member("acme", who.as_str());
+            store.member_create(&by.actor, new).await?.revision.0
+        }
+        What::Rename(to) => {
+            let edit = MemberEdit { first_name: Some(name(to)), ..MemberEdit::default() };
+            store.member_edit(&by, target, edit).await?.revision.0
+        }
+        What::Switch { suspends: true } => store.member_suspend(&by, target).await?.revision.0,
+        What::Switch { suspends: false } => store.member_restore(&by, target).await?.revision.0,
+        What::Remove => store.member_remove(&by, target).await?.revision.0,
+    })
+}
+
+async fn run(seed: u64, plant: Option<Plant>) -> Held {
+    let mut fleet = Fleet::new(seed, plant).await;
+    for step in 0..STEPS {
+        fleet.step().await.map_err(|why| format!("seed {seed}, step {step}: {why}"))?;
+    }
+    fleet.settle().await;
+    fleet.agree().await.map_err(|why| format!("seed {seed}, at the end: {why}"))
+}
+
+#[tokio::test]
+async fn three_nodes_agree_whatever_the_log_does() {
+    let seeds = std::env::var("FLEET_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    for seed in 0..seeds {
+        run(seed, None).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_planted_fault_is_found() {
+    for plant in Plant::ALL {
+        let mut found = None;
+        for seed in 0..SEEDS_OF_PLANT {
+            if let Err(why) = run(seed, Some(plant)).await {
+                found = Some(why);
+                break;
+            }
+        }
+        println!("{plant:?}: {}", found.unwrap_or_else(|| panic!("{plant:?} was not found")));
+    }
+}
+
+/// Acknowledged changes are lost with the tail, and nothing can be done about that here: but no node
+/// goes on beside one that has another order.
+#[tokio::test]
+async fn who_knows_of_a_lost_tail_stops() {
+    for seed in 0..SEEDS {
+        let mut fleet = Fleet::new(seed, None).await;
+        for _ in 0..STEPS / 2 {
+            fleet.step().await.unwrap();
+        }
+        fleet.settle().await;
+        // Only one node has applied the tail.
+        let (at, kept) = (fleet.below(NODES), fleet.log.head());
+        let actor = Actor::Sidecar { uid: 1_000_000 };
+        let new = member("acme", "lost");
+        fleet.nodes[at].store.member_create(&actor, new).await.unwrap();
+        fleet.log.lose_tail(1);
+        assert_eq!(fleet.log.head(), kept);
+        let other = (at + 1) % NODES;
+        if seed % 2 == 0 {
+            let new = member("acme", "other");
+            fleet.nodes[other].store.member_create(&actor, new).await.unwrap();
+        }
+        fleet.settle().await;
+        assert!(fleet.nodes[at].store.log_fault().is_some(), "seed {seed}");
+        let mut contents = Vec::new();
+        for node in fleet.nodes.iter().filter(|node| node.store.log_fault().is_none()) {
+            contents.push(node.store.content_digest().await.unwrap());
+        }
+        assert_eq!(contents.len(), NODES - 1, "seed {seed}");
+        assert_eq!(contents[0], contents[1], "seed {seed}");
+    }
+}
