@@ -95,3 +95,102 @@ pub(super) fn stage(change: &Difference, into: &mut StagedRows) -> Result<(), St
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use redb::Value;
+
+    use super::*;
+    use crate::domain::Timestamp;
+    use crate::store::records::entry::{Entry, Told};
+    use crate::store::redb::tables::{
+        INVITE_LINKS, MEMBERS, PASSKEYS, POLICIES, RATES, REMOVED, SESSIONS, SESSIONS_BY_MEMBER,
+    };
+    use crate::store::redb::told_records;
+
+    fn put<K: RowKey, V: Value + 'static>(
+        rows: &mut StagedRows,
+        table: TableDefinition<'static, K, V>,
+        key: &K::SelfType<'_>,
+        value: Option<&V::SelfType<'_>>,
+    ) {
+        let value = value.map(|value| Arc::from(V::as_bytes(value).as_ref()));
+        rows.put(tables::number(&table).unwrap(), row_keys::encode::<K>(key), value);
+    }
+
+    /// A row of each type of value, and some that are removed.
+    fn rows() -> StagedRows {
+        let (mut rows, hash) = (StagedRows::default(), &[7; 32]);
+        put(&mut rows, META, &"letter", Some(&9));
+        put(&mut rows, MEMBERS, &"anna", Some(&&b"a record"[..]));
+        put(&mut rows, MEMBERS, &"bert", None);
+        put(&mut rows, REMOVED, &"acme\0a@example.org", Some(&-1));
+        put(&mut rows, PASSKEYS, &"p", Some(&"anna"));
+        put(&mut rows, SESSIONS, &hash, None);
+        put(&mut rows, SESSIONS_BY_MEMBER, &("anna", -1, hash), Some(&()));
+        put(&mut rows, INVITE_LINKS, &("i", 2), Some(&hash));
+        put(&mut rows, RATES, &"acme", Some(&(-1, 3)));
+        rows
+    }
+
+    fn entry_of(split: Split) -> Entry {
+        let Split { shared: rows, rewrite, .. } = split;
+        let (actor, at, revision) = ("system".to_owned(), Timestamp(1), Some(Revision(4)));
+        let told = vec![Told::Row { table: 2, key: row_keys::encode::<&str>(&"bert") }];
+        Entry { changes: vec![Difference { actor, at, revision, rewrite, rows, told }] }
+    }
+
+    fn text(rows: &StagedRows) -> String {
+        format!("{rows:?}")
+    }
+
+    #[test]
+    fn rows_come_back_and_those_of_one_node_do_not_travel() {
+        let mut written = rows();
+        for (key, value) in [(tables::REVISION, 4), (tables::REWRITE, 1), ("format", 4)] {
+            put(&mut written, META, &key, Some(&value));
+        }
+        put(&mut written, POLICIES, &"last_good", Some(&&b"policies"[..]));
+        let split = split(written).unwrap();
+        let mut local = StagedRows::default();
+        put(&mut local, META, &"format", Some(&4));
+        put(&mut local, POLICIES, &"last_good", Some(&&b"policies"[..]));
+        assert_eq!(text(&split.local), text(&local));
+        assert!(split.rewrite);
+        let entry = entry_of(split);
+        let read = Entry::decode(&entry.encode()).unwrap();
+        assert_eq!(read, entry);
+        let mut staged = StagedRows::default();
+        stage(&read.changes[0], &mut staged).unwrap();
+        let mut expected = rows();
+        put(&mut expected, META, &tables::REVISION, Some(&4));
+        put(&mut expected, META, &tables::REWRITE, Some(&1));
+        assert_eq!(text(&staged), text(&expected));
+    }
+
+    #[test]
+    fn an_entry_with_rows_of_one_node_is_refused() {
+        for (table, key) in [(35, "last_good"), (36, "applied"), (0, tables::REVISION), (37, "x")] {
+            let mut entry = entry_of(Split::default());
+            let key = row_keys::encode::<&str>(&key);
+            entry.changes[0].rows.push(RowChange { table, key, value: None });
+            assert!(stage(&entry.changes[0], &mut StagedRows::default()).is_err(), "{table}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_an_error_or_another_entry_and_no_panic() {
+        let bytes = entry_of(split(rows()).unwrap()).encode();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                let Ok(entry) = Entry::decode(&flipped) else { continue };
+                for change in &entry.changes {
+                    let _ = stage(change, &mut StagedRows::default());
+                    let _ = told_records::resolve(change);
+                }
+            }
+        }
+    }
+}

@@ -105,7 +105,7 @@ impl Store {
     }
 
     /// Notes that the disk failed; that it worked is noted with the commit.
-    fn noted<T>(&self, changed: Result<T, Failure>) -> Result<T, Failure> {
+    pub(super) fn noted<T>(&self, changed: Result<T, Failure>) -> Result<T, Failure> {
         if let Err(fault) = &changed
             && is_of_disk(fault)
             && !self.0.health.is_broken()

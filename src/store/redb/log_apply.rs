@@ -62,7 +62,11 @@ impl Store {
     /// follow what was applied; as [`Self::revision`], when the disk fails.
     pub async fn follow_log(&self) -> Result<usize, Failure> {
         let store = self.clone();
-        blocking(move || store.0.log.get().map_or(Ok(0), |link| store.catch_up(link))).await
+        blocking(move || {
+            let Some(link) = store.0.log.get() else { return Ok(0) };
+            store.noted(store.catch_up(link))
+        })
+        .await
     }
 
     /// Up to where the log is in the file; `None` without a log.

@@ -61,7 +61,7 @@ pub(super) async fn check(store: &Store, asked: &[Asked]) -> Held {
     let audit = store.audit(Some(&acme), &AuditFilter::default(), None, 10_000).await.unwrap();
     let (mut model, mut made) = (Model::new(), BTreeMap::new());
     for entry in &audit.items {
-        let Some(Actor::Sidecar { uid }) = Actor::parse(&entry.actor) else {
+        let Some(Actor::Sidecar { uid }) = Actor::from_label(&entry.actor) else {
             return Err(format!("{entry:?} is of nobody who asked"));
         };
         let number = usize::try_from(uid).unwrap();

@@ -87,6 +87,10 @@ impl SharedLog for PlantedLine {
                 for change in Entry::decode(&entry.bytes).unwrap().changes {
                     let Some(revision) = change.revision else { continue };
                     let rows = members(&change);
+                    // What is told of accounts is not known here.
+                    if rows.is_empty() {
+                        continue;
+                    }
                     self.early.lock().unwrap().push(Change { revision, rows });
                 }
             }
