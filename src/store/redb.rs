@@ -5,9 +5,12 @@
 //! durability. After an input or output error the file is closed, and opened again by the next call,
 //! so that freed space is all it takes to go on.
 //!
+//! A store can share a log with those of other nodes ([`super::shared_log`]): then each change is
+//! appended there first, and every node writes it to a file of its own.
+//!
 //! The modules stand below in layers, and each uses only those before it: the file on the disk; the
-//! tables, how rows are read, and what a change writes to; what every change needs (a transition, its audit entries, when rows
-//! expire); the rows of each kind of thing, with what ends together with them; the guards; then the
+//! tables, how rows are read, what a change writes to, and how that is an entry of a log; what every
+//! change needs (a transition, its audit entries, its commit, when rows expire); the rows of each kind of thing, with what ends together with them; the guards; then the
 //! transitions, what reads across all kinds, and backups and upgrades of the whole file.
 
 mod database_file;
