@@ -17,9 +17,7 @@ mod redb;
 pub mod shared_log;
 pub mod types;
 
-pub use self::redb::{
-    BROKEN, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, REPLACED, Store, UNAVAILABLE,
-};
+pub use self::redb::{BROKEN, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, REPLACED, Store, UNAVAILABLE};
 pub use preconditions::Preconditions;
 pub use types::accounts::{AccountEdit, FirstAccount};
 pub use types::audit::AuditFilter;

@@ -10,8 +10,9 @@
 //!
 //! The modules stand below in layers, and each uses only those before it: the file on the disk; the
 //! tables, how rows are read, what a change writes to, and how that is an entry of a log; what every
-//! change needs (a transition, its audit entries, its commit, when rows expire); the rows of each kind of thing, with what ends together with them; the guards; then the
-//! transitions, what reads across all kinds, and backups and upgrades of the whole file.
+//! change needs (a transition, its audit entries, its commit, when rows expire); the rows of each kind
+//! of thing, with what ends together with them; the guards; then the transitions, what reads across
+//! all kinds, and backups and upgrades of the whole file.
 
 mod database_file;
 mod disk_error_text;
@@ -93,8 +94,8 @@ use self::change_transaction::TransactionEnd;
 use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
-pub use self::log_link::{LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
 use self::log_link::LogLink;
+pub use self::log_link::{LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
 use self::tables::{META, REVISION};
 use super::change_feed::{Follower, Followers, LoadedRecord};
 use crate::clock::Clock;

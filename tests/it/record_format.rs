@@ -331,9 +331,11 @@ fn kinds() -> Vec<Kind> {
 
 fn other_kinds() -> [Kind; 21] {
     [
-        ("log_position", position().encode(), |bytes| {
-            Ok(LogPosition::decode(bytes)? == position())
-        }),
+        (
+            "log_position",
+            position().encode(),
+            |bytes| Ok(LogPosition::decode(bytes)? == position()),
+        ),
         ("entry", entry().encode(), |bytes| Ok(Entry::decode(bytes)? == entry())),
         ("account", account().encode(), |bytes| {
             Ok(AccountRecord::decode("acme", bytes)? == account())
@@ -418,9 +420,12 @@ fn factors_of_the_first_version_are_read_without_passkeys() {
 
 #[test]
 fn an_entry_with_rows_in_another_order_is_damaged() {
-    for swap in [|rows: &mut Vec<RowChange>| rows.swap(0, 1), |rows: &mut Vec<RowChange>| {
-        rows.insert(1, rows[0].clone());
-    }] {
+    for swap in [
+        |rows: &mut Vec<RowChange>| rows.swap(0, 1),
+        |rows: &mut Vec<RowChange>| {
+            rows.insert(1, rows[0].clone());
+        },
+    ] {
         let mut entry = entry();
         swap(&mut entry.changes[0].rows);
         let fault = Entry::decode(&entry.encode()).unwrap_err().to_string();

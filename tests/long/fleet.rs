@@ -61,8 +61,7 @@ async fn open(disk: &FailingStorage, clock: &Clock, line: &Arc<PlantedLine>) -> 
 
 impl Node {
     async fn new(log: &InProcessLog, plant: Option<Plant>) -> Self {
-        let (clock, disk, line) =
-            (Clock::fixed(NOW), FailingStorage::default(), LogLine::new(log));
+        let (clock, disk, line) = (Clock::fixed(NOW), FailingStorage::default(), LogLine::new(log));
         let planted = Arc::new(PlantedLine::new(&line, log, plant));
         let (store, feed) = open(&disk, &clock, &planted).await;
         let told = BTreeMap::new();
@@ -158,7 +157,8 @@ impl Fleet {
             AppendFault::Refused,
         ];
         let count = if self.below(2) == 0 { 0 } else { 1 + self.below(3) };
-        let faults: Vec<AppendFault> = (0..count).map(|_| FAULTS[self.below(FAULTS.len())]).collect();
+        let faults: Vec<AppendFault> =
+            (0..count).map(|_| FAULTS[self.below(FAULTS.len())]).collect();
         self.nodes[at].line.plan(faults);
     }
 
@@ -217,7 +217,9 @@ impl Fleet {
         }
         let revision = first.store.revision().await.unwrap().0;
         let is_told = first.told.keys().copied().eq(1..=revision);
-        holds(is_told, || format!("of {revision} changes these were told: {:?}", first.told.keys()))?;
+        holds(is_told, || {
+            format!("of {revision} changes these were told: {:?}", first.told.keys())
+        })?;
         history::check(&first.store, &self.asked).await
     }
 }

@@ -100,7 +100,10 @@ impl Difference {
             .byte(change.rewrite.into())
             .long(count(&change.rows));
         let writer = change.rows.iter().fold(writer, |writer, row| {
-            writer.byte(row.table).bytes(&row.key).perhaps(row.value.as_deref(), RecordWriter::bytes)
+            writer
+                .byte(row.table)
+                .bytes(&row.key)
+                .perhaps(row.value.as_deref(), RecordWriter::bytes)
         });
         change.told.iter().fold(writer.long(count(&change.told)), Told::write)
     }
@@ -121,9 +124,8 @@ impl Difference {
                 value: reader.perhaps(RecordReader::bytes)?.map(Into::into),
             });
         }
-        let is_before = |one: &RowChange, next: &RowChange| {
-            (one.table, &one.key) < (next.table, &next.key)
-        };
+        let is_before =
+            |one: &RowChange, next: &RowChange| (one.table, &one.key) < (next.table, &next.key);
         if !change.rows.is_sorted_by(is_before) {
             return Err(reader.damaged());
         }

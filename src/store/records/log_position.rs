@@ -27,8 +27,7 @@ impl LogPosition {
     /// `Internal`, when it is damaged or of a newer version.
     pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
         let mut reader = RecordReader::new("place in the log", bytes)?;
-        let head =
-            LogHead { index: reader.long()?, authenticator: Digest(reader.array()?) };
+        let head = LogHead { index: reader.long()?, authenticator: Digest(reader.array()?) };
         let at = reader.time()?;
         reader.end(Self { head, at })
     }

@@ -75,7 +75,10 @@ impl Drop for Lead<'_> {
 
 /// A change that waits, whatever its result is.
 pub(super) trait Job: Send {
-    /// Runs it, once more where it was run on a state that did not come to be. `is_sure`: a refusal is
+    /// Forgets what an earlier run came to, on a state that did not come to be.
+    fn forget(&mut self);
+
+    /// Runs it. `is_sure`: a refusal is
     /// one whatever comes of the commit.
     ///
     /// # Errors
@@ -141,8 +144,11 @@ where
     T: Send,
     W: FnMut(&mut ChangeTransaction<'_>) -> Result<TransactionEnd<T>, StoreError> + Send,
 {
-    fn run(&mut self, rows: &Workspace, now: Timestamp, is_sure: bool) -> Result<Ran, StoreError> {
+    fn forget(&mut self) {
         (self.ended, self.wrote, self.is_refused) = (None, false, false);
+    }
+
+    fn run(&mut self, rows: &Workspace, now: Timestamp, is_sure: bool) -> Result<Ran, StoreError> {
         let mut change = ChangeTransaction::new(rows, self.actor.clone(), now)?;
         let before = change.before();
         let ended = match (self.work)(&mut change) {

@@ -252,6 +252,7 @@ impl Store {
     ) -> Result<Group, StoreError> {
         let (mut group, mut relies_on_file) = (Group::default(), false);
         let begun = self.0.clock.now();
+        jobs.iter_mut().for_each(|job| job.forget());
         for job in jobs.iter_mut().take(rules.most) {
             let now = self.0.clock.now();
             if group.wrote && now.0.saturating_sub(begun.0) > GROUP_MS {

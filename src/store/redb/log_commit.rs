@@ -40,7 +40,8 @@ impl Proposal {
         let Split { shared: rows, local, rewrite } = entry_rows::split(rows.written())?;
         self.own.extend(local);
         let Written { actor, at, change } = written;
-        let told = change.as_ref().map_or(Ok(Vec::new()), |told| told_records::refer(&told.rows))?;
+        let told =
+            change.as_ref().map_or(Ok(Vec::new()), |told| told_records::refer(&told.rows))?;
         let revision = change.map(|change| change.revision);
         if revision.is_some() || rewrite || !rows.is_empty() {
             self.entry.changes.push(Difference { actor, at, revision, rewrite, rows, told });

@@ -24,8 +24,8 @@ pub(super) fn encode<V: RowValue>(value: &[u8]) -> Box<[u8]> {
 /// The bytes of redb of a value in our bytes.
 pub(super) fn decode<V: RowValue>(bytes: &[u8]) -> Result<Box<[u8]>, Failure> {
     let value = V::take(bytes);
-    let value =
-        value.ok_or_else(|| Failure::internal("the bytes of a row's value are not those of one"))?;
+    let value = value
+        .ok_or_else(|| Failure::internal("the bytes of a row's value are not those of one"))?;
     Ok(V::as_bytes(&value).as_ref().into())
 }
 

@@ -5,9 +5,7 @@
 
 use super::StoreError;
 use super::row_keys;
-use super::tables::{
-    self, ACCOUNTS, API_TOKENS, MAIL, MAIL_STOP, MEMBERS, RecordTable, SESSIONS,
-};
+use super::tables::{self, ACCOUNTS, API_TOKENS, MAIL, MAIL_STOP, MEMBERS, RecordTable, SESSIONS};
 use crate::domain::{ChangedRecord, Failure};
 use crate::store::records::api_tokens::decode_api_token;
 use crate::store::records::entry::{Difference, RowChange, Told};
@@ -61,11 +59,7 @@ pub(super) fn resolve(change: &Difference) -> Result<Vec<ChangedRecord>, StoreEr
 }
 
 /// The record of a row. `None` where the same change removed it again: it tells that, too.
-fn record(
-    change: &Difference,
-    table: u8,
-    key: &[u8],
-) -> Result<Option<ChangedRecord>, StoreError> {
+fn record(change: &Difference, table: u8, key: &[u8]) -> Result<Option<ChangedRecord>, StoreError> {
     let place = |row: &RowChange| (row.table, &*row.key).cmp(&(table, key));
     let found = change.rows.binary_search_by(place).ok().and_then(|at| change.rows.get(at));
     let row = found.ok_or_else(|| Failure::internal("an entry tells a row that it lacks"))?;

@@ -64,7 +64,8 @@ fn members(change: &Difference) -> Vec<ChangedRecord> {
                 // The key is the id, a zero byte, and another one.
                 let id = std::str::from_utf8(&key[..key.len() - 2]).unwrap();
                 let bytes = row.unwrap().value.as_ref().unwrap();
-                records.push(ChangedRecord::Member(MemberRecord::decode(id, bytes).unwrap().member));
+                records
+                    .push(ChangedRecord::Member(MemberRecord::decode(id, bytes).unwrap().member));
             }
             Told::MemberGone { id, account } => {
                 let (id, account) = (id.clone(), account.clone());
