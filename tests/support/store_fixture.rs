@@ -30,6 +30,8 @@ use kwic_team::store::{
 };
 use tokio::sync::mpsc;
 
+use crate::support::in_process_log::{InProcessLog, LogLine};
+
 pub(crate) const NOW: Timestamp = Timestamp(1_764_000_000_000);
 pub(crate) const ACTOR: Actor = Actor::Sidecar { uid: 7 };
 pub(crate) static BY: Preconditions = Preconditions::actor(ACTOR);
@@ -137,6 +139,15 @@ impl StoreFixture {
     pub(crate) async fn in_memory() -> Self {
         let clock = Clock::fixed(NOW);
         Self::new(Store::in_memory(clock.clone()).await.unwrap(), clock).await
+    }
+
+    /// The only node of a log.
+    pub(crate) async fn on_a_log() -> Self {
+        let clock = Clock::fixed(NOW);
+        let store = Store::in_memory(clock.clone()).await.unwrap();
+        let line = LogLine::new(&InProcessLog::default());
+        store.join_log(line, InProcessLog::start()).await.unwrap();
+        Self::new(store, clock).await
     }
 
     pub(crate) async fn in_file(file: &Path) -> Self {

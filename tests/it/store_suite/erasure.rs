@@ -24,9 +24,9 @@ store_rules!(
     what_comes_while_it_is_looked_for_goes_too,
     an_id_that_comes_back_is_somebody_who_is_here,
     an_address_that_somebody_else_has_now_stays_theirs,
-    a_member_was_seen_when_a_session_began,
     a_members_data_holds_ids_only_of_everybody_else,
 );
+store_rules!(alone: a_member_was_seen_when_a_session_began);
 
 /// An invite to `zed`, whose name and addresses are nobody else's.
 fn invitation(stage: &StoreFixture, of: &str) -> NewInvite {

@@ -19,7 +19,6 @@ use crate::support::store_fixture::{
 store_rules!(
     the_author_of_a_change_is_the_one_who_was_authorized,
     the_last_administrator_stays,
-    administrators_are_counted_through_every_path,
     two_administrators_who_end_each_other_leave_one,
     nobody_changes_the_own_role,
     a_removal_ends_all_that_a_member_could_act_by,
@@ -28,6 +27,7 @@ store_rules!(
     a_suspension_ends_sessions_and_links_and_leaves_invites,
     a_new_address_ends_links_to_the_old_one,
 );
+store_rules!(alone: administrators_are_counted_through_every_path);
 
 /// Every change that somebody makes by a right, tried; the codes that it was refused with.
 async fn tried(stage: &StoreFixture, by: &Preconditions) -> Vec<(Kind, &'static str)> {

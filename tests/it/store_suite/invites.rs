@@ -17,8 +17,6 @@ use crate::support::store_fixture::{
 
 store_rules!(
     an_invite_is_one_change_with_its_letter_and_its_entry,
-    an_address_is_a_members_or_an_open_invites,
-    an_expired_invite_gives_way_to_everybody,
     a_repeated_call_answers_the_invite_of_the_first,
     one_address_gets_few_invites,
     one_inviter_and_one_account_send_so_many,
@@ -33,6 +31,11 @@ store_rules!(
     a_dead_link_asks_for_a_new_one,
     an_invite_is_touched_only_in_its_account_and_its_version,
     pages_hold_every_invite_once_newest_first,
+);
+store_rules!(
+    alone:
+    an_address_is_a_members_or_an_open_invites,
+    an_expired_invite_gives_way_to_everybody,
 );
 
 async fn an_invite_is_one_change_with_its_letter_and_its_entry(stage: StoreFixture) {

@@ -17,7 +17,6 @@ use crate::support::store_fixture::{
 store_rules!(
     a_letter_has_one_sender_at_a_time,
     a_start_ends_every_lease,
-    each_account_has_its_turn,
     who_knows_a_return_path_fills_no_log,
     every_ending_of_a_try_is_written_down,
     a_result_that_comes_too_late_changes_nothing,
@@ -27,6 +26,7 @@ store_rules!(
     letters_are_listed_and_counted_by_account,
     what_is_long_over_is_forgotten_and_nothing_else,
 );
+store_rules!(alone: each_account_has_its_turn);
 
 const LEASE_MS: i64 = 300_000;
 
