@@ -96,6 +96,7 @@ pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
 use self::log_link::LogLink;
 pub use self::log_link::{LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
+use self::table_reads::{Rows, TableRead as _};
 use self::tables::{META, REVISION};
 use super::change_feed::{Follower, Followers, LoadedRecord};
 use crate::clock::Clock;
@@ -561,8 +562,8 @@ fn unavailable(fault: &io::Error) -> Failure {
     busy(&disk_error_text::of_io(fault))
 }
 
-fn revision(tx: &ReadTransaction) -> Result<Revision, StoreError> {
-    let meta = tx.open_table(META)?;
+fn revision(rows: &impl Rows) -> Result<Revision, StoreError> {
+    let meta = rows.open(META)?;
     let found = meta.get(REVISION)?;
     Ok(Revision(found.map_or(0, |found| found.value())))
 }

@@ -90,7 +90,8 @@ fn exists(path: &str) -> bool {
     let is_rule = || {
         let lists = text.split("store_rules!(").skip(1);
         let lists = lists.filter_map(|list| list.split_once(");"));
-        let mut rules = lists.flat_map(|(list, _)| list.trim().trim_start_matches("alone:").split(','));
+        let mut rules =
+            lists.flat_map(|(list, _)| list.trim().trim_start_matches("alone:").split(','));
         rules.any(|rule| rule.trim() == name)
     };
     above.into_iter().any(is_test) || file.starts_with("tests/it/store_suite") && is_rule()

@@ -137,6 +137,12 @@ pub(super) fn position(rows: &impl Rows) -> Result<LogPosition, StoreError> {
     Ok(found.ok_or_else(|| Failure::internal("the file does not say where it is in the log"))?)
 }
 
+/// Why an entry could not be applied behind a place in the log, if that is so. Asked before an entry
+/// is appended: one that cannot be applied would stop every node.
+pub(super) fn check(at: LogPosition, reached: Revision, entry: &LogEntry) -> Result<(), String> {
+    Staged { at, reached, rows: StagedRows::default(), told: Vec::new() }.add(entry)
+}
+
 /// Entries that are to be written.
 struct Staged {
     at: LogPosition,

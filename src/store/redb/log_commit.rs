@@ -8,12 +8,12 @@
 use super::change_jobs::{CommitFault, Job, Written};
 use super::entry_rows::{self, Split};
 use super::group_commit::{Group, RunRules};
-use super::log_apply::position;
+use super::log_apply::{check, position};
 use super::log_link::{LogLink, away, unclear};
 use super::staged_rows::StagedRows;
 use super::workspace::Workspace;
-use super::{Store, StoreError, told_records};
-use crate::domain::{Failure, Kind};
+use super::{Store, StoreError, revision, told_records};
+use crate::domain::{Failure, Kind, Revision};
 use crate::entropy;
 use crate::store::records::entry::{Difference, Entry};
 use crate::store::records::log_position::LogPosition;
@@ -28,6 +28,7 @@ const APPEND_TRIES: usize = 3;
 struct Proposal {
     /// What they ran on.
     at: LogPosition,
+    reached: Revision,
     group: Group,
     entry: Entry,
     /// Rows of this node alone.
@@ -60,7 +61,8 @@ impl Store {
         let mut most = jobs.len();
         for _ in 0..RUNS_MAX {
             let proposal = self.propose(link, jobs, most).map_err(CommitFault::of_all)?;
-            let Proposal { at: LogPosition { head, .. }, group, entry, own } = proposal;
+            let Proposal { at, reached, group, entry, own } = proposal;
+            let head = at.head;
             if entry.changes.is_empty() {
                 let is_current = self.is_current(link, &head).map_err(CommitFault::of_all)?;
                 if is_current && group.wrote {
@@ -81,6 +83,7 @@ impl Store {
             }
             let id = EntryId(entropy::random().map_err(CommitFault::of_all)?);
             let entry = LogEntry::after(&head, id, bytes);
+            check(at, reached, &entry).map_err(|why| CommitFault::of_all(no_entry(&why)))?;
             if append(link, &head, &entry)? {
                 let applied = self.apply(link, &[entry], Some(own));
                 applied.map_err(|fault| not_seen_here(&fault.fault))?;
@@ -102,9 +105,9 @@ impl Store {
         link.followed()?;
         self.guarded(|database| {
             let mut rows = Workspace::staged(database)?;
-            let at = position(&rows)?;
-            let (entry, own) = (Entry::default(), StagedRows::default());
-            let mut proposal = Proposal { at, group: Group::default(), entry, own };
+            let (at, reached) = (position(&rows)?, revision(&rows)?);
+            let (group, entry, own) = (Group::default(), Entry::default(), StagedRows::default());
+            let mut proposal = Proposal { at, reached, group, entry, own };
             let rules = RunRules { most, not_before: at.at, is_alone: false };
             proposal.group =
                 self.run(&mut rows, jobs, rules, |rows, written| proposal.add(rows, written))?;
@@ -164,6 +167,11 @@ fn not_seen_here(fault: &Failure) -> Box<CommitFault> {
     let public = "this change was made, and is not seen on this node until its disk works: do not repeat it; `kwic-team doctor` and the log say why";
     let of_writers = Failure { public: public.to_owned(), ..fault.clone() };
     Box::new(CommitFault { fault: fault.clone(), of_writers })
+}
+
+/// Of a change that is none of an entry.
+fn no_entry(why: &str) -> Failure {
+    Failure::internal(format!("nothing was changed, as no node could apply it: {why}"))
 }
 
 /// Of a change that is too large for an entry.
