@@ -8,8 +8,10 @@ use kwic_team::store::change_feed::Follower;
 use kwic_team::store::shared_log::{Appended, LogEntry, LogHead, LogPart, SharedLog};
 use kwic_team::store::{
     AuditFilter, Committed, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, MemberTarget, Store, StoredPolicies,
+    UNAVAILABLE,
 };
 
+use crate::support::failing_storage::FailingStorage;
 use crate::support::in_process_log::AppendFault::{Late, LostAnswer, LostRequest, Refused, Twice};
 use crate::support::in_process_log::{AppendFault, InProcessLog, LogLine};
 use crate::support::store_fixture::{ACTOR, BY, HOUR, NOW, id, member, refused, slug, to_role};
@@ -23,9 +25,12 @@ struct Node {
 
 impl Node {
     async fn on(log: &InProcessLog) -> Self {
-        let line = LogLine::new(log);
-        let clock = Clock::fixed(NOW);
-        let store = Store::in_memory(clock.clone()).await.unwrap();
+        Self::on_disk(log, &FailingStorage::default()).await
+    }
+
+    async fn on_disk(log: &InProcessLog, disk: &FailingStorage) -> Self {
+        let (line, clock, disk) = (LogLine::new(log), Clock::fixed(NOW), disk.clone());
+        let store = Store::on(move || disk.clone(), clock.clone()).await.unwrap();
         store.join_log(line.clone(), InProcessLog::start()).await.unwrap();
         let feed = store.subscribe();
         Self { store, clock, line, feed }
@@ -224,6 +229,27 @@ async fn a_restarted_node_goes_on_where_it_was() {
     }
     nodes[2].follow().await;
     assert!(nodes[2].knows("anna").await && nodes[2].knows("bert").await);
+}
+
+#[tokio::test]
+async fn a_change_in_the_log_is_made_whatever_the_own_disk_does() {
+    let mut broken = 0;
+    loop {
+        let (log, mut nodes) = three().await;
+        let disk = FailingStorage::default();
+        nodes[0] = Node::on_disk(&log, &disk).await;
+        nodes[0].follow().await;
+        disk.break_at_call(broken + 1);
+        let answer = nodes[0].create("anna").await;
+        disk.heal();
+        assert_alike(&mut nodes).await;
+        assert!(nodes[0].knows("anna").await && nodes[1].knows("anna").await);
+        let Err(failure) = answer else { break };
+        assert_eq!(failure.code, UNAVAILABLE);
+        assert!(failure.public.contains("was made"), "{failure}");
+        broken += 1;
+    }
+    assert!(broken > 2, "the commit has {broken} calls of the disk");
 }
 
 /// A line whose first append waits until it is told to go on.
