@@ -225,6 +225,7 @@ async fn a_restarted_node_goes_on_where_it_was() {
         assert_eq!(store.log_applied().await.unwrap().unwrap().index, (index - 1) * 2);
         while store.follow_log().await.unwrap() > 0 {}
         store.member_create(&ACTOR, member("acme", name)).await.unwrap();
+        assert_eq!(store.log_applied().await.unwrap(), Some(log.head()));
         store.close().await.unwrap();
     }
     nodes[2].follow().await;
