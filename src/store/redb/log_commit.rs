@@ -164,7 +164,7 @@ fn not_known(why: &str) -> Box<CommitFault> {
 
 /// The log has the changes, and this node could not apply them yet.
 fn not_seen_here(fault: &Failure) -> Box<CommitFault> {
-    let public = "this change was made, and is not seen on this node until its disk works: do not repeat it; `kwic-team doctor` and the log say why";
+    let public = "this change was made, and is not seen on this node yet: do not repeat it; this node's own log says why";
     let of_writers = Failure { public: public.to_owned(), ..fault.clone() };
     Box::new(CommitFault { fault: fault.clone(), of_writers })
 }

@@ -101,8 +101,8 @@ mod tests {
     use super::*;
 
     /// The bytes of a value, which comes back from them, and from no other length of bytes.
-    fn bytes<V: RowValue>(value: V::SelfType<'_>, has_one_length: bool) -> Vec<u8> {
-        let of_redb = V::as_bytes(&value).as_ref().to_vec();
+    fn bytes<V: RowValue>(value: &V::SelfType<'_>, has_one_length: bool) -> Vec<u8> {
+        let of_redb = V::as_bytes(value).as_ref().to_vec();
         let ours = encode::<V>(&of_redb);
         assert_eq!(&*decode::<V>(&ours).unwrap(), of_redb, "{value:?}");
         let more = [&ours, &[0][..]].concat();
@@ -112,14 +112,14 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_value_stay_what_they_are() {
-        assert_eq!(bytes::<&[u8]>(&[1, 0], false), [1, 0]);
-        assert_eq!(bytes::<&str>("a\u{e9}", false), [0x61, 0xc3, 0xa9]);
-        assert_eq!(bytes::<&[u8; 32]>(&[7; 32], true), [7; 32]);
-        assert_eq!(bytes::<()>((), true), [0_u8; 0]);
-        assert_eq!(bytes::<u64>(258, true), [2, 1, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(bytes::<i64>(-2, true), [0xfe, 255, 255, 255, 255, 255, 255, 255]);
+        assert_eq!(bytes::<&[u8]>(&&[1, 0][..], false), [1, 0]);
+        assert_eq!(bytes::<&str>(&"a\u{e9}", false), [0x61, 0xc3, 0xa9]);
+        assert_eq!(bytes::<&[u8; 32]>(&&[7; 32], true), [7; 32]);
+        assert_eq!(bytes::<()>(&(), true), [0_u8; 0]);
+        assert_eq!(bytes::<u64>(&258, true), [2, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes::<i64>(&-2, true), [0xfe, 255, 255, 255, 255, 255, 255, 255]);
         let pair = [&[0xff; 8][..], &[1, 0, 0, 0, 0, 0, 0, 0]].concat();
-        assert_eq!(bytes::<(i64, u64)>((-1, 1), true), pair);
+        assert_eq!(bytes::<(i64, u64)>(&(-1, 1), true), pair);
     }
 
     #[test]
