@@ -172,6 +172,13 @@ async fn a_node_stops_where_the_log_does_not_lead_on() {
     assert_halted(&nodes[0]).await;
     nodes[2].create("carl").await.unwrap();
     assert_halted(&nodes[1]).await;
+    // The tail is another one by now, and longer: its revisions fit what was applied.
+    let (log, nodes) = three().await;
+    nodes[0].create("anna").await.unwrap();
+    log.lose_tail(1);
+    nodes[1].create("bert").await.unwrap();
+    nodes[1].create("carl").await.unwrap();
+    assert_halted(&nodes[0]).await;
     // What this node needs next was trimmed.
     let (log, nodes) = three().await;
     nodes[0].create("anna").await.unwrap();

@@ -1,5 +1,5 @@
 //! A simulation of three nodes on one log that loses, delays and doubles what is sent, refuses, is cut
-//! off, and loses its tail: one seed decides all events.
+//! off, and loses its tail, on disks that fail and lose their power: one seed decides all events.
 //!
 //! `FLEET_SEEDS=1000 cargo test --test long -- fleet` runs so many seeds. Every change has an actor of
 //! its own, so that the audit log tells which changes were made, and in which order; a model of two
@@ -21,7 +21,7 @@ use rand::{RngExt, SeedableRng};
 
 use self::history::{Asked, Came, What};
 use self::planted_line::{Plant, PlantedLine};
-use crate::support::failing_storage::FailingStorage;
+use crate::support::failing_storage::{FailingStorage, Survives};
 use crate::support::in_process_log::{AppendFault, InProcessLog, LogLine};
 use crate::support::store_fixture::{ACTOR, MINUTE, NOW, id, member, name, slug};
 
@@ -47,6 +47,9 @@ struct Node {
     planted: Arc<PlantedLine>,
     is_cut: bool,
     feed: Follower,
+    /// The last revision that a directory knows of: from the feed, or because it was in the file
+    /// at the start.
+    known: u64,
     /// What a directory was told, by revision.
     told: BTreeMap<u64, Change>,
 }
@@ -64,8 +67,8 @@ impl Node {
         let (clock, disk, line) = (Clock::fixed(NOW), FailingStorage::default(), LogLine::new(log));
         let planted = Arc::new(PlantedLine::new(&line, log, plant));
         let (store, feed) = open(&disk, &clock, &planted).await;
-        let told = BTreeMap::new();
-        Self { store, clock, disk, line, planted, is_cut: false, feed, told }
+        let (is_cut, known, told) = (false, 0, BTreeMap::new());
+        Self { store, clock, disk, line, planted, is_cut, feed, known, told }
     }
 
     fn cut(&mut self, is_cut: bool) {
@@ -73,18 +76,38 @@ impl Node {
         self.line.cut(is_cut);
     }
 
-    async fn restart(&mut self) {
-        self.listen();
+    async fn restart(&mut self) -> Held {
+        self.listen()?;
         self.store.close().await.unwrap();
-        (self.store, self.feed) = open(&self.disk, &self.clock, &self.planted).await;
+        self.start().await
     }
 
-    /// Takes what the feed tells, as a directory does: nothing twice.
-    fn listen(&mut self) {
-        let feed = std::iter::from_fn(|| self.feed.try_recv().ok());
-        for change in self.planted.take_early().into_iter().chain(feed.map(Arc::unwrap_or_clone)) {
-            self.told.entry(change.revision.0).or_insert(change);
+    /// Ends without a word, and starts on what is left on the disk.
+    async fn lose_power(&mut self, survives: Survives) -> Held {
+        self.listen()?;
+        self.disk = self.disk.after_power_cut(survives);
+        self.start().await
+    }
+
+    async fn start(&mut self) -> Held {
+        (self.store, self.feed) = open(&self.disk, &self.clock, &self.planted).await;
+        let (known, kept) = (self.known, self.store.revision().await.unwrap().0);
+        self.known = kept;
+        holds(known <= kept, || format!("{known} was told, and only {kept} is in the file"))
+    }
+
+    /// Takes what the feed tells: each change once, in the order of revisions.
+    fn listen(&mut self) -> Held {
+        while let Ok(change) = self.feed.try_recv() {
+            let (known, told) = (self.known, change.revision.0);
+            holds(told == known + 1, || format!("{told} was told after {known}"))?;
+            self.known = told;
+            self.told.insert(told, Arc::unwrap_or_clone(change));
         }
+        for early in self.planted.take_early() {
+            self.told.entry(early.revision.0).or_insert(early);
+        }
+        Ok(())
     }
 
     async fn follow(&self) {
@@ -120,6 +143,7 @@ impl Fleet {
         match self.below(100) {
             0..55 => self.change(at).await?,
             55..78 => {
+                self.plan_disk(at);
                 let _ = self.nodes[at].store.follow_log().await;
             }
             78..86 => {
@@ -127,13 +151,18 @@ impl Fleet {
                 self.nodes[at].cut(!is_cut);
             }
             86..92 => self.log.deliver_late(),
-            92..96 => self.nodes[at].restart().await,
+            92..95 => self.nodes[at].restart().await?,
+            95..97 => self.lose_power(at).await?,
             _ => {
                 let ahead = self.dice.random_range(0..MINUTE);
                 self.nodes[at].clock.advance_ms(ahead);
             }
         }
-        self.nodes[at].listen();
+        self.nodes[at].disk.heal();
+        if self.nodes[at].disk.is_off() {
+            self.lose_power(at).await?;
+        }
+        self.nodes[at].listen()?;
         self.told_is_in_the_log(at)
     }
 
@@ -162,8 +191,28 @@ impl Fleet {
         self.nodes[at].line.plan(faults);
     }
 
+    /// The disk of a node fails in the next step, or loses its power.
+    fn plan_disk(&mut self, at: usize) {
+        let (choice, call, sync) = (self.below(8), 1 + self.below(12), 1 + self.below(2));
+        match choice {
+            0 => self.nodes[at].disk.break_at_call(call),
+            1 => self.nodes[at].disk.cut_at_sync(sync),
+            _ => {}
+        }
+    }
+
+    async fn lose_power(&mut self, at: usize) -> Held {
+        let survives = match self.below(3) {
+            0 => Survives::Nothing,
+            1 => Survives::All,
+            _ => Survives::Half(self.dice.random()),
+        };
+        self.nodes[at].lose_power(survives).await
+    }
+
     async fn change(&mut self, at: usize) -> Held {
         self.plan_faults(at);
+        self.plan_disk(at);
         let number = self.asked.len();
         let who = format!("m{}", self.below(PEOPLE));
         let what = match self.below(7) {
@@ -177,7 +226,10 @@ impl Fleet {
         let answer = ask(&node.store, actor, &id(&who), &what).await;
         let came = match answer {
             Ok(revision) => Came::Done(revision),
+            // A process without power answers nobody.
+            Err(_) if node.disk.is_off() => Came::Unclear,
             Err(failure) if failure.code == LOG_UNCLEAR => Came::Unclear,
+            Err(failure) if failure.public.contains("was made") => Came::Made,
             Err(failure) if failure.kind == Kind::Busy => Came::NotMade,
             Err(failure) => {
                 // A refusal is of what the log has.
@@ -192,19 +244,20 @@ impl Fleet {
     }
 
     /// Heals everything, and lets all nodes follow.
-    async fn settle(&mut self) {
+    async fn settle(&mut self) -> Held {
         self.log.deliver_late();
         for node in &mut self.nodes {
             node.cut(false);
             node.line.plan([]);
             node.follow().await;
-            node.listen();
+            node.listen()?;
         }
+        Ok(())
     }
 
     /// All nodes have the same, and it is what was answered.
     async fn agree(&self) -> Held {
-        let first = &self.nodes[0];
+        let (first, mut told) = (&self.nodes[0], BTreeMap::new());
         for (at, node) in self.nodes.iter().enumerate() {
             let fault = node.store.log_fault();
             holds(fault.is_none(), || format!("node {at} stopped: {fault:?}"))?;
@@ -213,13 +266,13 @@ impl Fleet {
             let [one, other] = [first.store.content_digest(), node.store.content_digest()];
             let is_same = one.await.unwrap() == other.await.unwrap();
             holds(is_same, || format!("nodes 0 and {at} differ"))?;
-            holds(node.told == first.told, || format!("nodes 0 and {at} were told differently"))?;
+            for (revision, change) in &node.told {
+                let is_same = told.entry(revision).or_insert(change) == &change;
+                holds(is_same, || format!("of {revision} node {at} was told {change:?}"))?;
+            }
+            let (known, kept) = (node.known, node.store.revision().await.unwrap().0);
+            holds(known == kept, || format!("node {at} was told {known} of {kept}"))?;
         }
-        let revision = first.store.revision().await.unwrap().0;
-        let is_told = first.told.keys().copied().eq(1..=revision);
-        holds(is_told, || {
-            format!("of {revision} changes these were told: {:?}", first.told.keys())
-        })?;
         history::check(&first.store, &self.asked).await
     }
 }
@@ -254,8 +307,11 @@ async fn run(seed: u64, plant: Option<Plant>) -> Held {
     for step in 0..STEPS {
         fleet.step().await.map_err(|why| format!("seed {seed}, step {step}: {why}"))?;
     }
-    fleet.settle().await;
-    fleet.agree().await.map_err(|why| format!("seed {seed}, at the end: {why}"))
+    let ended = match fleet.settle().await {
+        Ok(()) => fleet.agree().await,
+        fault => fault,
+    };
+    ended.map_err(|why| format!("seed {seed}, at the end: {why}"))
 }
 
 #[tokio::test]
@@ -289,7 +345,7 @@ async fn who_knows_of_a_lost_tail_stops() {
         for _ in 0..STEPS / 2 {
             fleet.step().await.unwrap();
         }
-        fleet.settle().await;
+        fleet.settle().await.unwrap();
         // Only one node has applied the tail.
         let (at, kept) = (fleet.below(NODES), fleet.log.head());
         let actor = Actor::Sidecar { uid: 1_000_000 };
@@ -298,11 +354,12 @@ async fn who_knows_of_a_lost_tail_stops() {
         fleet.log.lose_tail(1);
         assert_eq!(fleet.log.head(), kept);
         let other = (at + 1) % NODES;
-        if seed % 2 == 0 {
-            let new = member("acme", "other");
+        // Of as many other changes as were lost, or more, each revision fits what was applied.
+        for number in 0..seed % 3 {
+            let new = member("acme", &format!("other{number}"));
             fleet.nodes[other].store.member_create(&actor, new).await.unwrap();
         }
-        fleet.settle().await;
+        fleet.settle().await.unwrap();
         assert!(fleet.nodes[at].store.log_fault().is_some(), "seed {seed}");
         let mut contents = Vec::new();
         for node in fleet.nodes.iter().filter(|node| node.store.log_fault().is_none()) {

@@ -173,9 +173,10 @@ impl FailingStorage {
         self.with(|state| state.size_max = u64::try_from(state.current.len()).ok());
     }
 
-    /// Everything works again.
+    /// Everything works again, except where the power is gone.
     pub fn heal(&self) {
         self.with(|state| {
+            state.cut_at_sync = None;
             state.breaks_at_call = None;
             state.size_max = None;
         });

@@ -94,7 +94,7 @@ impl Store {
         if part.head == at.head {
             return Ok(0);
         }
-        self.apply(link, &part.entries, None).map_err(|fault| fault.of_writers)?;
+        self.apply(link, &part.entries, None).map_err(|fault| fault.fault)?;
         Ok(part.entries.iter().filter(|entry| entry.head.index > at.head.index).count())
     }
 
@@ -197,7 +197,7 @@ impl Staged {
 /// The cause, for the log.
 fn text(fault: &StoreError) -> String {
     match fault {
-        StoreError::Rule(failure) => failure.to_string(),
+        StoreError::Rule(failure) => failure.private.as_ref().unwrap_or(&failure.public).clone(),
         StoreError::Disk(error) => error.to_string(),
     }
 }

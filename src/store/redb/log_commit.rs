@@ -121,7 +121,7 @@ impl Store {
         if part.head == *head {
             return Ok(true);
         }
-        self.apply(link, &part.entries, None).map_err(|fault| fault.of_writers)?;
+        self.apply(link, &part.entries, None).map_err(|fault| fault.fault)?;
         Ok(false)
     }
 }
@@ -181,4 +181,51 @@ fn too_large() -> Failure {
         "too_large_for_log",
         "this change is too large for the log that the nodes share, and nothing was changed: make it in parts",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::{AccountSlug, Actor, ChangedRecord, Digest, Timestamp};
+    use crate::store::redb::change_transaction::TransactionEnd;
+    use crate::store::shared_log::{LogPart, SharedLog};
+
+    const START: LogHead = LogHead { index: 0, authenticator: Digest([0; 32]) };
+
+    /// A log that takes everything.
+    #[derive(Default)]
+    struct TakesAll(Mutex<Vec<LogEntry>>);
+
+    impl SharedLog for TakesAll {
+        fn append(&self, _: &LogHead, entry: &LogEntry) -> Appended {
+            self.0.lock().unwrap().push(entry.clone());
+            Appended::Made
+        }
+
+        fn read(&self, _: u64, _: usize) -> Result<LogPart, String> {
+            let entries = self.0.lock().unwrap().clone();
+            let head = entries.last().map_or(START, |entry| entry.head);
+            Ok(LogPart { entries, head })
+        }
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_no_node_could_apply_is_not_appended() {
+        let store = Store::in_memory(Clock::fixed(Timestamp(1_000))).await.unwrap();
+        let log = Arc::new(TakesAll::default());
+        store.join_log(log.clone(), START).await.unwrap();
+        // It tells a row that it does not write.
+        let told = store.write(&Actor::System, |change| {
+            change.tell(ChangedRecord::Mail(None));
+            Ok(TransactionEnd::Changed(()))
+        });
+        assert_eq!(told.await.unwrap_err().kind, Kind::Internal);
+        assert_eq!(log.0.lock().unwrap().len(), 0);
+        let acme = AccountSlug::parse("acme").unwrap();
+        store.account_create(&Actor::System, acme, "Acme".into(), None).await.unwrap();
+        assert_eq!(log.0.lock().unwrap().len(), 1);
+    }
 }

@@ -29,6 +29,8 @@ pub(super) enum What {
 pub(super) enum Came {
     /// By this revision, or that it was so already.
     Done(u64),
+    /// It is in the log, and the node that answered could not apply it yet.
+    Made,
     NotMade,
     Unclear,
 }
@@ -73,8 +75,8 @@ pub(super) async fn check(store: &Store, asked: &[Asked]) -> Held {
     for (number, asked) in asked.iter().enumerate() {
         let fits = match (&asked.came, made.get(&number)) {
             (Came::Done(revision), Some(made)) => revision == made,
-            (Came::Done(_), None) | (Came::NotMade, Some(_)) => false,
-            (Came::NotMade, None) | (Came::Unclear, _) => true,
+            (Came::Done(_) | Came::Made, None) | (Came::NotMade, Some(_)) => false,
+            (Came::Made, Some(_)) | (Came::NotMade, None) | (Came::Unclear, _) => true,
         };
         holds(fits, || format!("{asked:?} is {:?} in the audit log", made.get(&number)))?;
     }
