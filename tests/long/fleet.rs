@@ -8,7 +8,8 @@
 mod history;
 mod planted_line;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use kwic_team::clock::Clock;
@@ -230,7 +231,7 @@ impl Fleet {
             Err(_) if node.disk.is_off() => Came::Unclear,
             Err(failure) if failure.code == LOG_UNCLEAR => Came::Unclear,
             Err(failure) if failure.public.contains("was made") => Came::Made,
-            Err(failure) if failure.kind == Kind::Busy => Came::NotMade,
+            Err(failure) if matches!(failure.kind, Kind::Busy | Kind::Internal) => Came::NotMade,
             Err(failure) => {
                 // A refusal is of what the log has.
                 let (applied, head) = (node.store.log_applied().await.unwrap(), self.log.head());
@@ -302,7 +303,8 @@ async fn ask(
     })
 }
 
-async fn run(seed: u64, plant: Option<Plant>) -> Held {
+/// All of a seed; what was asked.
+async fn run(seed: u64, plant: Option<Plant>) -> Result<Vec<Asked>, String> {
     let mut fleet = Fleet::new(seed, plant).await;
     for step in 0..STEPS {
         fleet.step().await.map_err(|why| format!("seed {seed}, step {step}: {why}"))?;
@@ -311,15 +313,19 @@ async fn run(seed: u64, plant: Option<Plant>) -> Held {
         Ok(()) => fleet.agree().await,
         fault => fault,
     };
-    ended.map_err(|why| format!("seed {seed}, at the end: {why}"))
+    ended.map_err(|why| format!("seed {seed}, at the end: {why}"))?;
+    Ok(fleet.asked)
 }
 
 #[tokio::test]
 async fn three_nodes_agree_whatever_the_log_does() {
     let seeds = std::env::var("FLEET_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    let mut kinds = HashSet::new();
     for seed in 0..seeds {
-        run(seed, None).await.unwrap();
+        let asked = run(seed, None).await.unwrap();
+        kinds.extend(asked.iter().map(|asked| discriminant(&asked.came)));
     }
+    assert_eq!(kinds.len(), 4, "there are four kinds of answers");
 }
 
 #[tokio::test]

@@ -190,42 +190,80 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::{AccountSlug, Actor, ChangedRecord, Digest, Timestamp};
+    use crate::store::redb::change_jobs::{Message, submitted};
     use crate::store::redb::change_transaction::TransactionEnd;
+    use crate::store::redb::log_link::{LOG_AWAY, LOG_UNCLEAR};
+    use crate::store::redb::tables::ACCOUNTS;
     use crate::store::shared_log::{LogPart, SharedLog};
 
     const START: LogHead = LogHead { index: 0, authenticator: Digest([0; 32]) };
 
-    /// A log that takes everything.
-    #[derive(Default)]
-    struct TakesAll(Mutex<Vec<LogEntry>>);
+    /// A log that answers each append alike.
+    struct AnswersAlike(Appended, Mutex<Vec<LogEntry>>);
 
-    impl SharedLog for TakesAll {
+    impl AnswersAlike {
+        fn entries(&self) -> usize {
+            self.1.lock().unwrap().len()
+        }
+    }
+
+    impl SharedLog for AnswersAlike {
         fn append(&self, _: &LogHead, entry: &LogEntry) -> Appended {
-            self.0.lock().unwrap().push(entry.clone());
-            Appended::Made
+            if self.0 == Appended::Made {
+                self.1.lock().unwrap().push(entry.clone());
+            }
+            self.0.clone()
         }
 
         fn read(&self, _: u64, _: usize) -> Result<LogPart, String> {
-            let entries = self.0.lock().unwrap().clone();
+            let entries = self.1.lock().unwrap().clone();
             let head = entries.last().map_or(START, |entry| entry.head);
             Ok(LogPart { entries, head })
         }
     }
 
+    async fn on(answer: Appended) -> (Store, Arc<AnswersAlike>) {
+        let store = Store::in_memory(Clock::fixed(Timestamp(1_000))).await.unwrap();
+        let log = Arc::new(AnswersAlike(answer, Mutex::default()));
+        store.join_log(log.clone(), START).await.unwrap();
+        (store, log)
+    }
+
     #[tokio::test]
     async fn an_entry_that_no_node_could_apply_is_not_appended() {
-        let store = Store::in_memory(Clock::fixed(Timestamp(1_000))).await.unwrap();
-        let log = Arc::new(TakesAll::default());
-        store.join_log(log.clone(), START).await.unwrap();
+        let (store, log) = on(Appended::Made).await;
         // It tells a row that it does not write.
         let told = store.write(&Actor::System, |change| {
             change.tell(ChangedRecord::Mail(None));
             Ok(TransactionEnd::Changed(()))
         });
         assert_eq!(told.await.unwrap_err().kind, Kind::Internal);
-        assert_eq!(log.0.lock().unwrap().len(), 0);
+        assert_eq!(log.entries(), 0);
         let acme = AccountSlug::parse("acme").unwrap();
         store.account_create(&Actor::System, acme, "Acme".into(), None).await.unwrap();
-        assert_eq!(log.0.lock().unwrap().len(), 1);
+        assert_eq!(log.entries(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_was_left_out_of_an_entry_was_not_made() {
+        let (store, _) = on(Appended::Unknown("no answer".to_owned())).await;
+        // Both together are too large for an entry.
+        let large = |key: &'static str| {
+            submitted("system".to_owned(), move |change| {
+                let bytes = vec![0; ENTRY_BYTES_MAX * 2 / 3];
+                change.tx.open_table(ACCOUNTS)?.insert(key, bytes.as_slice())?;
+                Ok(TransactionEnd::Changed(()))
+            })
+        };
+        let (jobs, answers): (Vec<_>, Vec<_>) = ["a", "b"].map(large).into_iter().unzip();
+        let mut jobs = jobs;
+        let link = store.0.log.get().unwrap();
+        let fault = store.commit_by_log(link, &mut jobs).unwrap_err();
+        jobs.into_iter().for_each(|job| job.answer(Some(&fault)));
+        let codes = answers.iter().map(|answers| match answers.recv().unwrap() {
+            Message::Answer(answer) => answer.unwrap_err().code,
+            Message::Lead => "to make a commit",
+        });
+        assert_eq!(codes.collect::<Vec<_>>(), [LOG_UNCLEAR, LOG_AWAY]);
     }
 }
