@@ -1,15 +1,13 @@
-//! TLS to the mail server. Trusted authorities are those of the system, or those of `SSL_CERT_FILE`
-//! and `SSL_CERT_DIR`.
+//! TLS to the mail server.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::smtp_replies::Stream;
+use crate::tls_authorities;
 
 /// Trusted authorities.
 pub(super) struct Tls(TlsConnector);
@@ -20,14 +18,7 @@ impl Tls {
     /// # Errors
     /// What the library says, where it offers no version of TLS.
     pub(super) fn new() -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        // An unreadable one is ignored: the handshake then reports the untrusted certificate.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|fault| fault.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let config = tls_authorities::client_config(None)?;
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
