@@ -11,6 +11,7 @@
 
 pub mod change_feed;
 pub mod member_table;
+pub mod postgres_log;
 pub mod preconditions;
 pub mod records;
 mod redb;

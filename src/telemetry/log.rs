@@ -57,7 +57,8 @@ pub fn begin(format: LogFormat, filter: &str) -> Writers {
     let builder = tracing_subscriber::fmt()
         .with_writer(log)
         .log_internal_errors(false)
-        .with_env_filter(EnvFilter::new(filter));
+        // The client of PostgreSQL writes what it sends at `debug`.
+        .with_env_filter(EnvFilter::new(format!("tokio_postgres=info,{filter}")));
     // An error means that a log is initialized already, as in tests.
     let _ = match format {
         LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),

@@ -118,6 +118,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("sha2", &["domain/digest.rs", "keys.rs"]),
     ("tokio", &["*"]),
+    ("tokio_postgres", &["store/postgres_log"]),
+    ("tokio_postgres_rustls", &["store/postgres_log/settings.rs"]),
     ("tokio_rustls", &["mail/tls.rs", "tls_authorities.rs"]),
     ("toml", &["config"]),
     ("totp_rs", &["totp.rs"]),

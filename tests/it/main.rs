@@ -46,6 +46,7 @@ mod pagination;
 mod passkeys;
 mod policy_activation;
 mod policy_folders;
+mod postgres_log;
 mod proxies;
 mod readme;
 mod record_format;
@@ -71,7 +72,9 @@ mod support {
     pub mod first_layout;
     pub mod fixture;
     pub mod in_process_log;
+    pub mod postgres_server;
     pub mod sidecar;
     pub mod store_fixture;
+    pub mod tcp_proxy;
     pub mod virtual_authenticator;
 }

@@ -1,0 +1,131 @@
+//! A proxy between a client and a server on loopback, which a test tells what to pass on.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// What is passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Passing {
+    All,
+    /// Cuts the connection instead of the next answer.
+    NoAnswer,
+    /// Cuts the connection instead of the next request.
+    NoRequest,
+    /// Keeps requests until something else is told, also of clients that are gone.
+    Later,
+    /// Takes everything, and passes nothing on.
+    Nothing,
+    /// The proxy ends.
+    Ended,
+}
+
+const STATES: [Passing; 6] = [
+    Passing::All,
+    Passing::NoAnswer,
+    Passing::NoRequest,
+    Passing::Later,
+    Passing::Nothing,
+    Passing::Ended,
+];
+
+/// How often something that may end is looked at.
+const TICK: Duration = Duration::from_millis(5);
+
+#[derive(Clone)]
+struct State(Arc<AtomicU8>);
+
+impl State {
+    fn get(&self) -> Passing {
+        STATES[usize::from(self.0.load(Ordering::SeqCst))]
+    }
+}
+
+pub struct TcpProxy {
+    pub port: u16,
+    state: State,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl TcpProxy {
+    pub fn to(server: u16) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let state = State(Arc::default());
+        let of_listener = state.clone();
+        let listener = thread::spawn(move || {
+            while of_listener.get() != Passing::Ended {
+                match socket.accept() {
+                    Ok((client, _)) => join(&client, server, &of_listener),
+                    Err(_) => thread::sleep(TICK),
+                }
+            }
+        });
+        Self { port, state, listener: Some(listener) }
+    }
+
+    pub fn pass(&self, what: Passing) {
+        self.state.0.store(what as u8, Ordering::SeqCst);
+    }
+}
+
+impl Drop for TcpProxy {
+    fn drop(&mut self) {
+        self.pass(Passing::Ended);
+        if let Some(listener) = self.listener.take() {
+            let _ = listener.join();
+        }
+    }
+}
+
+/// Joins a client to the server, in threads that end with the connection or the proxy.
+fn join(client: &TcpStream, server: u16, state: &State) {
+    let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+    client.set_nonblocking(false).unwrap();
+    for (from, to, answers) in [(client, &server, false), (&server, client, true)] {
+        from.set_read_timeout(Some(TICK)).unwrap();
+        let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+        let state = state.clone();
+        thread::spawn(move || {
+            carry(&from, &to, answers, &state);
+            let _ = from.shutdown(Shutdown::Both);
+            let _ = to.shutdown(Shutdown::Both);
+        });
+    }
+}
+
+fn carry(mut from: &TcpStream, mut to: &TcpStream, answers: bool, state: &State) {
+    let mut bytes = [0; 16 * 1024];
+    while state.get() != Passing::Ended {
+        let count = match from.read(&mut bytes) {
+            // A client that is gone does not take back what it sent.
+            Ok(0) if !answers && state.get() == Passing::Later => {
+                thread::sleep(TICK);
+                continue;
+            }
+            Ok(0) => return,
+            Ok(count) => count,
+            Err(fault) if matches!(fault.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                continue;
+            }
+            Err(_) => return,
+        };
+        while !answers && state.get() == Passing::Later {
+            thread::sleep(TICK);
+        }
+        match state.get() {
+            Passing::NoAnswer if answers => return,
+            Passing::NoRequest if !answers => return,
+            Passing::Nothing => continue,
+            _ => {}
+        }
+        if to.write_all(&bytes[..count]).is_err() {
+            return;
+        }
+    }
+}
