@@ -4,7 +4,8 @@
 //! The statement is a transaction of its own, so that no lock outlives it, and it compares the whole
 //! head: of two appends after the same head the later one waits for the row, then finds another head.
 //! Two connections are kept, one for appends and one for reading, so that an append that waits keeps
-//! nobody from asking for the head. Each is replaced at the next call after something failed on it.
+//! nobody from asking for the head; a third one, where snapshots are moved and entries are trimmed.
+//! Each is opened when it is needed, and replaced at the next call after something failed on it.
 //!
 //! # What the server must do
 //!
@@ -29,6 +30,7 @@ mod log_rows;
 mod server_faults;
 mod session;
 mod settings;
+mod snapshots;
 mod tables;
 
 use std::fmt;
@@ -50,6 +52,8 @@ use crate::store::shared_log::{
 };
 
 pub use self::settings::PostgresSettings;
+pub use self::snapshots::{LogSnapshot, SnapshotId};
+pub use self::tables::SNAPSHOT_PART_BYTES_MAX;
 
 /// Names a log: random, so that no two deployments have the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +73,8 @@ pub struct PostgresLog {
     runtime: Handle,
     appends: Line,
     reads: Line,
+    /// What is long, and nobody waits for.
+    bulk: Line,
     /// Told when the log may have changed.
     wake: Arc<Notify>,
 }
@@ -115,8 +121,8 @@ impl PostgresLog {
     /// What is wrong with the settings.
     pub fn open(settings: &PostgresSettings, runtime: Handle, log: LogId) -> Result<Self, String> {
         let server = LogServer::of(settings)?;
-        let (appends, reads) = (Line::new(false), Line::new(true));
-        Ok(Self { server, log, runtime, appends, reads, wake: Arc::default() })
+        let (appends, reads, bulk) = (Line::new(false), Line::new(true), Line::new(false));
+        Ok(Self { server, log, runtime, appends, reads, bulk, wake: Arc::default() })
     }
 
     /// Waits until the log may have changed, or for a time. A hint, for one caller at a time: it may
@@ -136,18 +142,22 @@ impl PostgresLog {
     pub fn trim(&self, up_to: u64) -> Result<u64, String> {
         let up_to = i64::try_from(up_to).unwrap_or(i64::MAX);
         let statement = tables::trim(&self.server.schema);
-        self.runtime.block_on(async {
-            let mut removed = 0;
-            loop {
-                let session = self.session(&self.appends).await?;
-                let parameters: [&(dyn ToSql + Sync); 2] = [&up_to, &TRIM_STEP];
-                let asked = session.client().execute(&statement, &parameters);
-                let step = self.answered(&session, asked).await.map_err(Unanswered::said)?;
-                removed += step;
-                if step < TRIM_STEP.unsigned_abs() {
-                    return Ok(removed);
-                }
+        let mut removed = 0;
+        loop {
+            let step = self.change(&statement, &[&up_to, &TRIM_STEP])?;
+            removed += step;
+            if step < TRIM_STEP.unsigned_abs() {
+                return Ok(removed);
             }
+        }
+    }
+
+    /// Runs a statement of those that are long; answers how many rows it changed.
+    fn change(&self, statement: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, String> {
+        self.runtime.block_on(async {
+            let session = self.session(&self.bulk).await?;
+            let asked = session.client().execute(statement, parameters);
+            self.answered(&session, asked).await.map_err(Unanswered::said)
         })
     }
 

@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kwic_team::domain::Digest;
-use kwic_team::store::postgres_log::{LogId, PostgresLog, PostgresSettings};
+use kwic_team::store::postgres_log::{
+    LogId, LogSnapshot, PostgresLog, PostgresSettings, SNAPSHOT_PART_BYTES_MAX, SnapshotId,
+};
 use kwic_team::store::shared_log::{
     Appended, ENTRY_BYTES_MAX, EntryId, LogEntry, LogHead, LogPart, SharedLog,
 };
@@ -211,6 +213,51 @@ fn what_was_trimmed_is_not_read_and_cannot_be_appended_to() {
     );
     server.sql("UPDATE trimmed.head SET index = 2506");
     assert_eq!(node.log.trim(2_400), Ok(2_395));
+}
+
+#[test]
+fn a_snapshot_is_found_when_it_is_whole_and_removed_whole() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let node = Fixture::on(&server, "snapshots");
+    let log = &node.log;
+    let snapshot = |number: u8| LogSnapshot {
+        id: SnapshotId([number; 16]),
+        index: u64::from(number),
+        manifest: vec![number; 3],
+    };
+    let [first, second, third] = [1, 2, 3].map(snapshot);
+    let largest = vec![9; SNAPSHOT_PART_BYTES_MAX];
+    for snapshot in [&first, &second, &third] {
+        log.put_snapshot_part(snapshot.id, 0, &largest).unwrap();
+        // Again, as where the answer was lost; what is there stays.
+        log.put_snapshot_part(snapshot.id, 0, b"other").unwrap();
+        for part in 1..60 {
+            log.put_snapshot_part(snapshot.id, part, &[1]).unwrap();
+        }
+    }
+    assert_eq!(log.snapshots(), Ok(vec![]));
+    log.put_snapshot(&second).unwrap();
+    log.put_snapshot(&first).unwrap();
+    log.put_snapshot(&first).unwrap();
+    assert_eq!(log.snapshots(), Ok(vec![second.clone(), first.clone()]));
+    assert_eq!(log.snapshot_part(first.id, 0), Ok(Some(largest.clone())));
+    assert_eq!(log.snapshot_part(first.id, 60), Ok(None));
+
+    // The third was never finished.
+    log.keep_snapshots(&[second.id]).unwrap();
+    assert_eq!(log.snapshots(), Ok(vec![second.clone()]));
+    assert_eq!(log.snapshot_part(second.id, 0), Ok(Some(largest)));
+    assert_eq!(server.sql("SELECT count(*) FROM snapshots.snapshot_parts"), "60");
+
+    let large = vec![0; SNAPSHOT_PART_BYTES_MAX + 1];
+    assert!(log.put_snapshot_part(first.id, 0, &large).unwrap_err().contains("larger than"));
+    let said = log.put_snapshot(&LogSnapshot { manifest: large, ..first }).unwrap_err();
+    assert!(said.contains("larger than"), "{said}");
+    server.sql("UPDATE snapshots.snapshot_parts SET bytes = bytes || bytes");
+    server.sql("UPDATE snapshots.snapshots SET manifest = decode(repeat('00', 1048577), 'hex')");
+    let said = log.snapshot_part(second.id, 0).unwrap_err();
+    assert!(said.contains("altered by hand or is damaged: part 0"), "{said}");
+    assert!(log.snapshots().unwrap_err().contains("altered by hand"));
 }
 
 #[test]

@@ -79,10 +79,14 @@ fn entry(row: &Row, index: i64, schema: &str) -> Result<LogEntry, String> {
     Ok(LogEntry { id, head, bytes: bytes.into() })
 }
 
-fn column<'r, T: FromSql<'r>>(row: &'r Row, number: usize, schema: &str) -> Result<T, String> {
+pub(super) fn column<'r, T: FromSql<'r>>(
+    row: &'r Row,
+    number: usize,
+    schema: &str,
+) -> Result<T, String> {
     row.try_get(number).map_err(|fault| altered(schema, &fault.to_string()))
 }
 
-fn altered(schema: &str, what: &str) -> String {
+pub(super) fn altered(schema: &str, what: &str) -> String {
     format!("the log in the schema `{schema}` was altered by hand or is damaged: {what}")
 }
