@@ -10,6 +10,7 @@
 //! rights: the caller holds a permit.
 
 pub mod change_feed;
+pub mod etcd_log;
 pub mod member_table;
 pub mod postgres_log;
 pub mod preconditions;

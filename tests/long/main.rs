@@ -1,4 +1,4 @@
-//! The long integration tests: browser, mail server, simulation, crashes and generated API calls.
+//! The long integration tests: browser, mail server, etcd, simulation, crashes and generated API calls.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,6 +16,7 @@
 mod browser_tests;
 mod check_time_limit;
 mod crash;
+mod etcd_log;
 mod fleet;
 mod openapi;
 mod postfix;
@@ -26,6 +27,7 @@ mod simulation;
 mod support {
     pub mod api_fixture;
     pub mod api_users;
+    pub mod etcd_cluster;
     pub mod failing_storage;
     pub mod fake_smtp_server;
     pub mod first_layout;

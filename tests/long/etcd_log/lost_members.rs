@@ -1,0 +1,100 @@
+//! Members of the cluster die: without a majority nothing is made and nothing is read, and nothing
+//! that was made is lost.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use kwic_team::store::shared_log::{Appended, READ_MAX, SharedLog};
+
+use super::{Deployment, SOON, all, entry, fill, start};
+use crate::support::etcd_cluster::{ClusterOptions, EtcdCluster};
+use crate::support::sidecar::eventually;
+
+/// How long a node goes on where its test does not.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+#[test]
+fn without_a_majority_nothing_is_made_and_nothing_is_read() {
+    let Some(mut cluster) = EtcdCluster::start(&ClusterOptions::default()) else { return };
+    let fleet = Deployment::of(cluster.endpoints());
+    fleet.created();
+    let log = fleet.by(cluster.endpoints());
+    let head = fill(&log, start(), [b"first".to_vec()]);
+    cluster.kill(1);
+    cluster.kill(2);
+    let next = entry(&head, "without a majority");
+    let begin = Instant::now();
+    let outcome = log.append(&head, &next);
+    assert!(matches!(outcome, Appended::Unknown(_) | Appended::Refused(_)), "{outcome:?}");
+    assert!(begin.elapsed() < SOON * 2, "{:?}", begin.elapsed());
+    let begin = Instant::now();
+    assert!(log.read(0, READ_MAX).is_err());
+    assert!(begin.elapsed() < SOON * 2, "{:?}", begin.elapsed());
+    cluster.restart(1);
+    // The same entry after the same head, as a node tries it.
+    eventually("the entry is in the log", || match log.append(&head, &next) {
+        Appended::Made | Appended::Moved => true,
+        Appended::Unknown(_) | Appended::Refused(_) => false,
+    });
+    let entries = all(&log, &start());
+    assert_eq!(entries.len(), 2);
+    assert_eq!(entries[1], next);
+}
+
+#[test]
+fn the_death_of_the_leader_loses_nothing_that_was_made() {
+    const DEATHS: usize = 3;
+    let Some(mut cluster) = EtcdCluster::start(&ClusterOptions::default()) else { return };
+    let fleet = Deployment::of(cluster.endpoints());
+    fleet.created();
+    let (is_over, made_so_far) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let node = |number: usize| {
+        let mut endpoints = fleet.settings.endpoints.clone();
+        endpoints.rotate_left(number);
+        let log = fleet.by(endpoints);
+        let (mut head, mut made, mut lost) = (start(), Vec::new(), Vec::new());
+        let begin = Instant::now();
+        while !is_over.load(Ordering::Relaxed) && begin.elapsed() < PATIENCE {
+            if let Ok(part) = log.read(head.index, READ_MAX) {
+                head = part.entries.last().map_or(part.head, |last| last.head);
+                if head != part.head {
+                    continue;
+                }
+            }
+            let next = entry(&head, format!("{number}"));
+            match log.append(&head, &next) {
+                Appended::Made => {
+                    made.push(next.id.0);
+                    made_so_far.fetch_add(1, Ordering::Relaxed);
+                    head = next.head;
+                }
+                Appended::Moved => lost.push(next.id.0),
+                Appended::Refused(_) | Appended::Unknown(_) => {}
+            }
+        }
+        (made, lost)
+    };
+    let told = std::thread::scope(|scope| {
+        let node = &node;
+        let nodes: Vec<_> = (0..3).map(|number| scope.spawn(move || node(number))).collect();
+        for _ in 0..DEATHS {
+            let before = made_so_far.load(Ordering::Relaxed);
+            eventually("appends are made", || made_so_far.load(Ordering::Relaxed) > before + 30);
+            let leader = cluster.leader();
+            cluster.kill(leader);
+            let before = made_so_far.load(Ordering::Relaxed);
+            eventually("the others go on", || made_so_far.load(Ordering::Relaxed) > before + 30);
+            cluster.restart(leader);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        nodes.into_iter().map(|node| node.join().unwrap()).collect::<Vec<_>>()
+    });
+    let found: Vec<_> = all(&fleet.log(), &start()).into_iter().map(|entry| entry.id.0).collect();
+    let mut made = 0;
+    for (of_node, others) in told {
+        made += of_node.len();
+        assert!(of_node.iter().all(|id| found.contains(id)), "an entry that was made is lost");
+        assert!(others.iter().all(|id| !found.contains(id)), "one that moved is there");
+    }
+    assert!(found.len() >= made);
+}
