@@ -16,6 +16,7 @@ mod head_watch;
 mod messages;
 mod rows;
 mod settings;
+mod snapshots;
 mod tls;
 
 use std::sync::{Arc, OnceLock};
@@ -30,10 +31,11 @@ use self::messages::{Compare, KeyValue, Operation, Range, Transaction, Transacti
 use self::rows::{HeadFault, Keys};
 use super::shared_log::{Appended, ENTRY_BYTES_MAX, LogEntry, LogHead, LogPart, SharedLog};
 
-pub use self::rows::LogId;
+pub use self::rows::{LogId, SnapshotId};
 pub use self::settings::{
     CONNECT_TIMEOUT, ClientCertificate, EtcdLogin, EtcdSettings, PREFIX, REQUEST_TIMEOUT,
 };
+pub use self::snapshots::{SNAPSHOT_PART_BYTES_MAX, Snapshot};
 
 /// The most bytes of entries that one read answers with, unless the first one alone has more.
 const READ_BYTES_MAX: usize = 8 << 20;

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use kwic_team::domain::Digest;
-use kwic_team::store::etcd_log::{EtcdLog, EtcdSettings, LogId};
+use kwic_team::store::etcd_log::{
+    EtcdLog, EtcdSettings, LogId, SNAPSHOT_PART_BYTES_MAX, Snapshot, SnapshotId,
+};
 use kwic_team::store::shared_log::{
     Appended, ENTRY_BYTES_MAX, EntryId, LogEntry, LogHead, READ_MAX, SharedLog,
 };
@@ -326,6 +328,39 @@ fn a_trimmed_log_goes_on_where_it_was() {
     assert_eq!(log.read(0, READ_MAX).unwrap().head, head);
     let next = fill(&log, head, [b"next".to_vec()]);
     assert_eq!(log.read(300, 1).unwrap().entries[0].head, next);
+}
+
+#[test]
+fn a_snapshot_is_whole_with_its_manifest_and_deleted_with_all_parts() {
+    let Some(cluster) = cluster() else { return };
+    let fleet = Deployment::of(cluster.endpoints());
+    let log = fleet.created();
+    let (whole, begun) = (SnapshotId([1; 16]), SnapshotId([2; 16]));
+    assert_eq!(log.snapshots(), Ok(Vec::new()));
+    for part in 0..40 {
+        log.put_snapshot_part(whole, part, &part.to_be_bytes()).unwrap();
+    }
+    let largest = vec![3; SNAPSHOT_PART_BYTES_MAX];
+    log.put_snapshot_part(begun, 0, &largest).unwrap();
+    assert!(log.put_snapshot_part(begun, 1, &[&largest[..], &[0]].concat()).is_err());
+    log.put_snapshot_manifest(whole, b"40 parts").unwrap();
+    let manifest = Some(b"40 parts".to_vec());
+    let listed = [Snapshot { id: whole, manifest }, Snapshot { id: begun, manifest: None }];
+    assert_eq!(log.snapshots().unwrap(), listed);
+    assert_eq!(log.snapshot_part(begun, 0), Ok(Some(largest)));
+    assert_eq!(log.snapshot_part(whole, 39), Ok(Some(39_u32.to_be_bytes().to_vec())));
+    assert_eq!(log.snapshot_part(whole, 40), Ok(None));
+    log.delete_snapshot(whole).unwrap();
+    log.delete_snapshot(whole).unwrap();
+    assert_eq!(log.snapshots().unwrap(), listed[1..]);
+    for part in 0..40 {
+        assert_eq!(log.snapshot_part(whole, part), Ok(None));
+    }
+    // The log is what it was, and a log of another id writes nothing here.
+    assert_eq!(log.read(0, READ_MAX).unwrap().head, start());
+    let other = EtcdLog::new(&fleet.settings, LogId([9; 16]), fleet.runtime.handle().clone());
+    let refused = other.unwrap().put_snapshot_part(begun, 1, b"x").unwrap_err();
+    assert!(refused.contains("a prefix of its own"), "{refused}");
 }
 
 /// An endpoint where nothing listens.
