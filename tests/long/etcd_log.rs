@@ -156,6 +156,13 @@ fn entries_of_the_largest_size_fit_and_reads_are_bounded_by_bytes() {
     assert_eq!(part.head.index, after_small.index + 11);
     // Small ones, then large ones: what is too much for one read comes with the next.
     assert_eq!(all(&log, &start()).len(), READ_MAX + 20 + 11);
+    // Each request stays within what is read at once, and both together do not.
+    let sizes = [500_000; 8].into_iter().chain([560_000; 16]);
+    fill(&log, part.head, sizes.map(|size| vec![5; size]));
+    let entries = log.read(part.head.index, READ_MAX).unwrap().entries;
+    let bytes: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
+    assert!(entries.len() > 8 && bytes <= 8 << 20, "{bytes}");
+    let part = log.read(part.head.index + 24, 1).unwrap();
     let over = entry(&part.head, vec![0; ENTRY_BYTES_MAX + 1]);
     assert!(matches!(log.append(&part.head, &over), Appended::Refused(_)));
 }
@@ -243,6 +250,17 @@ fn a_lost_answer_is_unknown_and_the_id_tells_what_came_of_it() {
     proxy.deliver_late();
     assert!(has(&late));
     assert_eq!(all(&sound, &start()).len(), 5);
+    // The append that fills etcd is made although the answer is no; the next one is not.
+    let fills = entry(&late.head, "fills up");
+    proxy.plan([LineFault::FillsUp]);
+    assert_eq!(log.append(&late.head, &fills), Appended::Made);
+    assert!(has(&fills));
+    let next = entry(&fills.head, "no room");
+    proxy.plan([LineFault::IsFull]);
+    assert!(matches!(log.append(&fills.head, &next), Appended::Refused(_)));
+    assert!(!has(&next));
+    proxy.plan([LineFault::IsFull, LineFault::LostRequest]);
+    assert!(is_unknown(log.append(&fills.head, &next)));
 }
 
 #[test]
@@ -356,6 +374,9 @@ fn a_snapshot_is_whole_with_its_manifest_and_deleted_with_all_parts() {
     for part in 0..40 {
         assert_eq!(log.snapshot_part(whole, part), Ok(None));
     }
+    // A part that comes late makes no snapshot of what was deleted.
+    log.put_snapshot_part(whole, 0, b"late").unwrap();
+    assert_eq!(log.snapshots().unwrap()[0], Snapshot { id: whole, manifest: None });
     // The log is what it was, and a log of another id writes nothing here.
     assert_eq!(log.read(0, READ_MAX).unwrap().head, start());
     let other = EtcdLog::new(&fleet.settings, LogId([9; 16]), fleet.runtime.handle().clone());

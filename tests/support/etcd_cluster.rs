@@ -172,12 +172,12 @@ impl EtcdCluster {
     /// Which member leads; for a cluster without TLS.
     pub fn leader(&self) -> usize {
         let running = |index: &usize| self.members[*index].process.is_some();
-        let all = (0..self.members.len()).filter(running);
+        let mut all = (0..self.members.len()).filter(running);
         let leads = |index: &usize| {
             let status = self.post(*index, "maintenance/status", "{}");
             status["leader"] == status["header"]["member_id"]
         };
-        all.filter(leads).next().expect("a leader")
+        all.find(leads).expect("a leader")
     }
 
     /// A call to the gateway of a member; for a cluster without TLS.

@@ -2,7 +2,7 @@
 //!
 //! What parts and manifest say is known to whoever writes them.
 
-use super::messages::{Operation, Range, Transaction};
+use super::messages::{KeyValue, Operation, Range, Transaction};
 use super::rows::SnapshotId;
 use super::{EtcdLog, Repeat};
 
@@ -59,10 +59,10 @@ impl EtcdLog {
     pub fn snapshots(&self) -> Result<Vec<Snapshot>, String> {
         let (mut found, mut range) = (Vec::new(), self.keys.snapshots());
         while found.len() < SNAPSHOTS_MAX {
-            let Some((key, _)) = self.first(&range, true)? else { break };
-            let id = self.keys.snapshot_of(&key).ok_or_else(|| self.altered())?;
+            let Some(part) = self.first(&range, true)? else { break };
+            let id = self.keys.snapshot_of(&part.key.0).ok_or_else(|| self.altered())?;
             let manifest = self.first(&just(self.keys.snapshot_manifest(id)), false)?;
-            found.push(Snapshot { id, manifest: manifest.map(|(_, value)| value) });
+            found.push(Snapshot { id, manifest: manifest.map(|found| found.value.0) });
             range.key = self.keys.snapshot_parts(id).end;
         }
         Ok(found)
@@ -74,7 +74,7 @@ impl EtcdLog {
     /// Why etcd cannot be reached.
     pub fn snapshot_part(&self, id: SnapshotId, part: u32) -> Result<Option<Vec<u8>>, String> {
         let found = self.first(&just(self.keys.snapshot_part(id, part)), false)?;
-        Ok(found.map(|(_, value)| value))
+        Ok(found.map(|found| found.value.0))
     }
 
     /// Deletes a snapshot: its manifest first, so that what is left is not taken for a whole one.
@@ -86,16 +86,15 @@ impl EtcdLog {
         self.delete(&self.keys.snapshot_parts(id), DELETE_STEP).map(drop)
     }
 
-    /// The first key of a range and its value, in this log.
-    fn first(&self, range: &Range, keys_only: bool) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+    /// The first key of a range, in this log.
+    fn first(&self, range: &Range, keys_only: bool) -> Result<Option<KeyValue>, String> {
         let read = Operation::read_range(range, 1, keys_only);
         let transaction =
             Transaction { success: vec![self.read_head(), read], ..Transaction::default() };
         let answer = self.transact(&transaction, Repeat::Harmless).map_err(|fault| fault.why)?;
         let mut read = answer.read();
         self.own_head(read.next())?;
-        let first = read.next().unwrap_or_default().into_iter().next();
-        Ok(first.map(|found| (found.key.0, found.value.0)))
+        Ok(read.next().unwrap_or_default().into_iter().next())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What may be wrong with an etcd cluster, or with what is in it, and what is said of it.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use kwic_team::store::shared_log::{
     Appended, ENTRY_BYTES_MAX, EntryId, LogEntry, LogHead, READ_MAX, SharedLog,
 };
 
+use super::faulty_proxy::message;
 use super::{Deployment, all, cluster, entry, fill, start, unused};
 use crate::support::etcd_cluster::{Certificates, ClusterOptions, EtcdCluster};
 
@@ -165,10 +166,11 @@ impl OtherServer {
                 if is_over.load(Ordering::Relaxed) {
                     return;
                 }
-                let Ok(mut stream) = stream else { continue };
-                let _ = stream.read(&mut [0; 4096]);
+                let mut stream = BufReader::new(stream.unwrap());
+                // What is not read breaks the connection before the answer is heard.
+                let _ = message(&mut stream);
                 let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 5\r\n\r\nhello");
-                let _ = stream.write_all(answer.as_bytes());
+                let _ = stream.get_mut().write_all(answer.as_bytes());
             }
         });
         server
@@ -228,8 +230,11 @@ fn who_may_not_write_is_refused_and_an_expired_token_is_renewed() {
     let head = fill(&log, start(), [b"first".to_vec()]);
     assert!(log.wait_for_change(Duration::from_secs(10)));
     // A member forgets its tokens with its process.
+    let other = with(&fleet, "kwic", "right");
+    assert_eq!(other.read(0, READ_MAX).unwrap().head, head);
     cluster.kill(0);
     cluster.restart(0);
+    let head = fill(&other, head, [b"by another".to_vec()]);
     let head = fill(&log, head, [b"second".to_vec()]);
     // A change of any user makes all tokens old.
     let token = cluster.post(0, "auth/authenticate", r#"{"name":"root","password":"root"}"#);

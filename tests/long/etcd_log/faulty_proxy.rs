@@ -21,6 +21,10 @@ pub enum LineFault {
     Late,
     /// It arrives twice; the second answer is heard.
     Twice,
+    /// It arrives; the answer is that etcd is full, as it is for the one that fills it.
+    FillsUp,
+    /// It does not arrive; the answer is that etcd is full.
+    IsFull,
     /// Nothing more is passed on, and the connection stays open.
     Silence,
 }
@@ -119,6 +123,13 @@ impl Shared {
                 Some(LineFault::Twice) => {
                     self.exchange(&mut server, &request)?;
                 }
+                Some(fault @ (LineFault::FillsUp | LineFault::IsFull)) => {
+                    if fault == LineFault::FillsUp {
+                        self.exchange(&mut server, &request)?;
+                    }
+                    client.get_mut().write_all(full().as_bytes()).ok()?;
+                    continue;
+                }
                 Some(LineFault::Silence) => return self.be_silent(client),
             }
             if request.starts_with(b"POST /v3/watch ") {
@@ -146,8 +157,15 @@ impl Shared {
     }
 }
 
-/// One message of HTTP/1.1 with its body.
-fn message(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
+/// What etcd 3.4 answers where it is full.
+fn full() -> String {
+    let text = "etcdserver: mvcc: database space exceeded";
+    let body = format!(r#"{{"error":"{text}","message":"{text}","code":8}}"#);
+    format!("HTTP/1.1 429 Too Many Requests\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// One message of HTTP/1.1 with its body; `None` at the end of a connection.
+pub fn message(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     let (mut whole, mut length, mut is_chunked) = (Vec::new(), 0, false);
     loop {
         let begin = whole.len();
