@@ -121,9 +121,11 @@ fn settings_that_are_of_no_use_are_refused_before_anything_is_sent() {
         settings.endpoints = vec!["https://127.0.0.1:1".into()];
         settings.ca_file = Some(path.into());
     };
-    assert!(with(&|settings| tls(settings, "/none")).contains("`/none` cannot be used"));
+    assert!(
+        with(&|settings| tls(settings, "/none")).contains("`/none` is no file of PEM certificates")
+    );
     let path = file.path().to_str().unwrap();
-    assert!(with(&|settings| tls(settings, path)).contains("no certificate as PEM"));
+    assert!(with(&|settings| tls(settings, path)).contains("no PEM certificate"));
 }
 
 #[test]
