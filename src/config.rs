@@ -4,6 +4,7 @@
 //! with its line and what to write instead. The only place that reads the environment.
 
 mod config_paths;
+mod log_address;
 mod mail_server;
 mod secret_file;
 mod settings_reader;
@@ -21,6 +22,7 @@ use settings_reader::Settings;
 use settings_table::KEYS;
 
 pub use config_paths::{cause_at, remedy, resolve_symlinks};
+pub use log_address::{EtcdAddress, LogAddress};
 pub use mail_server::{Login, MailServer, SmtpCredential, SmtpSecurity, TokenSource};
 pub use secret_file::SecretFile;
 pub use settings_reader::{absolute, duration};
@@ -64,6 +66,8 @@ pub struct Config {
     pub console: Console,
     /// The store.
     pub store: Store,
+    /// The fleet that this node is in; `None` for a sidecar on its own.
+    pub fleet: Option<Fleet>,
     /// Where policies come from.
     pub policies: Policies,
     /// How mail is sent.
@@ -112,6 +116,58 @@ pub struct Console {
 pub struct Store {
     pub path: PathBuf,
     pub cache_mb: usize,
+}
+
+/// Section `fleet`, where `fleet.log` is set.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the table of keys says what each is")]
+pub struct Fleet {
+    pub log: LogAddress,
+    pub password_file: Option<PathBuf>,
+    pub ca_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    pub name: String,
+    pub max_staleness: Duration,
+    pub on_stale: OnStale,
+    pub keep_old_days: u32,
+}
+
+impl Fleet {
+    /// The password of the user in `fleet.log`; none if no file is named.
+    ///
+    /// # Errors
+    /// A sentence that names the file, and never what is in it.
+    pub fn password(&self) -> Result<Option<String>, String> {
+        let Some(file) = &self.password_file else { return Ok(None) };
+        let place = file.display();
+        let secret = SecretFile::read(file)
+            .map_err(|why| format!("`{place}`, which `fleet.password_file` names, {why}"))?;
+        match secret.text.trim_end_matches(['\n', '\r']) {
+            "" => Err(format!("`{place}`, which `fleet.password_file` names, is empty")),
+            password => Ok(Some(password.to_owned())),
+        }
+    }
+}
+
+/// What a node does about decisions while it is stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStale {
+    /// Denies every one.
+    Deny,
+    /// Answers by what it knows.
+    Answer,
+}
+
+impl OnStale {
+    /// As it is configured.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Answer => "answer",
+        }
+    }
 }
 
 /// Section `policies`.
@@ -245,6 +301,7 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
             path: settings.path("store.path").unwrap_or_else(|| data.join("kwic.redb")),
             cache_mb: settings.number("store.cache_mb"),
         },
+        fleet: fleet(settings),
         policies: Policies {
             dir: settings.path("policies.dir"),
             watch: settings.flag("policies.watch"),
@@ -287,6 +344,32 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
     }
 }
 
+/// The fleet; `None` without a log, or where [`check_fleet`] reports its address.
+fn fleet(settings: &Settings) -> Option<Fleet> {
+    let log = LogAddress::parse(&settings.text("fleet.log")?).ok()?;
+    let on_stale = match settings.text("fleet.on_stale").as_deref() {
+        Some("answer") => OnStale::Answer,
+        _ => OnStale::Deny,
+    };
+    Some(Fleet {
+        log,
+        password_file: settings.path("fleet.password_file"),
+        ca_file: settings.path("fleet.ca_file"),
+        cert_file: settings.path("fleet.cert_file"),
+        key_file: settings.path("fleet.key_file"),
+        name: settings.text("fleet.name").unwrap_or_else(host_name),
+        max_staleness: settings.duration("fleet.max_staleness"),
+        on_stale,
+        keep_old_days: settings.number("fleet.keep_old_days"),
+    })
+}
+
+/// The name of this host; empty if it has none that can be read.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map(|name| name.trim().to_owned()).unwrap_or_default()
+}
+
 /// Settings that work but should be corrected.
 fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<String> {
     let Console { listen, public_url, trusted_proxies, .. } = &config.console;
@@ -301,6 +384,12 @@ fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<St
     }
     warnings.extend(settings.exposed.iter().cloned());
     warnings.extend(config.mail.oauth_token_file.as_deref().and_then(token_warning));
+    let fleet = config.fleet.as_ref();
+    let secrets = [
+        ("fleet.password_file", fleet.and_then(|fleet| fleet.password_file.as_deref())),
+        ("fleet.key_file", fleet.and_then(|fleet| fleet.key_file.as_deref())),
+    ];
+    warnings.extend(secrets.iter().filter_map(|(key, file)| exposed_warning(key, (*file)?)));
     let password = MailServer::of(&config.mail).is_ok_and(|server| server.has_password());
     if password
         && let Some(file) = file.filter(|_| settings.is_in_file("mail.url"))
@@ -314,15 +403,19 @@ fn warnings(config: &Config, file: Option<&Path>, settings: &Settings) -> Vec<St
     warnings
 }
 
+/// Whether others may read a file with a secret. One that cannot be read is a fault elsewhere.
+fn exposed_warning(key: &str, file: &Path) -> Option<String> {
+    let (mode, place) = (SecretFile::read(file).ok()?.exposed?, file.display());
+    Some(format!(
+        "others may read `{place}`, which `{key}` names (mode {mode:04o}): run `chmod 600 {place}`"
+    ))
+}
+
 /// A problem of the file with the access token; the file may still appear later.
 fn token_warning(file: &Path) -> Option<String> {
     let place = file.display();
     match SecretFile::read(file) {
-        Ok(secret) => secret.exposed.map(|mode| {
-            format!(
-                "others may read `{place}`, which `mail.oauth_token_file` names (mode {mode:04o}): run `chmod 600 {place}`"
-            )
-        }),
+        Ok(_) => exposed_warning("mail.oauth_token_file", file),
         Err(why) => Some(format!(
             "`{place}`, which `mail.oauth_token_file` names, {why}: mail waits until the token is there"
         )),
@@ -400,7 +493,67 @@ fn check(config: &Config, settings: &mut Settings) {
             ),
         );
     }
+    check_fleet(config, settings);
     check_mail(config, settings);
+}
+
+/// Shorter, a node that asks its log once a second would be stale by a single slow answer.
+const MAX_STALENESS_MIN: Duration = Duration::from_secs(2);
+const MAX_STALENESS_MAX: Duration = Duration::from_secs(168 * 3_600);
+/// Longest name of a node, in bytes.
+const NODE_NAME_BYTES_MAX: usize = 64;
+
+fn check_fleet(config: &Config, settings: &mut Settings) {
+    let Some(url) = settings.text("fleet.log") else {
+        // These keys mean that a log is expected to be followed.
+        for key in [
+            "fleet.password_file",
+            "fleet.ca_file",
+            "fleet.cert_file",
+            "fleet.key_file",
+            "fleet.on_stale",
+        ] {
+            if settings.text(key).is_some() {
+                settings.fault_of(key, "is set, so set `fleet.log` as well, or leave it out");
+            }
+        }
+        return;
+    };
+    if settings.text("fleet.on_stale").is_none() {
+        settings.fault_of(
+            "fleet.on_stale",
+            "must be set with `fleet.log`: `deny` or `answer`. With `deny`, a node that has not heard from the log for `fleet.max_staleness` denies every decision, so nobody can work there until the log is back. With `answer`, it goes on deciding by what it knows, so somebody who was removed on another node keeps access there until the log is back",
+        );
+    }
+    let staleness = settings.duration("fleet.max_staleness");
+    if !(MAX_STALENESS_MIN..=MAX_STALENESS_MAX).contains(&staleness) {
+        settings.fault_of("fleet.max_staleness", "must be from `2s` to `168h`, which is 7 days");
+    }
+    if let Err(why) = LogAddress::parse(&url) {
+        settings.fault_of("fleet.log", why);
+    }
+    let Some(Fleet { log, name, cert_file, key_file, .. }) = &config.fleet else { return };
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.len() > NODE_NAME_BYTES_MAX || !name.chars().all(is_of_name) {
+        settings.fault_of(
+            "fleet.name",
+            format!(
+                "must have 1 to {NODE_NAME_BYTES_MAX} letters, digits, `.`, `_` and `-`; without it, the host's name is used"
+            ),
+        );
+    }
+    if cert_file.is_some() != key_file.is_some() {
+        let (key, other) = match cert_file {
+            Some(_) => ("fleet.cert_file", "fleet.key_file"),
+            None => ("fleet.key_file", "fleet.cert_file"),
+        };
+        settings.fault_of(key, format!("is set, so set `{other}` as well"));
+    } else if cert_file.is_some() && matches!(log, LogAddress::Postgres(_)) {
+        settings.fault_of(
+            "fleet.cert_file",
+            "is for etcd only: leave it and `fleet.key_file` out, and give the password in `fleet.password_file`",
+        );
+    }
 }
 
 /// The levels of log lines, the fewest lines first.

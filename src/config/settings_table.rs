@@ -82,6 +82,22 @@ pub(super) const KEYS: &[SettingDefinition] = settings! {
     path: Path = "", "the file; without it, kwic.redb in the data folder";
     cache_mb: Number(1, 1 << 20) = "64", "memory for the file's pages, in MiB";
 
+    [fleet]
+    log: Text = "",
+        "the log that the nodes of a fleet share, without a password: postgresql://USER@HOST/DATABASE or etcd://HOST:2379,HOST:2379/PREFIX/; without it, this sidecar is on its own";
+    password_file: Path = "", "a file with the password of the user in fleet.log";
+    ca_file: Path = "",
+        "a PEM file with the authorities that are trusted for the log, in place of those of the system";
+    cert_file: Path = "", "etcd only: a PEM file with this node's certificate";
+    key_file: Path = "", "etcd only: a PEM file with the key of that certificate";
+    name: Text = "", "this node's name in `kwic-team fleet status`; without it, the host's name";
+    max_staleness: Duration = "\"30s\"",
+        "how long this node may be without word from the log before it is stale: 2s to 168h";
+    on_stale: Word(&["deny", "answer"]) = "",
+        "required with fleet.log: while this node is stale, deny every decision, or answer by what it knows";
+    keep_old_days: Number(0, 3_650) = "30",
+        "how many days the store's file of before a `fleet join` is kept; 0 for never removing it";
+
     [policies]
     dir: Path = "", "the policy folder; without it, the built-in policies";
     watch: Bool = "true", "reload when the folder changes";
@@ -154,16 +170,17 @@ const fn not_offered(
 }
 
 const LEAVE_OUT: &str = "leave it out";
+const FLEET: &str = "name the log that the nodes share in `fleet.log`";
 const PROXY: &str = "put a proxy in front, and name it in `console.trusted_proxies`";
 
 /// All keys that are refused.
 pub(super) const NOT_OFFERED: &[NotOffered] = &[
     not_offered("console", "tls_certificate", "", PROXY),
     not_offered("console", "tls_key", "", PROXY),
-    not_offered("store", "endpoints", "", LEAVE_OUT),
-    not_offered("store", "prefix", "", LEAVE_OUT),
-    not_offered("store", "max_staleness", "", LEAVE_OUT),
-    not_offered("store", "on_stale", "", LEAVE_OUT),
+    not_offered("store", "endpoints", "", FLEET),
+    not_offered("store", "prefix", "", FLEET),
+    not_offered("store", "max_staleness", "", "set `fleet.max_staleness`"),
+    not_offered("store", "on_stale", "", "set `fleet.on_stale`"),
     not_offered("policies", "hold_widening", "false", LEAVE_OUT),
     not_offered("policies", "demand_proof", "false", LEAVE_OUT),
     not_offered("policies", "shadow", "", LEAVE_OUT),

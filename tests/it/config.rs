@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kwic_team::config::{self, Config, ConfigFault};
+use kwic_team::config::{self, Config, ConfigFault, OnStale};
 use kwic_team::domain::limits;
 use serde_json::Value as Json;
 
@@ -225,6 +225,10 @@ const PROMISED: &[(&str, &str)] = &[
     ),
     ("console", "listen public_url trusted_proxies"),
     ("store", "kind path cache_mb"),
+    (
+        "fleet",
+        "log password_file ca_file cert_file key_file name max_staleness on_stale keep_old_days",
+    ),
     ("policies", "dir watch managed_by"),
     ("mail", "kind url from bounce_domain bounce_maildir oauth_token_file oauth_token_command"),
     ("invites", "lifetime"),
@@ -288,6 +292,44 @@ fn every_key_is_read_by_something() {
             .any(|(at, _)| config.contains(&format!("\"{}.{}\"", &name[..at], &name[at + 1..])));
         assert!(read, "nothing reads {variable}");
     }
+}
+
+#[test]
+fn a_fleet_needs_the_choice_of_what_a_stale_node_does_and_is_told_its_costs() {
+    let log = "log = \"postgresql://kwic@db.example/kwic\"";
+    let why = fault(&format!("[fleet]\n{log}"));
+    for part in ["`fleet.on_stale` must be set", "denies every decision", "keeps access"] {
+        assert!(why.contains(part), "{why}");
+    }
+    let fleet = taken(&format!("[fleet]\n{log}\non_stale = \"answer\"")).fleet.unwrap();
+    assert_eq!((fleet.on_stale, fleet.max_staleness.as_secs()), (OnStale::Answer, 30));
+    assert!(!fleet.name.is_empty() && fleet.keep_old_days == 30);
+    let fleet = taken(&format!(
+        "[fleet]\n{log}\non_stale = \"deny\"\nname = \"a-1\"\nmax_staleness = \"2s\""
+    ));
+    let fleet = fleet.fleet.unwrap();
+    assert_eq!((fleet.on_stale, fleet.name.as_str()), (OnStale::Deny, "a-1"));
+    assert!(taken("").fleet.is_none());
+}
+
+#[test]
+fn a_fleet_at_fault_says_what_to_write() {
+    let log = "log = \"postgresql://kwic@db.example/kwic\"";
+    for (lines, part) in [
+        (format!("{log}\nmax_staleness = \"1s\""), "must be from `2s` to `168h`"),
+        (format!("{log}\nmax_staleness = \"8d\""), "must be from `2s` to `168h`"),
+        (format!("{log}\nname = \"a b\""), "`fleet.name` must have 1 to 64"),
+        (format!("{log}\ncert_file = \"/c\""), "set `fleet.key_file` as well"),
+        (format!("{log}\nkey_file = \"/k\""), "set `fleet.cert_file` as well"),
+        (format!("{log}\ncert_file = \"/c\"\nkey_file = \"/k\""), "is for etcd only"),
+        ("log = \"postgresql://kwic:hunter2@db/kwic\"".to_owned(), "`fleet.password_file`"),
+        (String::new(), "`fleet.on_stale` is set, so set `fleet.log` as well"),
+    ] {
+        let why = fault(&format!("[fleet]\non_stale = \"deny\"\n{lines}"));
+        assert!(why.contains(part) && !why.contains("hunter2"), "{why}");
+    }
+    let why = fault("[fleet]\nca_file = \"/ca\"");
+    assert!(why.contains("`fleet.ca_file` is set, so set `fleet.log`"), "{why}");
 }
 
 #[test]
