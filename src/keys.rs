@@ -125,6 +125,12 @@ impl Keys {
         secret_encryption::unseal(&self.seals, of, sealed)
     }
 
+    /// Whether secrets that were encrypted with the key of this number can be decrypted.
+    #[must_use]
+    pub fn has_seal(&self, key: KeyId) -> bool {
+        self.seals.get(key).is_some()
+    }
+
     /// Whether there is a newer key than the one of this secret.
     #[must_use]
     pub fn is_old(&self, sealed: &Sealed) -> bool {

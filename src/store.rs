@@ -11,6 +11,8 @@
 
 pub mod change_feed;
 pub mod etcd_log;
+pub mod log_engine;
+pub mod log_seal;
 pub mod member_table;
 pub mod postgres_log;
 pub mod preconditions;
@@ -19,7 +21,10 @@ mod redb;
 pub mod shared_log;
 pub mod types;
 
-pub use self::redb::{BROKEN, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, REPLACED, Store, UNAVAILABLE};
+pub use self::redb::{
+    BROKEN, Followed, LAYOUT, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, REPLACED, SnapshotContent, Store,
+    UNAVAILABLE,
+};
 pub use preconditions::Preconditions;
 pub use types::accounts::{AccountEdit, FirstAccount};
 pub use types::audit::AuditFilter;

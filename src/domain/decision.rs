@@ -61,6 +61,8 @@ worded! {
         ConditionUnmet = "condition_unmet",
         /// No `permit` names this in its scope.
         NoPermit = "no_permit",
+        /// The node has not heard from the shared log for too long, and is configured to deny then.
+        Stale = "stale",
         /// A deny without an explanation, since a cross-check found a wrong decision.
         NotExplained = "not_explained",
     }

@@ -28,15 +28,26 @@ impl Sealed {
     /// As text, for transport: base64url (RFC 4648 section 5) without padding.
     #[must_use]
     pub fn to_text(&self) -> String {
-        URL_SAFE_NO_PAD.encode([self.key.0.to_le_bytes().as_slice(), &self.bytes].concat())
+        URL_SAFE_NO_PAD.encode(self.to_bytes())
+    }
+
+    /// As bytes, for files and logs: the key's number in 32 bits, little-endian, then the rest.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [self.key.0.to_le_bytes().as_slice(), &self.bytes].concat()
+    }
+
+    /// Reads the bytes; `None`, where they are too few.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (key, bytes) = bytes.split_first_chunk()?;
+        Some(Self { key: KeyId(u32::from_le_bytes(*key)), bytes: bytes.to_vec() })
     }
 
     /// Parses the text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).ok()?;
-        let (key, bytes) = bytes.split_first_chunk()?;
-        Some(Self { key: KeyId(u32::from_le_bytes(*key)), bytes: bytes.to_vec() })
+        Self::from_bytes(&URL_SAFE_NO_PAD.decode(text.trim()).ok()?)
     }
 }
 

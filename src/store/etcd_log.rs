@@ -11,12 +11,12 @@
 //! What may be wrong with a cluster is told in sentences for its operator. They name no password.
 
 mod endpoint;
+mod fleet_objects;
 mod gateway;
 mod head_watch;
 mod messages;
 mod rows;
 mod settings;
-mod snapshots;
 mod tls;
 
 use std::sync::{Arc, OnceLock};
@@ -31,11 +31,10 @@ use self::messages::{Compare, KeyValue, Operation, Range, Transaction, Transacti
 use self::rows::{HeadFault, Keys};
 use super::shared_log::{Appended, ENTRY_BYTES_MAX, LogEntry, LogHead, LogPart, SharedLog};
 
-pub use self::rows::{LogId, SnapshotId};
+pub use self::rows::LogId;
 pub use self::settings::{
     CONNECT_TIMEOUT, ClientCertificate, EtcdLogin, EtcdSettings, PREFIX, REQUEST_TIMEOUT,
 };
-pub use self::snapshots::{SNAPSHOT_PART_BYTES_MAX, Snapshot};
 
 /// The most bytes of entries that one read answers with, unless the first one alone has more.
 const READ_BYTES_MAX: usize = 8 << 20;
@@ -79,6 +78,24 @@ impl EtcdLog {
         let (id, _, _) = log.any_head(answer.read().next())?;
         log.log = id;
         Ok(log)
+    }
+
+    /// Which log is there, and its head; `None`, where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; why etcd cannot be reached; that there is a log that this version cannot read.
+    pub fn inspect(
+        settings: &EtcdSettings,
+        runtime: Handle,
+    ) -> Result<Option<(LogId, LogHead)>, String> {
+        let log = Self::new(settings, LogId([0; 16]), runtime)?;
+        let transaction = Transaction { success: vec![log.read_head()], ..Transaction::default() };
+        let answer = log.transact(&transaction, Repeat::Harmless).map_err(|fault| fault.why)?;
+        let read = answer.read().next().unwrap_or_default();
+        if read.is_empty() {
+            return Ok(None);
+        }
+        log.any_head(Some(read)).map(|(id, head, _)| Some((id, head)))
     }
 
     /// Creates the log with its first head, where nothing is below the prefix. Never called by a node

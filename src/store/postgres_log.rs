@@ -4,7 +4,7 @@
 //! The statement is a transaction of its own, so that no lock outlives it, and it compares the whole
 //! head: of two appends after the same head the later one waits for the row, then finds another head.
 //! Two connections are kept, one for appends and one for reading, so that an append that waits keeps
-//! nobody from asking for the head; a third one, where snapshots are moved and entries are trimmed.
+//! nobody from asking for the head; a third one, where objects are moved and entries are trimmed.
 //! Each is opened when it is needed, and replaced at the next call after something failed on it.
 //!
 //! # What the server must do
@@ -26,11 +26,11 @@
 //! | an `ERROR` of the classes 08 and 57P, or 40003; `FATAL`; `PANIC` | unknown |
 //! | the end of the connection; no answer in time | unknown |
 
+mod fleet_objects;
 mod log_rows;
 mod server_faults;
 mod session;
 mod settings;
-mod snapshots;
 mod tables;
 
 use std::fmt;
@@ -52,18 +52,7 @@ use crate::store::shared_log::{
 };
 
 pub use self::settings::PostgresSettings;
-pub use self::snapshots::{LogSnapshot, SnapshotId};
-pub use self::tables::SNAPSHOT_PART_BYTES_MAX;
-
-/// Names a log: random, so that no two deployments have the same.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LogId(pub [u8; 16]);
-
-impl fmt::Debug for LogId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
+pub use super::shared_log::LogId;
 
 /// A log on PostgreSQL. Its calls block, for at most the time for a connection at each host and that
 /// for an answer, and panic on a thread of a runtime that runs tasks.
@@ -102,15 +91,15 @@ impl PostgresLog {
         runtime.block_on(create(&server, log, start))
     }
 
-    /// Which log a schema holds, and its head.
+    /// Which log a schema holds, and its head; `None`, where it holds none.
     ///
     /// # Errors
-    /// What is wrong with the settings; why the server cannot be reached; that there is no log, or
-    /// one that this version cannot read.
+    /// What is wrong with the settings; why the server cannot be reached; that there is a log that this
+    /// version cannot read.
     pub fn inspect(
         settings: &PostgresSettings,
         runtime: &Handle,
-    ) -> Result<(LogId, LogHead), String> {
+    ) -> Result<Option<(LogId, LogHead)>, String> {
         let server = LogServer::of(settings)?;
         runtime.block_on(inspect(&server))
     }
@@ -284,15 +273,15 @@ async fn create(server: &LogServer, log: LogId, start: &LogHead) -> Result<(), S
     }
 }
 
-async fn inspect(server: &LogServer) -> Result<(LogId, LogHead), String> {
+async fn inspect(server: &LogServer) -> Result<Option<(LogId, LogHead)>, String> {
     let LogServer { schema, answer_timeout, .. } = server;
     let link = Link::open(server, &Arc::default()).await?;
     let statement = tables::read(schema);
     let parameters: [&(dyn ToSql + Sync); 2] = [&i64::MAX, &0_i64];
     let asked = timeout(*answer_timeout, link.client.query(&statement, &parameters)).await;
     match asked {
-        Ok(Ok(rows)) => log_rows::described(rows.first(), schema),
-        Ok(Err(fault)) if is_missing(&fault) => Err(log_rows::no_log(schema)),
+        Ok(Ok(rows)) => log_rows::described(rows.first(), schema).map(Some),
+        Ok(Err(fault)) if is_missing(&fault) => Ok(None),
         Ok(Err(fault)) => Err(said(&fault)),
         Err(_) => Err(format!("the log gave no answer in {answer_timeout:?}")),
     }

@@ -6,11 +6,14 @@
 
 pub mod api_tokens;
 pub mod entry;
+pub mod fleet_membership;
 pub mod invites;
 pub mod log_position;
+pub mod node_report;
 pub mod one_time_links;
 pub mod queued_mail;
 pub mod sessions;
+pub mod snapshot_manifest;
 pub mod two_step;
 
 use std::time::Duration;

@@ -74,12 +74,14 @@ mod two_step;
 
 mod content_digest;
 mod erasure;
+mod fleet_membership;
 mod invite_list;
 mod member_data;
 mod member_table;
 
 mod backup;
 mod migrations;
+mod snapshot_copy;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -94,9 +96,12 @@ use self::change_transaction::TransactionEnd;
 use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
+pub use self::log_apply::Followed;
 use self::log_link::LogLink;
 pub use self::log_link::{LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
+pub use self::snapshot_copy::SnapshotContent;
 use self::table_reads::{Rows, TableRead as _};
+pub use self::tables::FORMAT as LAYOUT;
 use self::tables::{META, REVISION};
 use super::change_feed::{Follower, Followers, LoadedRecord};
 use crate::clock::Clock;

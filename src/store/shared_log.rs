@@ -1,6 +1,6 @@
 //! The shared log: one order of entries for many nodes, each with a file of its own.
 //!
-//! A log keeps entries and knows nothing of what they say. Whatever is behind this does the
+//! A log keeps entries and knows nothing of what they say: they are sealed. Whatever is behind this does the
 //! consensus; nothing here does.
 //!
 //! # What a log promises
@@ -28,6 +28,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::Digest;
 
@@ -35,6 +36,8 @@ use crate::domain::Digest;
 pub const READ_MAX: usize = 256;
 /// The most bytes of an entry.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
+/// The most bytes of an object beside the log.
+pub const OBJECT_BYTES_MAX: usize = 1 << 20;
 
 /// Names an entry: random, so that no other entry of any node has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +46,46 @@ pub struct EntryId(pub [u8; 16]);
 impl fmt::Debug for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// Names a log: random, so that no other log of any team has it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LogId(pub [u8; 16]);
+
+impl LogId {
+    /// The head of this log before its first entry.
+    #[must_use]
+    pub fn start(&self) -> LogHead {
+        LogHead { index: 0, authenticator: Digest::of(&[b"log", &self.0]) }
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Names a node of a fleet: random, so that no other node has it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub [u8; 16]);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -72,7 +115,7 @@ pub struct LogEntry {
     pub id: EntryId,
     /// The head with it.
     pub head: LogHead,
-    /// What it says.
+    /// What it says, sealed ([`super::log_seal`]).
     pub bytes: Arc<[u8]>,
 }
 
@@ -123,4 +166,43 @@ pub trait SharedLog: Send + Sync {
     /// # Errors
     /// Why the log cannot be reached.
     fn read(&self, after: u64, most: usize) -> Result<LogPart, String>;
+}
+
+/// What the nodes of a fleet need of a log's engine beside the log itself. The calls block, and end
+/// within the engine's timeouts.
+pub trait FleetLog: SharedLog {
+    /// Waits until something was appended, as far as the engine tells, and at most so long. Only a
+    /// hint: what is true is what [`SharedLog::read`] answers.
+    fn wait_for_change(&self, at_most: Duration);
+
+    /// Removes the entries up to and with an index.
+    ///
+    /// # Errors
+    /// Why the log cannot be reached, or refuses.
+    fn trim(&self, through: u64) -> Result<(), String>;
+
+    /// Keeps an object under a name, in place of the one that it had: the report of a node
+    /// (`nodes/...`), a part of a snapshot (`snapshots/...`). At most [`OBJECT_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// As [`Self::trim`].
+    fn put_object(&self, name: &str, bytes: &[u8]) -> Result<(), String>;
+
+    /// An object; `None` if there is none of that name.
+    ///
+    /// # Errors
+    /// As [`Self::trim`].
+    fn object(&self, name: &str) -> Result<Option<Vec<u8>>, String>;
+
+    /// The names of objects that begin with a prefix, sorted.
+    ///
+    /// # Errors
+    /// As [`Self::trim`].
+    fn object_names(&self, prefix: &str) -> Result<Vec<String>, String>;
+
+    /// Removes an object, if it is there.
+    ///
+    /// # Errors
+    /// As [`Self::trim`].
+    fn remove_object(&self, name: &str) -> Result<(), String>;
 }

@@ -10,11 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kwic_team::domain::Digest;
-use kwic_team::store::postgres_log::{
-    LogId, LogSnapshot, PostgresLog, PostgresSettings, SNAPSHOT_PART_BYTES_MAX, SnapshotId,
-};
+use kwic_team::store::postgres_log::{LogId, PostgresLog, PostgresSettings};
 use kwic_team::store::shared_log::{
-    Appended, ENTRY_BYTES_MAX, EntryId, LogEntry, LogHead, LogPart, SharedLog,
+    Appended, ENTRY_BYTES_MAX, EntryId, FleetLog as _, LogEntry, LogHead, LogPart,
+    OBJECT_BYTES_MAX, SharedLog,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -216,48 +215,29 @@ fn what_was_trimmed_is_not_read_and_cannot_be_appended_to() {
 }
 
 #[test]
-fn a_snapshot_is_found_when_it_is_whole_and_removed_whole() {
+fn objects_are_replaced_listed_and_removed() {
     let Some(server) = PostgresServer::shared() else { return };
-    let node = Fixture::on(&server, "snapshots");
+    let node = Fixture::on(&server, "objects");
     let log = &node.log;
-    let snapshot = |number: u8| LogSnapshot {
-        id: SnapshotId([number; 16]),
-        index: u64::from(number),
-        manifest: vec![number; 3],
-    };
-    let [first, second, third] = [1, 2, 3].map(snapshot);
-    let largest = vec![9; SNAPSHOT_PART_BYTES_MAX];
-    for snapshot in [&first, &second, &third] {
-        log.put_snapshot_part(snapshot.id, 0, &largest).unwrap();
-        // Again, as where the answer was lost; what is there stays.
-        log.put_snapshot_part(snapshot.id, 0, b"other").unwrap();
-        for part in 1..60 {
-            log.put_snapshot_part(snapshot.id, part, &[1]).unwrap();
-        }
+    let largest = vec![9; OBJECT_BYTES_MAX];
+    assert_eq!(log.object("nodes/a"), Ok(None));
+    for name in ["nodes/b", "nodes/a", "snapshots/a"] {
+        log.put_object(name, name.as_bytes()).unwrap();
     }
-    assert_eq!(log.snapshots(), Ok(vec![]));
-    log.put_snapshot(&second).unwrap();
-    log.put_snapshot(&first).unwrap();
-    log.put_snapshot(&first).unwrap();
-    assert_eq!(log.snapshots(), Ok(vec![second.clone(), first.clone()]));
-    assert_eq!(log.snapshot_part(first.id, 0), Ok(Some(largest.clone())));
-    assert_eq!(log.snapshot_part(first.id, 60), Ok(None));
-
-    // The third was never finished.
-    log.keep_snapshots(&[second.id]).unwrap();
-    assert_eq!(log.snapshots(), Ok(vec![second.clone()]));
-    assert_eq!(log.snapshot_part(second.id, 0), Ok(Some(largest)));
-    assert_eq!(server.sql("SELECT count(*) FROM snapshots.snapshot_parts"), "60");
-
-    let large = vec![0; SNAPSHOT_PART_BYTES_MAX + 1];
-    assert!(log.put_snapshot_part(first.id, 0, &large).unwrap_err().contains("larger than"));
-    let said = log.put_snapshot(&LogSnapshot { manifest: large, ..first }).unwrap_err();
-    assert!(said.contains("larger than"), "{said}");
-    server.sql("UPDATE snapshots.snapshot_parts SET bytes = bytes || bytes");
-    server.sql("UPDATE snapshots.snapshots SET manifest = decode(repeat('00', 1048577), 'hex')");
-    let said = log.snapshot_part(second.id, 0).unwrap_err();
-    assert!(said.contains("altered by hand or is damaged: part 0"), "{said}");
-    assert!(log.snapshots().unwrap_err().contains("altered by hand"));
+    log.put_object("nodes/a", &largest).unwrap();
+    assert_eq!(log.object("nodes/a"), Ok(Some(largest.clone())), "the newer one");
+    assert_eq!(log.object_names("nodes/").unwrap(), ["nodes/a", "nodes/b"]);
+    let large = [&largest[..], &[0]].concat();
+    assert!(log.put_object("nodes/b", &large).unwrap_err().contains("at most"));
+    assert_eq!(log.object("nodes/b"), Ok(Some(b"nodes/b".to_vec())));
+    log.remove_object("nodes/a").unwrap();
+    log.remove_object("nodes/a").unwrap();
+    assert_eq!(log.object_names("").unwrap(), ["nodes/b", "snapshots/a"]);
+    // A log of another id writes nothing here, and what is too large is not loaded.
+    server.sql("UPDATE objects.objects SET bytes = decode(repeat('00', 1048577), 'hex')");
+    assert!(log.object("nodes/b").unwrap_err().contains("altered by hand"));
+    server.sql("UPDATE objects.head SET log_id = decode(repeat('09', 16), 'hex')");
+    assert!(log.put_object("nodes/c", b"x").unwrap_err().contains("replaced"));
 }
 
 #[test]
@@ -664,7 +644,7 @@ fn a_log_that_is_missing_another_one_or_newer_is_told_apart() {
     let no_log = "there is no log in the schema `none_yet`: make one with `kwic-team fleet init`";
     assert!(node.read(0, 1).unwrap_err().starts_with(no_log));
     assert!(refused(&node.append(&start(), &entry(&start(), b""))).starts_with(no_log));
-    assert!(PostgresLog::inspect(&none, runtime.handle()).unwrap_err().starts_with(no_log));
+    assert_eq!(PostgresLog::inspect(&none, runtime.handle()), Ok(None));
     // Opening made nothing.
     assert_eq!(server.sql("SELECT to_regnamespace('none_yet') IS NULL"), "t");
 
@@ -672,7 +652,7 @@ fn a_log_that_is_missing_another_one_or_newer_is_told_apart() {
     server.sql("CREATE SCHEMA none_yet");
     let from = LogHead { index: 41, ..start() };
     PostgresLog::create(&none, runtime.handle(), LOG, &from).unwrap();
-    assert_eq!(PostgresLog::inspect(&none, runtime.handle()), Ok((LOG, from)));
+    assert_eq!(PostgresLog::inspect(&none, runtime.handle()), Ok(Some((LOG, from))));
     assert_eq!(node.append(&from, &entry(&from, b"")), Appended::Made);
     let again = PostgresLog::create(&none, runtime.handle(), LogId([8; 16]), &start()).unwrap_err();
     assert!(again.starts_with("the schema `none_yet` holds a log already"), "{again}");

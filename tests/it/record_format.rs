@@ -15,6 +15,7 @@ use kwic_team::domain::{
 use kwic_team::store::StoredPolicies;
 use kwic_team::store::records::api_tokens::{decode_api_token, encode_api_token};
 use kwic_team::store::records::entry::{Difference, Entry, RowChange, Told};
+use kwic_team::store::records::fleet_membership::FleetMembership;
 use kwic_team::store::records::invites::{IdempotentCallRecord, InviteRecord, InviteTokenRecord};
 use kwic_team::store::records::log_position::LogPosition;
 use kwic_team::store::records::one_time_links::OneTimeLinkRecord;
@@ -24,12 +25,13 @@ use kwic_team::store::records::queued_mail::{
 use kwic_team::store::records::sessions::{
     decode_credential, decode_session, encode_credential, encode_session,
 };
+use kwic_team::store::records::snapshot_manifest::SnapshotManifest;
 use kwic_team::store::records::two_step::{decode_factors, encode_factors};
 use kwic_team::store::records::{
     AccountRecord, AuditHead, AuditHeader, LastChange, MemberRecord, PersonalPart, decode_policies,
     encode_policies,
 };
-use kwic_team::store::shared_log::LogHead;
+use kwic_team::store::shared_log::{LogHead, LogId, NodeId};
 use kwic_team::store::types::sessions::Credential;
 
 const AT: Timestamp = Timestamp(1_764_000_000_123);
@@ -295,6 +297,22 @@ fn position() -> LogPosition {
     LogPosition { head: LogHead { index: 9, authenticator: Digest([7; 32]) }, at: AT }
 }
 
+fn fleet() -> FleetMembership {
+    FleetMembership { log: LogId([1; 16]), node: NodeId([2; 16]) }
+}
+
+fn snapshot() -> SnapshotManifest {
+    SnapshotManifest {
+        position: position(),
+        revision: Revision(11),
+        content: Digest([3; 32]),
+        layout: 4,
+        parts: 2,
+        bytes: 1_500_000,
+        digest: Digest([4; 32]),
+    }
+}
+
 type Reads = fn(&[u8]) -> Result<bool, Failure>;
 
 /// A kind of record: its file, and its bytes now.
@@ -329,8 +347,12 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-fn other_kinds() -> [Kind; 21] {
+fn other_kinds() -> [Kind; 23] {
     [
+        ("fleet", fleet().encode(), |bytes| Ok(FleetMembership::decode(bytes)? == fleet())),
+        ("snapshot", snapshot().encode(), |bytes| {
+            Ok(SnapshotManifest::decode(bytes)? == snapshot())
+        }),
         (
             "log_position",
             position().encode(),

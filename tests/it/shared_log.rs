@@ -31,7 +31,7 @@ impl Node {
     async fn on_disk(log: &InProcessLog, disk: &FailingStorage) -> Self {
         let (line, clock, disk) = (LogLine::new(log), Clock::fixed(NOW), disk.clone());
         let store = Store::on(move || disk.clone(), clock.clone()).await.unwrap();
-        store.join_log(line.clone(), InProcessLog::start()).await.unwrap();
+        log.join(&store, line.clone()).await;
         let feed = store.subscribe();
         Self { store, clock, line, feed }
     }
@@ -189,8 +189,8 @@ async fn a_node_stops_where_the_log_does_not_lead_on() {
     // An entry that ran on another state than it follows.
     let (log, nodes) = three().await;
     nodes[0].create("anna").await.unwrap();
-    let again = log.entries().pop().unwrap();
-    log.force(&again);
+    let [.., before, again] = &log.entries()[..] else { panic!("there are two entries") };
+    log.force(&before.head, again);
     assert_halted(&nodes[1]).await;
 }
 
@@ -228,7 +228,7 @@ async fn a_restarted_node_goes_on_where_it_was() {
     let file = folder.path().join("s.redb");
     for (index, name) in (1_u64..).zip(["anna", "bert"]) {
         let store = Store::open(&file, 8, Clock::fixed(NOW)).await.unwrap();
-        store.join_log(LogLine::new(&log), InProcessLog::start()).await.unwrap();
+        log.join(&store, LogLine::new(&log)).await;
         assert_eq!(store.log_applied().await.unwrap().unwrap().index, (index - 1) * 2);
         while store.follow_log().await.unwrap() > 0 {}
         store.member_create(&ACTOR, member("acme", name)).await.unwrap();
@@ -288,7 +288,7 @@ async fn nothing_waits_for_an_append() {
     let (go, gone) = mpsc::channel::<()>();
     let line = LogLine::new(&log);
     let held = Held { line, begun: Mutex::new(begin), go: Mutex::new(gone) };
-    store.join_log(Arc::new(held), InProcessLog::start()).await.unwrap();
+    log.join(&store, Arc::new(held)).await;
     while store.follow_log().await.unwrap() > 0 {}
     let ours = store.clone();
     let change =

@@ -11,11 +11,10 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use kwic_team::domain::Digest;
-use kwic_team::store::etcd_log::{
-    EtcdLog, EtcdSettings, LogId, SNAPSHOT_PART_BYTES_MAX, Snapshot, SnapshotId,
-};
+use kwic_team::store::etcd_log::{EtcdLog, EtcdSettings, LogId};
 use kwic_team::store::shared_log::{
-    Appended, ENTRY_BYTES_MAX, EntryId, LogEntry, LogHead, READ_MAX, SharedLog,
+    Appended, ENTRY_BYTES_MAX, EntryId, FleetLog as _, LogEntry, LogHead, OBJECT_BYTES_MAX,
+    READ_MAX, SharedLog,
 };
 use tokio::runtime::Runtime;
 
@@ -349,38 +348,28 @@ fn a_trimmed_log_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_snapshot_is_whole_with_its_manifest_and_deleted_with_all_parts() {
+fn objects_are_replaced_listed_and_removed() {
     let Some(cluster) = cluster() else { return };
     let fleet = Deployment::of(cluster.endpoints());
     let log = fleet.created();
-    let (whole, begun) = (SnapshotId([1; 16]), SnapshotId([2; 16]));
-    assert_eq!(log.snapshots(), Ok(Vec::new()));
-    for part in 0..40 {
-        log.put_snapshot_part(whole, part, &part.to_be_bytes()).unwrap();
+    let largest = vec![9; OBJECT_BYTES_MAX];
+    assert_eq!(log.object("nodes/a"), Ok(None));
+    for name in ["nodes/b", "nodes/a", "snapshots/a"] {
+        log.put_object(name, name.as_bytes()).unwrap();
     }
-    let largest = vec![3; SNAPSHOT_PART_BYTES_MAX];
-    log.put_snapshot_part(begun, 0, &largest).unwrap();
-    assert!(log.put_snapshot_part(begun, 1, &[&largest[..], &[0]].concat()).is_err());
-    log.put_snapshot_manifest(whole, b"40 parts").unwrap();
-    let manifest = Some(b"40 parts".to_vec());
-    let listed = [Snapshot { id: whole, manifest }, Snapshot { id: begun, manifest: None }];
-    assert_eq!(log.snapshots().unwrap(), listed);
-    assert_eq!(log.snapshot_part(begun, 0), Ok(Some(largest)));
-    assert_eq!(log.snapshot_part(whole, 39), Ok(Some(39_u32.to_be_bytes().to_vec())));
-    assert_eq!(log.snapshot_part(whole, 40), Ok(None));
-    log.delete_snapshot(whole).unwrap();
-    log.delete_snapshot(whole).unwrap();
-    assert_eq!(log.snapshots().unwrap(), listed[1..]);
-    for part in 0..40 {
-        assert_eq!(log.snapshot_part(whole, part), Ok(None));
-    }
-    // A part that comes late makes no snapshot of what was deleted.
-    log.put_snapshot_part(whole, 0, b"late").unwrap();
-    assert_eq!(log.snapshots().unwrap()[0], Snapshot { id: whole, manifest: None });
+    log.put_object("nodes/a", &largest).unwrap();
+    assert_eq!(log.object("nodes/a"), Ok(Some(largest.clone())), "the newer one");
+    assert_eq!(log.object_names("nodes/").unwrap(), ["nodes/a", "nodes/b"]);
+    let large = [&largest[..], &[0]].concat();
+    assert!(log.put_object("nodes/b", &large).unwrap_err().contains("at most"));
+    assert_eq!(log.object("nodes/b"), Ok(Some(b"nodes/b".to_vec())));
+    log.remove_object("nodes/a").unwrap();
+    log.remove_object("nodes/a").unwrap();
+    assert_eq!(log.object_names("").unwrap(), ["nodes/b", "snapshots/a"]);
     // The log is what it was, and a log of another id writes nothing here.
     assert_eq!(log.read(0, READ_MAX).unwrap().head, start());
     let other = EtcdLog::new(&fleet.settings, LogId([9; 16]), fleet.runtime.handle().clone());
-    let refused = other.unwrap().put_snapshot_part(begun, 1, b"x").unwrap_err();
+    let refused = other.unwrap().put_object("nodes/c", b"x").unwrap_err();
     assert!(refused.contains("a prefix of its own"), "{refused}");
 }
 

@@ -3,11 +3,25 @@
 //!
 //! Never waits, and does nothing by chance: a run with the same choices is the same run.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
 
-use kwic_team::domain::Digest;
-use kwic_team::store::shared_log::{Appended, LogEntry, LogHead, LogPart, SharedLog};
+use kwic_team::domain::Timestamp;
+use kwic_team::entropy;
+use kwic_team::keys::Keys;
+use kwic_team::store::Store;
+use kwic_team::store::log_seal::LogSeal;
+use kwic_team::store::records::entry::Entry;
+use kwic_team::store::records::fleet_membership::FleetMembership;
+use kwic_team::store::records::log_position::LogPosition;
+use kwic_team::store::shared_log::{
+    Appended, EntryId, FleetLog, LogEntry, LogHead, LogId, LogPart, NodeId, SharedLog,
+};
+
+/// The log of a test.
+const LOG: LogId = LogId(*b"the log of tests");
 
 /// What happens to one append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +39,31 @@ pub enum AppendFault {
 }
 
 /// The log; clones are the same log.
-#[derive(Clone, Default)]
-pub struct InProcessLog(Arc<Mutex<LogState>>);
+#[derive(Clone)]
+pub struct InProcessLog {
+    id: LogId,
+    state: Arc<Mutex<LogState>>,
+    keys: Arc<Keys>,
+}
 
-#[derive(Default)]
+impl Default for InProcessLog {
+    fn default() -> Self {
+        Self::sealed_with(Arc::new(Keys::passing().unwrap()))
+    }
+}
+
 struct LogState {
+    /// What the first entry follows that was not trimmed.
+    start: LogHead,
     entries: Vec<LogEntry>,
     /// Appends on their way.
     late: Vec<(LogHead, LogEntry)>,
+    objects: BTreeMap<String, Vec<u8>>,
 }
 
 impl LogState {
     fn head(&self) -> LogHead {
-        self.entries.last().map_or(InProcessLog::start(), |entry| entry.head)
+        self.entries.last().map_or(self.start, |entry| entry.head)
     }
 
     fn append(&mut self, before: &LogHead, entry: &LogEntry) -> Appended {
@@ -49,18 +75,93 @@ impl LogState {
     }
 }
 
+impl LogState {
+    /// The first entries are gone.
+    fn trim(&mut self, count: usize) {
+        self.start = self.entries.drain(..count).next_back().map_or(self.start, |last| last.head);
+    }
+}
+
 impl InProcessLog {
+    /// An empty log, for nodes with these keys.
+    pub fn sealed_with(keys: Arc<Keys>) -> Self {
+        Self::of(LOG, keys)
+    }
+
+    /// The same, of another name.
+    pub fn of(id: LogId, keys: Arc<Keys>) -> Self {
+        let (entries, late, objects) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let state = LogState { start: id.start(), entries, late, objects };
+        Self { id, state: Arc::new(Mutex::new(state)), keys }
+    }
+
+    /// The same log, for nodes with other keys.
+    pub fn with_keys(&self, keys: Arc<Keys>) -> Self {
+        Self { id: self.id, state: self.state.clone(), keys }
+    }
+
+    /// The keys of the nodes.
+    pub fn keys(&self) -> Arc<Keys> {
+        self.keys.clone()
+    }
+
     /// The head before the first entry.
     pub fn start() -> LogHead {
-        LogHead { index: 0, authenticator: Digest::of(&[b"the log of a test"]) }
+        LOG.start()
+    }
+
+    /// The seal of the nodes.
+    pub fn seal(&self) -> LogSeal {
+        LogSeal::new(self.id, self.keys.clone())
+    }
+
+    /// Has a store follow the log by a line; from the beginning, if it is in no fleet.
+    pub async fn join(&self, store: &Store, line: Arc<dyn SharedLog>) {
+        if store.fleet().await.unwrap().is_none() {
+            let node = NodeId(entropy::random().unwrap());
+            let applied = LogPosition { head: self.id.start(), at: Timestamp(i64::MIN) };
+            store.enter_fleet(FleetMembership { log: self.id, node }, applied).await.unwrap();
+        }
+        store.join_log(line, self.keys()).await.unwrap();
+    }
+
+    /// What the entries say.
+    pub fn plain_entries(&self) -> Vec<Entry> {
+        let mut before = Self::start();
+        let opened = self.entries().into_iter().map(|entry| {
+            let plain = self.seal().open_entry(&before, &entry).unwrap();
+            before = entry.head;
+            Entry::decode(&plain).unwrap()
+        });
+        opened.collect()
+    }
+
+    /// An entry that was sealed to follow one head, sealed to follow another one.
+    pub fn moved(&self, entry: &LogEntry, from: &LogHead, to: &LogHead) -> LogEntry {
+        let plain = self.seal().open_entry(from, entry).unwrap();
+        self.seal().entry(to, entry.id, &plain).unwrap()
+    }
+
+    /// Appends bytes as whoever can write the log would: with a chain that is right.
+    pub fn write(&self, id: EntryId, bytes: Vec<u8>) {
+        let mut state = self.state();
+        let entry = LogEntry::after(&state.head(), id, bytes);
+        state.entries.push(entry);
     }
 
     fn state(&self) -> MutexGuard<'_, LogState> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
     }
 
     pub fn head(&self) -> LogHead {
         self.state().head()
+    }
+
+    /// The head that an entry of the log follows.
+    pub fn head_before(&self, entry: &LogEntry) -> LogHead {
+        let entries = self.entries();
+        let before = entries.iter().find(|one| one.head.index + 1 == entry.head.index);
+        before.map_or(Self::start(), |before| before.head)
     }
 
     pub fn entries(&self) -> Vec<LogEntry> {
@@ -68,9 +169,9 @@ impl InProcessLog {
     }
 
     /// Appends without comparing, as a broken log would, and as the next entry of its own.
-    pub fn force(&self, entry: &LogEntry) {
+    pub fn force(&self, before: &LogHead, entry: &LogEntry) {
         let mut state = self.state();
-        let entry = LogEntry::after(&state.head(), entry.id, entry.bytes.to_vec());
+        let entry = self.moved(entry, before, &state.head());
         state.entries.push(entry);
     }
 
@@ -91,7 +192,7 @@ impl InProcessLog {
 
     /// The first entries are gone.
     pub fn trim(&self, count: usize) {
-        self.state().entries.drain(..count);
+        self.state().trim(count);
     }
 }
 
@@ -105,6 +206,8 @@ pub struct LogLine {
 struct LineState {
     faults: VecDeque<AppendFault>,
     is_cut: bool,
+    /// After so many more objects the line is cut.
+    objects_left: Option<usize>,
 }
 
 impl LogLine {
@@ -119,7 +222,23 @@ impl LogLine {
 
     /// Cuts the node off, or joins it again.
     pub fn cut(&self, is_cut: bool) {
-        self.line.lock().unwrap().is_cut = is_cut;
+        let mut line = self.line.lock().unwrap();
+        (line.is_cut, line.objects_left) = (is_cut, None);
+    }
+
+    /// Cuts the node off once it has kept so many more objects.
+    pub fn cut_after_objects(&self, count: usize) {
+        self.line.lock().unwrap().objects_left = Some(count);
+    }
+}
+
+impl LogLine {
+    /// The state of the log, unless the line is cut.
+    fn reached(&self) -> Result<MutexGuard<'_, LogState>, String> {
+        if self.line.lock().unwrap().is_cut {
+            return Err("the line is cut".to_owned());
+        }
+        Ok(self.log.state())
     }
 }
 
@@ -154,11 +273,48 @@ impl SharedLog for LogLine {
     }
 
     fn read(&self, after: u64, most: usize) -> Result<LogPart, String> {
-        if self.line.lock().unwrap().is_cut {
-            return Err("the line is cut".to_owned());
-        }
-        let state = self.log.state();
+        let state = self.reached()?;
         let behind = state.entries.iter().filter(|entry| entry.head.index > after);
         Ok(LogPart { entries: behind.take(most).cloned().collect(), head: state.head() })
+    }
+}
+
+impl FleetLog for LogLine {
+    fn wait_for_change(&self, at_most: Duration) {
+        thread::sleep(at_most.min(Duration::from_millis(5)));
+    }
+
+    fn trim(&self, through: u64) -> Result<(), String> {
+        let mut state = self.reached()?;
+        let gone = state.entries.iter().filter(|entry| entry.head.index <= through).count();
+        state.trim(gone);
+        Ok(())
+    }
+
+    fn put_object(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        {
+            let mut line = self.line.lock().unwrap();
+            match line.objects_left {
+                Some(0) => line.is_cut = true,
+                Some(left) => line.objects_left = Some(left - 1),
+                None => {}
+            }
+        }
+        self.reached()?.objects.insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    fn object(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.reached()?.objects.get(name).cloned())
+    }
+
+    fn object_names(&self, prefix: &str) -> Result<Vec<String>, String> {
+        let state = self.reached()?;
+        Ok(state.objects.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+    }
+
+    fn remove_object(&self, name: &str) -> Result<(), String> {
+        self.reached()?.objects.remove(name);
+        Ok(())
     }
 }

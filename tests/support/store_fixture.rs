@@ -145,8 +145,8 @@ impl StoreFixture {
     pub(crate) async fn on_a_log() -> Self {
         let clock = Clock::fixed(NOW);
         let store = Store::in_memory(clock.clone()).await.unwrap();
-        let line = LogLine::new(&InProcessLog::default());
-        store.join_log(line, InProcessLog::start()).await.unwrap();
+        let log = InProcessLog::default();
+        log.join(&store, LogLine::new(&log)).await;
         Self::new(store, clock).await
     }
 

@@ -4,8 +4,7 @@
 //! | --- | --- |
 //! | `head` | text: `kwic-team-log`, version of the format, id of the log (32 hexadecimal digits), index (decimal), authenticator (64 hexadecimal digits), with one space between |
 //! | `entries/` and the index as 16 hexadecimal digits | version (1 byte), id of the entry (16 bytes), authenticator (32 bytes), what the entry says |
-//! | `snapshots/`, an id, `/` and the number of a part as 8 hexadecimal digits | bytes of that part |
-//! | `manifests/` and the id of a snapshot | its manifest |
+//! | `objects/` and the name of an object | its bytes |
 //!
 //! A head has one text only: an append compares it as a whole, and so the log's id and format too.
 
@@ -13,31 +12,13 @@ use super::messages::{KeyValue, Range};
 use crate::domain::Digest;
 use crate::store::shared_log::{EntryId, LogEntry, LogHead};
 
+pub use crate::store::shared_log::LogId;
+
 /// The version of this format, as the head says it.
 pub(super) const FORMAT: u32 = 1;
 /// The same, as an entry says it.
 const ENTRY_FORMAT: u8 = 1;
 const MAGIC: &str = "kwic-team-log";
-
-/// Names a log: random, so that no other log of any deployment has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LogId(pub [u8; 16]);
-
-impl std::fmt::Display for LogId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
-
-/// Names a snapshot: random, so that no other snapshot of any log has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SnapshotId(pub [u8; 16]);
-
-impl std::fmt::Display for SnapshotId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
 
 /// The value of the head.
 pub(super) fn encode_head(log: LogId, head: &LogHead) -> String {
@@ -115,6 +96,22 @@ impl Keys {
         format!("{}head", self.prefix).into_bytes()
     }
 
+    /// The object of a name.
+    pub(super) fn object(&self, name: &str) -> Vec<u8> {
+        format!("{}objects/{name}", self.prefix).into_bytes()
+    }
+
+    /// The objects whose names begin with a text.
+    pub(super) fn objects(&self, prefix: &str) -> Range {
+        below(format!("{}objects/{prefix}", self.prefix))
+    }
+
+    /// The name of an object's key.
+    pub(super) fn object_of(&self, key: &[u8]) -> Option<String> {
+        let key = std::str::from_utf8(key).ok()?;
+        key.strip_prefix(&self.prefix)?.strip_prefix("objects/").map(str::to_owned)
+    }
+
     pub(super) fn entry(&self, index: u64) -> Vec<u8> {
         format!("{}entries/{index:016x}", self.prefix).into_bytes()
     }
@@ -130,35 +127,6 @@ impl Keys {
         let digits = key.strip_prefix(&self.prefix)?.strip_prefix("entries/")?;
         let index = u64::from_str_radix(digits, 16).ok()?;
         (self.entry(index) == found.key.0).then_some(index)
-    }
-
-    /// The parts of all snapshots.
-    pub(super) fn snapshots(&self) -> Range {
-        below(format!("{}snapshots/", self.prefix))
-    }
-
-    /// The parts of a snapshot.
-    pub(super) fn snapshot_parts(&self, id: SnapshotId) -> Range {
-        below(format!("{}snapshots/{id}/", self.prefix))
-    }
-
-    pub(super) fn snapshot_part(&self, id: SnapshotId, part: u32) -> Vec<u8> {
-        format!("{}snapshots/{id}/{part:08x}", self.prefix).into_bytes()
-    }
-
-    /// Apart from the parts, which are larger.
-    pub(super) fn snapshot_manifest(&self, id: SnapshotId) -> Vec<u8> {
-        format!("{}manifests/{id}", self.prefix).into_bytes()
-    }
-
-    /// The snapshot that a part's key belongs to.
-    pub(super) fn snapshot_of(&self, key: &[u8]) -> Option<SnapshotId> {
-        let key = std::str::from_utf8(key).ok()?;
-        let (id, part) =
-            key.strip_prefix(&self.prefix)?.strip_prefix("snapshots/")?.split_once('/')?;
-        let id = SnapshotId(u128::from_str_radix(id, 16).ok()?.to_be_bytes());
-        let part = u32::from_str_radix(part, 16).ok()?;
-        (self.snapshot_part(id, part) == key.as_bytes()).then_some(id)
     }
 }
 
@@ -237,19 +205,6 @@ mod tests {
             ["a/entries/a", "a/entries/000000000000000A", "a/head", "b/entries/000000000000000a"]
         {
             assert_eq!(index(none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn keys_of_a_snapshot_are_below_its_id() {
-        let (keys, id) = (Keys::new("a/"), SnapshotId([5; 16]));
-        let part = keys.snapshot_part(id, 255);
-        assert_eq!(part, format!("a/snapshots/{}/000000ff", "05".repeat(16)).into_bytes());
-        assert_eq!(keys.snapshot_of(&part), Some(id));
-        let Range { key, end } = keys.snapshot_parts(id);
-        assert!(key < part && part < end && end < keys.snapshots().end);
-        for none in ["a/snapshots/5/000000ff", "a/snapshots/", "b/snapshots/5/0", "a/head"] {
-            assert_eq!(keys.snapshot_of(none.as_bytes()), None, "{none}");
         }
     }
 }

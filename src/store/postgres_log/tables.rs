@@ -5,19 +5,16 @@
 //! | table | rows | columns |
 //! | --- | --- | --- |
 //! | `head` | exactly one | `log_id` (16 bytes), `format`, `index`, `authenticator` (32 bytes), `entry_id` (16 bytes; null before the first entry) |
+//! | `objects` | one for each object beside the log | `name`, `bytes` |
 //! | `entries` | one for each entry that is not trimmed | `index`, `id` (16 bytes), `authenticator` (32 bytes), `bytes`, `made_at` (by the server's clock, for people only) |
-//! | `snapshots` | one for each that is whole | `id` (16 bytes), `index`, `manifest`, `made_at` |
-//! | `snapshot_parts` | the parts of snapshots, whole or not | `id`, `part`, `bytes` |
 
 use crate::domain::Digest;
-use crate::store::shared_log::{ENTRY_BYTES_MAX, LogHead};
+use crate::store::shared_log::{ENTRY_BYTES_MAX, LogHead, OBJECT_BYTES_MAX};
 
 /// The format of the tables.
 pub(super) const FORMAT: i32 = 1;
 /// The most bytes of entries that are read at once, beyond the first entry.
 pub(super) const READ_BYTES_MAX: usize = 8 << 20;
-/// The most bytes of a part of a snapshot, and of a manifest.
-pub const SNAPSHOT_PART_BYTES_MAX: usize = 1 << 20;
 /// How many entries one statement trims.
 pub(super) const TRIM_STEP: i64 = 1_000;
 
@@ -62,19 +59,11 @@ pub(super) fn create(
             made_at timestamptz NOT NULL DEFAULT clock_timestamp()
         );
         ALTER TABLE \"{schema}\".entries ALTER COLUMN bytes SET STORAGE EXTERNAL;
-        CREATE TABLE \"{schema}\".snapshots (
-            id bytea PRIMARY KEY CHECK (octet_length(id) = 16),
-            index bigint NOT NULL CHECK (index >= 0),
-            manifest bytea NOT NULL,
-            made_at timestamptz NOT NULL DEFAULT clock_timestamp()
+        CREATE TABLE \"{schema}\".objects (
+            name text COLLATE \"C\" PRIMARY KEY,
+            bytes bytea NOT NULL
         );
-        CREATE TABLE \"{schema}\".snapshot_parts (
-            id bytea CHECK (octet_length(id) = 16),
-            part bigint CHECK (part >= 0),
-            bytes bytea NOT NULL,
-            PRIMARY KEY (id, part)
-        );
-        ALTER TABLE \"{schema}\".snapshot_parts ALTER COLUMN bytes SET STORAGE EXTERNAL;
+        ALTER TABLE \"{schema}\".objects ALTER COLUMN bytes SET STORAGE EXTERNAL;
         INSERT INTO \"{schema}\".head (log_id, format, index, authenticator)
         VALUES (decode('{log_id}', 'hex'), {FORMAT}, {index}, decode('{authenticator}', 'hex'));"
     )
@@ -139,51 +128,38 @@ pub(super) fn trim(schema: &str) -> String {
     )
 }
 
-/// Puts a part of a snapshot, once. Parameters: id, number, bytes.
-pub(super) fn put_snapshot_part(schema: &str) -> String {
+/// Puts an object in place of the one of its name, where the log is the expected one.
+///
+/// Parameters: name, bytes; the log's id.
+pub(super) fn put_object(schema: &str) -> String {
     format!(
-        "INSERT INTO \"{schema}\".snapshot_parts (id, part, bytes)
-        VALUES ($1::bytea, $2::bigint, $3::bytea) ON CONFLICT DO NOTHING"
+        "INSERT INTO \"{schema}\".objects (name, bytes)
+        SELECT $1::text, $2::bytea FROM \"{schema}\".head WHERE log_id = $3::bytea
+        ON CONFLICT (name) DO UPDATE SET bytes = EXCLUDED.bytes"
     )
 }
 
-/// Puts the manifest of a snapshot, once. Parameters: id, index, manifest.
-pub(super) fn put_snapshot(schema: &str) -> String {
+/// The bytes of an object, null where they are too many. Parameter: its name.
+pub(super) fn object(schema: &str) -> String {
     format!(
-        "INSERT INTO \"{schema}\".snapshots (id, index, manifest)
-        VALUES ($1::bytea, $2::bigint, $3::bytea) ON CONFLICT DO NOTHING"
+        "SELECT CASE WHEN octet_length(bytes) <= {OBJECT_BYTES_MAX} THEN bytes END
+        FROM \"{schema}\".objects WHERE name = $1::text"
     )
 }
 
-/// The newest snapshots: id, index, and the manifest, where it is not too large. Parameter: how many.
-pub(super) fn snapshots(schema: &str) -> String {
+/// The names of objects, sorted. Parameter: what they begin with.
+pub(super) fn object_names(schema: &str) -> String {
     format!(
-        "SELECT id, index,
-            CASE WHEN octet_length(manifest) <= {SNAPSHOT_PART_BYTES_MAX} THEN manifest END
-        FROM \"{schema}\".snapshots ORDER BY index DESC, made_at DESC, id LIMIT $1::bigint"
+        "SELECT name FROM \"{schema}\".objects
+        WHERE pg_catalog.starts_with(name, $1::text) ORDER BY name"
     )
 }
 
-/// A part of a snapshot, where it is not too large. Parameters: id, number.
-pub(super) fn snapshot_part(schema: &str) -> String {
+/// Removes an object. Parameters: its name; the log's id.
+pub(super) fn remove_object(schema: &str) -> String {
     format!(
-        "SELECT CASE WHEN octet_length(bytes) <= {SNAPSHOT_PART_BYTES_MAX} THEN bytes END
-        FROM \"{schema}\".snapshot_parts WHERE id = $1::bytea AND part = $2::bigint"
-    )
-}
-
-/// Removes manifests. Parameter: the ids that are kept.
-pub(super) fn remove_snapshots(schema: &str) -> String {
-    format!("DELETE FROM \"{schema}\".snapshots WHERE id <> ALL ($1::bytea[])")
-}
-
-/// Removes parts. Parameters: the ids that are kept; how many.
-pub(super) fn remove_snapshot_parts(schema: &str) -> String {
-    format!(
-        "DELETE FROM \"{schema}\".snapshot_parts WHERE (id, part) IN (
-            SELECT id, part FROM \"{schema}\".snapshot_parts WHERE id <> ALL ($1::bytea[])
-            ORDER BY id, part LIMIT $2::bigint
-        )"
+        "DELETE FROM \"{schema}\".objects WHERE name = $1::text
+            AND EXISTS (SELECT 1 FROM \"{schema}\".head WHERE log_id = $2::bytea)"
     )
 }
 

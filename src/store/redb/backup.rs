@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::compaction::{copy, is_due};
+use super::compaction::{CopyFor, copy, is_due};
 use super::database_file::open_failure;
 use super::table_reads::Rows;
-use super::tables::{FORMAT, INVITE_LINKS, INVITES, LINKS, META};
+use super::tables::{FORMAT, FORMAT_ROW, INVITE_LINKS, INVITES, LINKS, META, layout};
 use super::{
     Store, StoreError, api_token_rows, blocking, disk_error_text, link_rows, read_only_view,
     revision, session_rows,
@@ -28,8 +28,8 @@ use crate::store::records::one_time_links::OneTimeLinkRecord;
 use crate::store::types::backup::{ErasedLeft, RevokedAccess};
 
 impl Store {
-    /// Copies everything at one revision into a new file at `to` (mode 0600). Changes continue
-    /// meanwhile. Returns the revision.
+    /// Copies everything at one revision into a new file at `to` (mode 0600), which is in no fleet.
+    /// Changes continue meanwhile. Returns the revision.
     ///
     /// # Errors
     /// `Busy` `copy_failed`, when it cannot be read or written; `Busy`, when the disk fails.
@@ -159,7 +159,7 @@ impl Store {
 /// A transaction on a file with a known layout.
 fn known(database: &Database) -> Result<ReadTransaction, StoreError> {
     let read = database.begin_read()?;
-    let format = read.open_table(META)?.get("format")?.map(|found| found.value());
+    let format = read.open_table(META)?.get(FORMAT_ROW)?.map(|found| layout(found.value()));
     if format.is_some_and(|format| format > FORMAT) {
         return Err(newer("database").into());
     }
@@ -175,7 +175,7 @@ fn copied(from: &ReadTransaction, to: &Path) -> Result<Revision, Failure> {
         )
         .logged(cause)
     };
-    copy(from, to).map_err(|fault| failed(disk_error_text::of(&fault)))?;
+    copy(from, to, CopyFor::Backup).map_err(|fault| failed(disk_error_text::of(&fault)))?;
     revision(from).map_err(|fault| match fault {
         StoreError::Rule(failure) => failure,
         StoreError::Disk(fault) => failed(disk_error_text::of(&fault)),

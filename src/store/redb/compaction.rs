@@ -8,13 +8,13 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, Value,
-    WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    TableHandle as _, Value, WriteTransaction,
 };
 
 use super::database_file::{StoreFile, beside, fill_file, open_failure};
 use super::row_keys::RowKey;
-use super::tables::{EachTable, META, REWRITE, each_table};
+use super::tables::{EachTable, FORMAT_ROW, LOG, META, POLICIES, REWRITE, each_table, layout};
 use super::workspace::Workspace;
 use super::{StoreError, disk_error_text};
 use crate::config::resolve_symlinks;
@@ -39,7 +39,7 @@ pub(super) fn compact_if_due(database: Database, file: &StoreFile) -> Result<Dat
     }
     let new = beside(&path);
     let made = database.begin_read().map_err(redb::Error::from).and_then(|from| {
-        copy(&from, &new)?;
+        copy(&from, &new, CopyFor::Rewrite)?;
         fs::rename(&new, &path).map_err(|fault| redb::StorageError::Io(fault).into())
     });
     if let Err(fault) = made {
@@ -69,11 +69,39 @@ pub(super) fn is_due(tx: &ReadTransaction) -> Result<bool, StoreError> {
     }
 }
 
+/// What a copy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CopyFor {
+    /// To take the place of the file: everything.
+    Rewrite,
+    /// To be restored, on its own: in no fleet.
+    Backup,
+    /// To be the beginning of another node's file: without what is of this node alone.
+    AnotherNode,
+}
+
+impl CopyFor {
+    fn has(self, table: &str) -> bool {
+        match self {
+            Self::Rewrite => true,
+            Self::Backup => table != LOG.name(),
+            Self::AnotherNode => table != LOG.name() && table != POLICIES.name(),
+        }
+    }
+}
+
 /// Creates a new file with the contents of a transaction.
-pub(super) fn copy(from: &ReadTransaction, path: &Path) -> Result<(), redb::Error> {
+pub(super) fn copy(from: &ReadTransaction, path: &Path, what: CopyFor) -> Result<(), redb::Error> {
     fill_file(path, |to| {
-        each_table(&mut Copy { from, to })?;
-        to.open_table(META)?.remove(REWRITE)?;
+        each_table(&mut Copy { from, to, what })?;
+        let mut meta = to.open_table(META)?;
+        meta.remove(REWRITE)?;
+        if what != CopyFor::Rewrite {
+            let format = meta.get(FORMAT_ROW)?.map(|found| layout(found.value()));
+            if let Some(format) = format {
+                meta.insert(FORMAT_ROW, format)?;
+            }
+        }
         Ok(())
     })
 }
@@ -81,6 +109,7 @@ pub(super) fn copy(from: &ReadTransaction, path: &Path) -> Result<(), redb::Erro
 struct Copy<'t> {
     from: &'t ReadTransaction,
     to: &'t WriteTransaction,
+    what: CopyFor,
 }
 
 impl EachTable for Copy<'_> {
@@ -96,6 +125,9 @@ impl EachTable for Copy<'_> {
             Err(fault) => return Err(fault.into()),
         };
         let mut to = self.to.open_table(table)?;
+        if !self.what.has(table.name()) {
+            return Ok(());
+        }
         for row in from.iter()? {
             let (key, value) = row?;
             to.insert(key.value(), value.value())?;

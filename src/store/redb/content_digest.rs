@@ -16,13 +16,15 @@ impl Store {
     /// # Errors
     /// `Busy`, when the disk fails.
     pub async fn content_digest(&self) -> Result<Digest, Failure> {
-        self.read(|tx| {
-            let mut digest = OfRows(tx, Hasher::default());
-            tables::each_table(&mut digest)?;
-            Ok(digest.1.finish())
-        })
-        .await
+        self.read(content).await
     }
+}
+
+/// The digest of the rows of a transaction.
+pub(super) fn content(tx: &ReadTransaction) -> Result<Digest, StoreError> {
+    let mut digest = OfRows(tx, Hasher::default());
+    tables::each_table(&mut digest)?;
+    Ok(digest.1.finish())
 }
 
 struct OfRows<'t>(&'t ReadTransaction, Hasher);

@@ -5,6 +5,7 @@
 //! file; otherwise nothing of it is written, and nothing more of the log is applied.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use redb::ReadableDatabase as _;
 
@@ -14,45 +15,31 @@ use super::group_commit::Ready;
 use super::log_link::LogLink;
 use super::row_keys;
 use super::staged_rows::StagedRows;
-use super::table_reads::{Rows, TableRead as _};
-use super::tables::{self, LOG};
-use super::workspace::{self, Workspace};
+use super::table_reads::Rows;
+use super::tables::{self, LOG, LOG_APPLIED};
+use super::workspace;
 use super::{Store, StoreError, blocking, entry_rows, revision, told_records};
-use crate::domain::{Change, Failure, Revision, Timestamp};
+use crate::domain::{Change, Failure, Revision};
+use crate::store::log_seal::{LogCipher, LogSeal};
 use crate::store::records::entry::{Difference, Entry};
 use crate::store::records::log_position::LogPosition;
 use crate::store::shared_log::{LogEntry, LogHead, READ_MAX, SharedLog};
 
-/// The row of [`LOG`] that says up to where the log is in the file.
-const APPLIED: &str = "applied";
-
 impl Store {
-    /// Has the store follow a log from now on: every change is appended to it, and
-    /// [`Self::follow_log`] applies those of other nodes. `start`: the place in the log whose state a
-    /// file has that has followed none. Before anything is changed; once.
+    /// Has the store follow the log of its fleet from now on: every change is appended to it, and
+    /// [`Self::follow_log`] applies those of other nodes. Before anything is changed; once.
     ///
     /// # Errors
-    /// `Busy`, when the disk fails.
-    pub async fn join_log(&self, log: Arc<dyn SharedLog>, start: LogHead) -> Result<(), Failure> {
-        let store = self.clone();
-        blocking(move || {
-            let mut writer = store.writer();
-            store.ready(&mut writer)?;
-            let begun = store.write_and_tell(&mut writer, |database| {
-                let rows = Workspace::direct(database)?;
-                if rows.open(LOG)?.get(APPLIED)?.is_some() {
-                    return Ok((None, ()));
-                }
-                let first = LogPosition { head: start, at: Timestamp(i64::MIN) };
-                rows.open_table(LOG)?.insert(APPLIED, first.encode().as_slice())?;
-                let tx = rows.into_transaction(database)?;
-                Ok((Some(Ready { tx, told: Vec::new() }), ()))
-            });
-            begun.map_err(|fault| fault.fault)?;
-            let joined = store.0.log.set(LogLink::new(log));
-            joined.map_err(|_| Failure::internal("the store follows a log already"))
-        })
-        .await
+    /// `Internal`, when the file is in no fleet; `Busy`, when the disk fails.
+    pub async fn join_log(
+        &self,
+        log: Arc<dyn SharedLog>,
+        cipher: Arc<dyn LogCipher>,
+    ) -> Result<(), Failure> {
+        let fleet = self.fleet().await?;
+        let fleet = fleet.ok_or_else(|| Failure::internal("the store is in no fleet"))?;
+        let joined = self.0.log.set(LogLink::new(log, LogSeal::new(fleet.log, cipher)));
+        joined.map_err(|_| Failure::internal("the store follows a log already"))
     }
 
     /// Applies what the log has beyond the file, up to a bound; answers how many entries.
@@ -64,7 +51,20 @@ impl Store {
         let store = self.clone();
         blocking(move || {
             let Some(link) = store.0.log.get() else { return Ok(0) };
-            store.noted(store.catch_up(link))
+            store.noted(store.follow_once(link)).map(|followed| followed.entries)
+        })
+        .await
+    }
+
+    /// As [`Self::follow_log`]; answers where the file and the log are then. `None` without a log.
+    ///
+    /// # Errors
+    /// As [`Self::follow_log`].
+    pub async fn follow_to_head(&self) -> Result<Option<Followed>, Failure> {
+        let store = self.clone();
+        blocking(move || {
+            let Some(link) = store.0.log.get() else { return Ok(None) };
+            store.noted(store.follow_once(link)).map(Some)
         })
         .await
     }
@@ -80,6 +80,12 @@ impl Store {
         self.read(|tx| Ok(Some(position(tx)?.head))).await
     }
 
+    /// Bytes of the entries that were applied since [`Self::join_log`]; 0 without a log.
+    #[must_use]
+    pub fn log_bytes_applied(&self) -> u64 {
+        self.0.log.get().map_or(0, |link| link.bytes.load(Ordering::Relaxed))
+    }
+
     /// Why the store has stopped following its log.
     #[must_use]
     pub fn log_fault(&self) -> Option<String> {
@@ -87,15 +93,18 @@ impl Store {
     }
 
     /// Applies what the log has beyond the file, up to a bound.
-    pub(super) fn catch_up(&self, link: &LogLink) -> Result<usize, Failure> {
+    pub(super) fn follow_once(&self, link: &LogLink) -> Result<Followed, Failure> {
         let at = self.guarded(|database| position(&database.begin_read()?))?;
         // No lock is held meanwhile: another caller may apply the same entries.
         let part = link.read_after(&at.head, READ_MAX)?;
+        let (before, head) = (at.head.index, part.head.index);
         if part.head == at.head {
-            return Ok(0);
+            return Ok(Followed { entries: 0, applied: before, head });
         }
         self.apply(link, &part.entries, None).map_err(|fault| fault.fault)?;
-        Ok(part.entries.iter().filter(|entry| entry.head.index > at.head.index).count())
+        let entries = part.entries.iter().filter(|entry| entry.head.index > before).count();
+        let applied = part.entries.last().map_or(before, |last| last.head.index.max(before));
+        Ok(Followed { entries, applied, head })
     }
 
     /// Writes entries that follow what is in the file, and tells subscribers; those that are in it
@@ -114,13 +123,15 @@ impl Store {
             Ok((position(&tx)?, revision(&tx)?))
         });
         let (at, reached) = read.map_err(CommitFault::of_all)?;
-        let mut staged = Staged { at, reached, rows: StagedRows::default(), told: Vec::new() };
+        let mut staged = Staged::behind(at, reached);
         for entry in entries {
-            staged.add(entry).map_err(|why| CommitFault::of_all(link.halt(&why)))?;
+            staged.add(&link.seal, entry).map_err(|why| CommitFault::of_all(link.halt(&why)))?;
         }
         if staged.at.head == at.head && own.is_none() {
             return Ok(());
         }
+        let bytes: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
+        link.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         staged.rows.extend(own.unwrap_or_default());
         self.write_and_tell(&mut writer, |database| {
             let tx = begin_write(database)?;
@@ -131,16 +142,39 @@ impl Store {
     }
 }
 
+/// What came of a look at the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// How many entries were beyond the file.
+    pub entries: usize,
+    /// The index up to which the log is in the file now, at least.
+    pub applied: u64,
+    /// The index of the log's head when it was asked.
+    pub head: u64,
+}
+
+impl Followed {
+    /// Whether the log has more than was read at once.
+    pub(super) fn is_behind(&self) -> bool {
+        self.applied < self.head
+    }
+}
+
 /// Up to where the log is in a file.
 pub(super) fn position(rows: &impl Rows) -> Result<LogPosition, StoreError> {
-    let found = rows.record(LOG, APPLIED, LogPosition::decode)?;
+    let found = rows.record(LOG, LOG_APPLIED, LogPosition::decode)?;
     Ok(found.ok_or_else(|| Failure::internal("the file does not say where it is in the log"))?)
 }
 
 /// Why an entry could not be applied behind a place in the log, if that is so. Asked before an entry
 /// is appended: one that cannot be applied would stop every node.
-pub(super) fn check(at: LogPosition, reached: Revision, entry: &LogEntry) -> Result<(), String> {
-    Staged { at, reached, rows: StagedRows::default(), told: Vec::new() }.add(entry)
+pub(super) fn check(
+    seal: &LogSeal,
+    at: LogPosition,
+    reached: Revision,
+    entry: &LogEntry,
+) -> Result<(), String> {
+    Staged::behind(at, reached).add(seal, entry)
 }
 
 /// Entries that are to be written.
@@ -152,8 +186,13 @@ struct Staged {
 }
 
 impl Staged {
+    /// Nothing yet, behind a place in the log.
+    fn behind(at: LogPosition, reached: Revision) -> Self {
+        Self { at, reached, rows: StagedRows::default(), told: Vec::new() }
+    }
+
     /// Adds the next entry; why it is not the next one.
-    fn add(&mut self, entry: &LogEntry) -> Result<(), String> {
+    fn add(&mut self, seal: &LogSeal, entry: &LogEntry) -> Result<(), String> {
         let (index, last) = (entry.head.index, self.at.head.index);
         if index < last || entry.head == self.at.head {
             return Ok(());
@@ -165,7 +204,8 @@ impl Staged {
             return Err(format!("entry {index} does not follow what was applied"));
         }
         let of_entry = |fault: StoreError| format!("entry {index}: {}", text(&fault));
-        let decoded = Entry::decode(&entry.bytes).map_err(|fault| of_entry(fault.into()))?;
+        let plain = seal.open_entry(&self.at.head, entry)?;
+        let decoded = Entry::decode(&plain).map_err(|fault| of_entry(fault.into()))?;
         for change in &decoded.changes {
             self.add_change(change).map_err(of_entry)?;
         }
@@ -188,7 +228,7 @@ impl Staged {
 
     /// Writes down up to where the log is in the file.
     fn mark(&mut self) -> Result<(), StoreError> {
-        let (table, key) = (tables::number(&LOG)?, row_keys::encode::<&str>(&APPLIED));
+        let (table, key) = (tables::number(&LOG)?, row_keys::encode::<&str>(&LOG_APPLIED));
         self.rows.put(table, key, Some(self.at.encode().into()));
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::workspace::Workspace;
 use super::{Store, StoreError, revision, told_records};
 use crate::domain::{Failure, Kind, Revision};
 use crate::entropy;
+use crate::store::log_seal::SEAL_BYTES_MAX;
 use crate::store::records::entry::{Difference, Entry};
 use crate::store::records::log_position::LogPosition;
 use crate::store::shared_log::{Appended, ENTRY_BYTES_MAX, EntryId, LogEntry, LogHead, READ_MAX};
@@ -74,7 +75,7 @@ impl Store {
                 continue;
             }
             let bytes = entry.encode();
-            if bytes.len() > ENTRY_BYTES_MAX {
+            if bytes.len() > ENTRY_BYTES_MAX - SEAL_BYTES_MAX {
                 if group.run == 1 {
                     return Err(CommitFault::of_all(too_large()));
                 }
@@ -82,14 +83,15 @@ impl Store {
                 continue;
             }
             let id = EntryId(entropy::random().map_err(CommitFault::of_all)?);
-            let entry = LogEntry::after(&head, id, bytes);
-            check(at, reached, &entry).map_err(|why| CommitFault::of_all(no_entry(&why)))?;
+            let entry = link.seal.entry(&head, id, &bytes).map_err(CommitFault::of_all)?;
+            check(&link.seal, at, reached, &entry)
+                .map_err(|why| CommitFault::of_all(no_entry(&why)))?;
             if append(link, &head, &entry)? {
                 let applied = self.apply(link, &[entry], Some(own));
                 applied.map_err(|fault| not_seen_here(&fault.fault))?;
                 return Ok(group.run);
             }
-            while self.catch_up(link).map_err(CommitFault::of_all)? >= READ_MAX {}
+            while self.follow_once(link).map_err(CommitFault::of_all)?.is_behind() {}
         }
         Err(CommitFault::of_all(away("other nodes were faster each time")))
     }
@@ -189,14 +191,33 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::domain::{AccountSlug, Actor, ChangedRecord, Digest, Timestamp};
+    use crate::domain::{AccountSlug, Actor, ChangedRecord, KeyId, Sealed, Timestamp};
+    use crate::store::log_seal::LogCipher;
+    use crate::store::records::fleet_membership::FleetMembership;
     use crate::store::redb::change_jobs::{Message, submitted};
     use crate::store::redb::change_transaction::TransactionEnd;
     use crate::store::redb::log_link::{LOG_AWAY, LOG_UNCLEAR};
     use crate::store::redb::tables::ACCOUNTS;
-    use crate::store::shared_log::{LogPart, SharedLog};
+    use crate::store::shared_log::{LogId, LogPart, NodeId, SharedLog};
 
-    const START: LogHead = LogHead { index: 0, authenticator: Digest([0; 32]) };
+    const LOG: LogId = LogId([7; 16]);
+
+    /// Encrypts nothing.
+    struct Plain;
+
+    impl LogCipher for Plain {
+        fn seal(&self, _: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
+            Ok(Sealed { key: KeyId(1), bytes: plain.to_vec() })
+        }
+
+        fn open(&self, _: &[&[u8]], sealed: &Sealed) -> Option<Vec<u8>> {
+            Some(sealed.bytes.clone())
+        }
+
+        fn has(&self, _: KeyId) -> bool {
+            true
+        }
+    }
 
     /// A log that answers each append alike.
     struct AnswersAlike(Appended, Mutex<Vec<LogEntry>>);
@@ -217,7 +238,7 @@ mod tests {
 
         fn read(&self, _: u64, _: usize) -> Result<LogPart, String> {
             let entries = self.1.lock().unwrap().clone();
-            let head = entries.last().map_or(START, |entry| entry.head);
+            let head = entries.last().map_or(LOG.start(), |entry| entry.head);
             Ok(LogPart { entries, head })
         }
     }
@@ -225,7 +246,10 @@ mod tests {
     async fn on(answer: Appended) -> (Store, Arc<AnswersAlike>) {
         let store = Store::in_memory(Clock::fixed(Timestamp(1_000))).await.unwrap();
         let log = Arc::new(AnswersAlike(answer, Mutex::default()));
-        store.join_log(log.clone(), START).await.unwrap();
+        let fleet = FleetMembership { log: LOG, node: NodeId([1; 16]) };
+        let applied = LogPosition { head: LOG.start(), at: Timestamp(i64::MIN) };
+        store.enter_fleet(fleet, applied).await.unwrap();
+        store.join_log(log.clone(), Arc::new(Plain)).await.unwrap();
         (store, log)
     }
 

@@ -3,9 +3,11 @@
 //! A node that meets what cannot follow what it has stops for good: it never guesses which of two
 //! orders is the right one.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{Failure, Kind};
+use crate::store::log_seal::LogSeal;
 use crate::store::shared_log::{LogHead, LogPart, READ_MAX, SharedLog};
 
 /// The code of a failure because the shared log was not reached, or took nothing.
@@ -18,13 +20,16 @@ pub const LOG_HALTED: &str = "log_halted";
 /// A log, and how it is followed.
 pub(super) struct LogLink {
     pub(super) log: Arc<dyn SharedLog>,
+    pub(super) seal: LogSeal,
+    /// Bytes of the entries that were applied.
+    pub(super) bytes: AtomicU64,
     /// Why nothing more of it is applied.
     halted: Mutex<Option<String>>,
 }
 
 impl LogLink {
-    pub(super) fn new(log: Arc<dyn SharedLog>) -> Self {
-        Self { log, halted: Mutex::default() }
+    pub(super) fn new(log: Arc<dyn SharedLog>, seal: LogSeal) -> Self {
+        Self { log, seal, bytes: AtomicU64::new(0), halted: Mutex::default() }
     }
 
     fn halted(&self) -> MutexGuard<'_, Option<String>> {
@@ -66,8 +71,12 @@ impl LogLink {
         if index == before.index && part.head != *before {
             return Err(self.halt(&format!("the log has another entry {index} than was applied")));
         }
-        if index > before.index && part.entries.is_empty() {
-            let why = format!("the log lacks entry {}", before.index.saturating_add(1));
+        let next = before.index.saturating_add(1);
+        if index > before.index && part.entries.first().is_none_or(|entry| entry.head.index > next)
+        {
+            let why = format!(
+                "the log has no entry {next} any more, as this node was away too long: stop it, run `kwic-team fleet join`, then start it"
+            );
             return Err(self.halt(&why));
         }
         Ok(part)

@@ -7,7 +7,9 @@ use redb::{Database, ReadableDatabase as _, ReadableTable};
 
 use super::database_file::begin_write;
 use super::table_reads::TableRead;
-use super::tables::{self, FORMAT, LETTERS, LETTERS_WAITING, MEMBERS, META, SESSIONS};
+use super::tables::{
+    self, FORMAT, FORMAT_ROW, IN_FLEET, LETTERS, LETTERS_WAITING, MEMBERS, META, SESSIONS, layout,
+};
 use super::workspace::Workspace;
 use super::{StoreError, last_sign_in, letter_rows, member_rows};
 use crate::domain::MailId;
@@ -22,7 +24,8 @@ pub(super) fn migrate_if_due(database: &Database) -> Result<(), StoreError> {
         return Ok(());
     }
     let tx = begin_write(database)?;
-    let format = tx.open_table(META)?.get("format")?.map(|found| found.value());
+    let marked = tx.open_table(META)?.get(FORMAT_ROW)?.map(|found| found.value());
+    let format = marked.map(layout);
     if format.is_some_and(|format| format > FORMAT) {
         return Err(newer("database").into());
     }
@@ -37,7 +40,8 @@ pub(super) fn migrate_if_due(database: &Database) -> Result<(), StoreError> {
     if format.is_some_and(|format| format <= 3) {
         from_3(&tx)?;
     }
-    tx.open_table(META)?.insert("format", FORMAT)?;
+    let in_fleet = marked.unwrap_or_default() & IN_FLEET;
+    tx.open_table(META)?.insert(FORMAT_ROW, FORMAT | in_fleet)?;
     tx.into_transaction(database)?.commit()?;
     Ok(())
 }
@@ -47,7 +51,7 @@ fn is_current(database: &Database) -> Result<bool, StoreError> {
     if !tables::has_all(&read)? {
         return Ok(false);
     }
-    let format = read.open_table(META)?.get("format")?.map(|found| found.value());
+    let format = read.open_table(META)?.get(FORMAT_ROW)?.map(|found| layout(found.value()));
     Ok(format == Some(FORMAT))
 }
 

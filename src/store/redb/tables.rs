@@ -98,7 +98,7 @@ pub(super) const ERASED: TableDefinition<(&str, &str), ()> = TableDefinition::ne
 pub(super) const AUDIT_HEADS: RecordTable<&str> = TableDefinition::new("audit_heads");
 /// `last_good`.
 pub(super) const POLICIES: RecordTable<&str> = TableDefinition::new("policies");
-/// `applied`: up to where the shared log is in this file.
+/// `fleet`: which log the file follows, as which node. `applied`: up to where that log is in it.
 pub(super) const LOG: RecordTable<&str> = TableDefinition::new("log");
 
 /// The row of [`MAIL`] that says why mail is stopped.
@@ -108,8 +108,23 @@ pub(super) const REVISION: &str = "revision";
 /// The row of [`META`] that is present while the file must be rewritten.
 pub(super) const REWRITE: &str = "rewrite";
 
+/// The row of [`META`] with the format: the layout, and [`IN_FLEET`].
+pub(super) const FORMAT_ROW: &str = "format";
+/// The row of [`LOG`] that says which fleet the file is in.
+pub(super) const LOG_FLEET: &str = "fleet";
+/// The row of [`LOG`] that says up to where the log is in the file.
+pub(super) const LOG_APPLIED: &str = "applied";
+
 /// The layout of the tables above.
-pub(super) const FORMAT: u64 = 4;
+pub const FORMAT: u64 = 4;
+/// Set in the format of a file that is in a fleet. A program that knows of no fleet takes it for one
+/// of a newer layout, and does not change it alone.
+pub(super) const IN_FLEET: u64 = 1 << 32;
+
+/// The layout of a file of this format.
+pub(super) const fn layout(format: u64) -> u64 {
+    format & !IN_FLEET
+}
 
 /// Creates every table, so that a reader never misses one.
 pub(super) fn open_all(tx: &WriteTransaction) -> Result<(), StoreError> {
@@ -244,7 +259,7 @@ pub(super) fn home(table: u8, key: &[u8]) -> Result<Home, StoreError> {
         return Ok(Home::AllNodes);
     }
     Ok(match row_keys::decode::<&str>(key)?.as_str() {
-        "format" => Home::ThisNode,
+        FORMAT_ROW => Home::ThisNode,
         REVISION => Home::EntryRevision,
         REWRITE => Home::EntryRewrite,
         _ => Home::AllNodes,

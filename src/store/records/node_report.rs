@@ -1,0 +1,109 @@
+//! The record of what a node of a fleet says of itself, for the other nodes.
+
+use std::time::Duration;
+
+use super::{RecordReader, RecordWriter};
+use crate::config::OnStale;
+use crate::domain::{Digest, Failure, Revision, Timestamp};
+
+/// What a node says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeReport {
+    /// Its name for people.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// The index up to which its decisions see the log.
+    pub applied: u64,
+    /// The revision that its decisions see.
+    pub revision: Revision,
+    /// The digest of its live policies.
+    pub policies: Digest,
+    /// Whether its policy folder was not loaded the last time.
+    pub policies_refused: bool,
+    /// Whether it is stale.
+    pub is_stale: bool,
+    /// Whether it has stopped following the log.
+    pub is_halted: bool,
+    /// How long it may be without word from the log before it is stale.
+    pub max_staleness: Duration,
+    /// What it does about decisions then.
+    pub on_stale: OnStale,
+    /// When its program was started, by its clock.
+    pub since: Timestamp,
+    /// When it said this, by its clock.
+    pub at: Timestamp,
+}
+
+impl NodeReport {
+    /// The record.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let staleness = u64::try_from(self.max_staleness.as_millis()).unwrap_or(u64::MAX);
+        RecordWriter::new()
+            .text(&self.name)
+            .text(&self.version)
+            .long(self.applied)
+            .long(self.revision.0)
+            .raw(&self.policies.0)
+            .byte(self.policies_refused.into())
+            .byte(self.is_stale.into())
+            .byte(self.is_halted.into())
+            .long(staleness)
+            .byte((self.on_stale == OnStale::Deny).into())
+            .time(self.since)
+            .time(self.at)
+            .0
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// `Internal`, when it is damaged or of a newer version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        let mut reader = RecordReader::new("report of a node", bytes)?;
+        let report = Self {
+            name: reader.text()?.to_owned(),
+            version: reader.text()?.to_owned(),
+            applied: reader.long()?,
+            revision: Revision(reader.long()?),
+            policies: Digest(reader.array()?),
+            policies_refused: reader.flag()?,
+            is_stale: reader.flag()?,
+            is_halted: reader.flag()?,
+            max_staleness: Duration::from_millis(reader.long()?),
+            on_stale: if reader.flag()? { OnStale::Deny } else { OnStale::Answer },
+            since: reader.time()?,
+            at: reader.time()?,
+        };
+        reader.end(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_reads_as_it_was_written_and_no_part_of_it_does() {
+        let report = NodeReport {
+            name: "host-1".to_owned(),
+            version: "0.1.0".to_owned(),
+            applied: 7,
+            revision: Revision(9),
+            policies: Digest::of(&[b"policies"]),
+            policies_refused: true,
+            is_stale: false,
+            is_halted: true,
+            max_staleness: Duration::from_secs(30),
+            on_stale: OnStale::Deny,
+            since: Timestamp(1_764_000_000_000),
+            at: Timestamp(1_764_000_060_000),
+        };
+        let bytes = report.encode();
+        assert_eq!(NodeReport::decode(&bytes), Ok(report));
+        for length in 0..bytes.len() {
+            assert!(NodeReport::decode(&bytes[..length]).is_err(), "{length}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Whether a file is in a fleet: rows of this node alone, in no entry, snapshot or backup.
+//!
+//! A file in a fleet has another format, so that a program that knows of no fleet refuses it: it would
+//! change it alone.
+
+use super::database_file::begin_write;
+use super::group_commit::Ready;
+use super::log_apply::position;
+use super::table_reads::Rows;
+use super::tables::{FORMAT, FORMAT_ROW, IN_FLEET, LOG, LOG_APPLIED, LOG_FLEET, META};
+use super::{Store, StoreError, blocking};
+use crate::domain::Failure;
+use crate::store::records::fleet_membership::FleetMembership;
+use crate::store::records::log_position::LogPosition;
+
+impl Store {
+    /// The fleet that the file is in, if it is in one.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn fleet(&self) -> Result<Option<FleetMembership>, Failure> {
+        self.read(membership).await
+    }
+
+    /// Up to where the log of its fleet is in the file, if it is in one.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn fleet_position(&self) -> Result<Option<LogPosition>, Failure> {
+        self.read(|tx| match membership(tx)? {
+            Some(_) => Ok(Some(position(tx)?)),
+            None => Ok(None),
+        })
+        .await
+    }
+
+    /// Puts the file into a fleet: from now on it is changed by the entries of a log alone, behind
+    /// `applied`. Before [`Self::join_log`].
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn enter_fleet(
+        &self,
+        fleet: FleetMembership,
+        applied: LogPosition,
+    ) -> Result<(), Failure> {
+        self.set_fleet(Some((fleet, applied))).await
+    }
+
+    /// Takes the file out of its fleet: it keeps what it has, and is changed alone again.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn leave_fleet(&self) -> Result<(), Failure> {
+        self.set_fleet(None).await
+    }
+
+    async fn set_fleet(
+        &self,
+        fleet: Option<(FleetMembership, LogPosition)>,
+    ) -> Result<(), Failure> {
+        let store = self.clone();
+        blocking(move || {
+            if store.0.log.get().is_some() {
+                return Err(Failure::internal("the store follows a log already"));
+            }
+            let mut writer = store.writer();
+            store.ready(&mut writer)?;
+            let set = store.write_and_tell(&mut writer, |database| {
+                let tx = begin_write(database)?;
+                {
+                    let mut log = tx.open_table(LOG)?;
+                    let mut meta = tx.open_table(META)?;
+                    match fleet {
+                        Some((fleet, applied)) => {
+                            log.insert(LOG_FLEET, fleet.encode().as_slice())?;
+                            log.insert(LOG_APPLIED, applied.encode().as_slice())?;
+                            meta.insert(FORMAT_ROW, FORMAT | IN_FLEET)?;
+                        }
+                        None => {
+                            log.remove(LOG_FLEET)?;
+                            log.remove(LOG_APPLIED)?;
+                            meta.insert(FORMAT_ROW, FORMAT)?;
+                        }
+                    }
+                }
+                Ok((Some(Ready { tx, told: Vec::new() }), ()))
+            });
+            set.map_err(|fault| fault.of_writers)
+        })
+        .await
+    }
+}
+
+/// The fleet that a file is in.
+pub(super) fn membership(rows: &impl Rows) -> Result<Option<FleetMembership>, StoreError> {
+    rows.record(LOG, LOG_FLEET, FleetMembership::decode)
+}

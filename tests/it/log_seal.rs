@@ -1,0 +1,138 @@
+//! The seal of the shared log: what does not open where it is halts a node, and whoever reads the log
+//! learns no name.
+
+use std::fs;
+use std::sync::Arc;
+
+use kwic_team::clock::Clock;
+use kwic_team::domain::Kind;
+use kwic_team::keys::Keys;
+use kwic_team::store::log_seal::LogSeal;
+use kwic_team::store::shared_log::{EntryId, LogId};
+use kwic_team::store::{LOG_HALTED, Store};
+
+use crate::support::in_process_log::{InProcessLog, LogLine};
+use crate::support::store_fixture::{ACTOR, NOW, member, refused, slug};
+
+async fn node(log: &InProcessLog) -> Store {
+    let store = Store::in_memory(Clock::fixed(NOW)).await.unwrap();
+    log.join(&store, LogLine::new(log)).await;
+    store
+}
+
+/// A log in which an account and two members were made.
+async fn log_of_two() -> (InProcessLog, Store) {
+    let log = InProcessLog::default();
+    let writer = node(&log).await;
+    writer.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
+    for name in ["anna", "bert"] {
+        writer.member_create(&ACTOR, member("acme", name)).await.unwrap();
+    }
+    (log, writer)
+}
+
+/// Why a node that has followed nothing halts at the end of this log.
+async fn halts(log: &InProcessLog) -> String {
+    let reader = node(log).await;
+    let mut followed = reader.follow_log().await;
+    while followed.as_ref().is_ok_and(|entries| *entries > 0) {
+        followed = reader.follow_log().await;
+    }
+    assert_eq!(refused(followed), (Kind::Busy, LOG_HALTED));
+    assert_eq!(refused(reader.member_create(&ACTOR, member("acme", "zoe")).await).1, LOG_HALTED);
+    reader.log_fault().unwrap()
+}
+
+#[tokio::test]
+async fn an_entry_that_was_altered_halts_a_node() {
+    let (log, _) = log_of_two().await;
+    let (last, length) = (log.entries().pop().unwrap(), log.entries().len());
+    // Every byte: the number of the key, the nonce, the text, the authenticator.
+    for at in 0..last.bytes.len() {
+        let mut bytes = last.bytes.to_vec();
+        bytes[at] ^= 1;
+        log.lose_tail(1);
+        log.write(last.id, bytes);
+        assert_eq!(log.entries().len(), length);
+        let why = halts(&log).await;
+        assert!(why.contains(&format!("entry {length} of the shared log")), "{why}");
+    }
+    log.lose_tail(1);
+    log.write(last.id, last.bytes[..3].to_vec());
+    assert!(halts(&log).await.contains("is cut off"));
+}
+
+#[tokio::test]
+async fn an_entry_in_another_place_halts_a_node() {
+    // The last one again, behind itself, with a chain that is right.
+    let (log, _) = log_of_two().await;
+    let last = log.entries().pop().unwrap();
+    log.write(last.id, last.bytes.to_vec());
+    assert!(halts(&log).await.contains("was altered"));
+    // In its place, under another name.
+    let (log, _) = log_of_two().await;
+    let last = log.entries().pop().unwrap();
+    log.lose_tail(1);
+    log.write(EntryId([1; 16]), last.bytes.to_vec());
+    assert!(halts(&log).await.contains("was altered"));
+}
+
+#[tokio::test]
+async fn an_entry_of_others_halts_a_node() {
+    let (log, writer) = log_of_two().await;
+    let (before, last) = (log.head_before(&log.entries()[2]), log.entries()[2].clone());
+    let plain = log.seal().open_entry(&before, &last).unwrap();
+    // Of another log of the same team, and of somebody without its keys.
+    let other = LogSeal::new(LogId([9; 16]), log.keys());
+    let forger = LogSeal::new(log.seal().log(), Arc::new(Keys::passing().unwrap()));
+    for seal in [other, forger] {
+        let forged = seal.entry(&before, last.id, &plain).unwrap();
+        log.lose_tail(1);
+        log.write(forged.id, forged.bytes.to_vec());
+        assert!(halts(&log).await.contains("was altered"));
+    }
+    // Without a seal.
+    log.lose_tail(1);
+    log.write(last.id, plain);
+    halts(&log).await;
+    assert!(writer.log_fault().is_none(), "it has applied the true one");
+}
+
+#[tokio::test]
+async fn a_node_without_the_newest_key_says_which_to_copy() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = Keys::open(folders[0].path()).unwrap();
+    for (name, text) in first.files() {
+        fs::write(folders[1].path().join(name), text).unwrap();
+    }
+    let old = Arc::new(Keys::open(folders[1].path()).unwrap());
+    Keys::rotate(folders[0].path()).unwrap();
+    let new = Arc::new(Keys::open(folders[0].path()).unwrap());
+    let log = InProcessLog::sealed_with(old.clone());
+    let writer = node(&log).await;
+    writer.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
+    let rotated = log.with_keys(new.clone());
+    let ahead = node(&rotated).await;
+    // Entries of before open with the newer keys, too.
+    assert_eq!(ahead.follow_log().await.unwrap(), 1);
+    ahead.member_create(&ACTOR, member("acme", "anna")).await.unwrap();
+    let why = halts(&log.with_keys(old)).await;
+    assert!(why.contains("`seal-2.key`") && why.contains("copy the folder `keys`"), "{why}");
+    let restarted = node(&log.with_keys(new)).await;
+    assert_eq!(restarted.follow_log().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn whoever_reads_the_log_learns_no_name() {
+    let (log, _) = log_of_two().await;
+    let plain: Vec<u8> = log.plain_entries().iter().flat_map(|entry| entry.encode()).collect();
+    let sealed: Vec<u8> =
+        log.entries().iter().flat_map(|entry| entry.bytes.iter().copied()).collect();
+    let has = |bytes: &[u8], word: &str| {
+        bytes.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    for word in ["anna", "bert", "acme", "example.org", "operator"] {
+        assert!(has(&plain, word), "{word} is in no entry: the test searches for nothing");
+        assert!(!has(&sealed, word), "{word}");
+    }
+}
