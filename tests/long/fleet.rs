@@ -14,11 +14,14 @@ use std::sync::Arc;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Actor, Change, Kind, Member, MemberId};
+use kwic_team::fleet::snapshot_reader::begin_with_newest;
+use kwic_team::fleet::{snapshot_list, snapshot_writer};
 use kwic_team::store::change_feed::Follower;
-use kwic_team::store::records::entry::Entry;
-use kwic_team::store::{LOG_UNCLEAR, MemberEdit, MemberTarget, Preconditions, Store};
+use kwic_team::store::shared_log::{FleetLog, LogHead, NodeId};
+use kwic_team::store::{LOG_AWAY, LOG_UNCLEAR, MemberEdit, MemberTarget, Preconditions, Store};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
 
 use self::history::{Asked, Came, What};
 use self::planted_line::{Plant, PlantedLine};
@@ -55,10 +58,15 @@ struct Node {
     told: BTreeMap<u64, Change>,
 }
 
-async fn open(disk: &FailingStorage, clock: &Clock, line: &Arc<PlantedLine>) -> (Store, Follower) {
+async fn open(
+    log: &InProcessLog,
+    disk: &FailingStorage,
+    clock: &Clock,
+    line: &Arc<PlantedLine>,
+) -> (Store, Follower) {
     let disk = disk.clone();
     let store = Store::on(move || disk.clone(), clock.clone()).await.unwrap();
-    store.join_log(line.clone(), InProcessLog::start()).await.unwrap();
+    log.join(&store, line.clone()).await;
     let feed = store.subscribe();
     (store, feed)
 }
@@ -67,7 +75,7 @@ impl Node {
     async fn new(log: &InProcessLog, plant: Option<Plant>) -> Self {
         let (clock, disk, line) = (Clock::fixed(NOW), FailingStorage::default(), LogLine::new(log));
         let planted = Arc::new(PlantedLine::new(&line, log, plant));
-        let (store, feed) = open(&disk, &clock, &planted).await;
+        let (store, feed) = open(log, &disk, &clock, &planted).await;
         let (is_cut, known, told) = (false, 0, BTreeMap::new());
         Self { store, clock, disk, line, planted, is_cut, feed, known, told }
     }
@@ -77,21 +85,21 @@ impl Node {
         self.line.cut(is_cut);
     }
 
-    async fn restart(&mut self) -> Held {
+    async fn restart(&mut self, log: &InProcessLog) -> Held {
         self.listen()?;
         self.store.close().await.unwrap();
-        self.start().await
+        self.start(log).await
     }
 
     /// Ends without a word, and starts on what is left on the disk.
-    async fn lose_power(&mut self, survives: Survives) -> Held {
+    async fn lose_power(&mut self, log: &InProcessLog, survives: Survives) -> Held {
         self.listen()?;
         self.disk = self.disk.after_power_cut(survives);
-        self.start().await
+        self.start(log).await
     }
 
-    async fn start(&mut self) -> Held {
-        (self.store, self.feed) = open(&self.disk, &self.clock, &self.planted).await;
+    async fn start(&mut self, log: &InProcessLog) -> Held {
+        (self.store, self.feed) = open(log, &self.disk, &self.clock, &self.planted).await;
         let (known, kept) = (self.known, self.store.revision().await.unwrap().0);
         self.known = kept;
         holds(known <= kept, || format!("{known} was told, and only {kept} is in the file"))
@@ -121,6 +129,7 @@ struct Fleet {
     nodes: Vec<Node>,
     dice: StdRng,
     asked: Vec<Asked>,
+    folder: TempDir,
 }
 
 impl Fleet {
@@ -132,7 +141,13 @@ impl Fleet {
         }
         let made = nodes[0].store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await;
         made.unwrap();
-        Self { log, nodes, dice: StdRng::seed_from_u64(seed), asked: Vec::new() }
+        Self {
+            log,
+            nodes,
+            dice: StdRng::seed_from_u64(seed),
+            asked: Vec::new(),
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn below(&mut self, count: usize) -> usize {
@@ -152,8 +167,9 @@ impl Fleet {
                 self.nodes[at].cut(!is_cut);
             }
             86..92 => self.log.deliver_late(),
-            92..95 => self.nodes[at].restart().await?,
+            92..95 => self.nodes[at].restart(&self.log).await?,
             95..97 => self.lose_power(at).await?,
+            97 => self.snapshot(at).await?,
             _ => {
                 let ahead = self.dice.random_range(0..MINUTE);
                 self.nodes[at].clock.advance_ms(ahead);
@@ -167,12 +183,53 @@ impl Fleet {
         self.told_is_in_the_log(at)
     }
 
+    /// A node writes a snapshot, unless it cannot reach the log: of a place that the log has.
+    async fn snapshot(&mut self, at: usize) -> Held {
+        let node = &self.nodes[at];
+        if node.planted.plants(Plant::SnapshotOfDiverged) {
+            node.planted.fork();
+            let _ = node.store.member_create(&ACTOR, member("acme", "forked")).await;
+        }
+        let line: Arc<dyn FleetLog> = node.planted.clone();
+        let scratch = self.folder.path().join("scratch");
+        let written = snapshot_writer::write(&node.store, line, self.log.seal(), &scratch).await;
+        let written = match written {
+            Err(failure) if failure.code == LOG_AWAY && node.is_cut => return Ok(()),
+            written => written.map_err(|failure| format!("no snapshot: {failure}"))?,
+        };
+        let heads: Vec<LogHead> = self.log.entries().iter().map(|entry| entry.head).collect();
+        let head = written.position.head;
+        holds(heads.contains(&head) || head == InProcessLog::start(), || {
+            format!("a snapshot of {head:?}, which is not in the log")
+        })
+    }
+
+    /// A node that begins with the newest snapshot, if there is one, has what the others have.
+    async fn join(&self) -> Held {
+        let line = LogLine::new(&self.log);
+        if snapshot_list::list(&*line, &self.log.seal()).unwrap().whole.is_empty() {
+            return Ok(());
+        }
+        let file = self.folder.path().join("joined.redb");
+        let node = NodeId([1; 16]);
+        let begun = begin_with_newest(line.clone(), self.log.seal(), node, &file).await;
+        begun.map_err(|failure| failure.to_string())?;
+        let store = Store::open(&file, 8, Clock::fixed(NOW)).await.unwrap();
+        self.log.join(&store, line).await;
+        while store.follow_log().await.map_err(|failure| failure.to_string())? > 0 {}
+        let [one, other] = [self.nodes[0].store.content_digest(), store.content_digest()];
+        let is_same = one.await.unwrap() == other.await.unwrap();
+        store.close().await.unwrap();
+        holds(is_same, || "a node that joined differs".to_owned())
+    }
+
     /// Nobody hears of a change that is not in the log.
     fn told_is_in_the_log(&self, at: usize) -> Held {
-        let last = self.log.entries().iter().rev().find_map(|entry| {
-            let changes = Entry::decode(&entry.bytes).unwrap().changes;
-            changes.iter().rev().find_map(|change| change.revision)
-        });
+        let entries = self.log.plain_entries();
+        let last = entries
+            .iter()
+            .rev()
+            .find_map(|entry| entry.changes.iter().rev().find_map(|change| change.revision));
         let told = self.nodes[at].told.keys().next_back().copied().unwrap_or(0);
         let last = last.map_or(0, |revision| revision.0);
         holds(told <= last, || format!("node {at} told {told}, and the log is at {last}"))
@@ -208,7 +265,7 @@ impl Fleet {
             1 => Survives::All,
             _ => Survives::Half(self.dice.random()),
         };
-        self.nodes[at].lose_power(survives).await
+        self.nodes[at].lose_power(&self.log, survives).await
     }
 
     async fn change(&mut self, at: usize) -> Held {
@@ -274,6 +331,7 @@ impl Fleet {
             let (known, kept) = (node.known, node.store.revision().await.unwrap().0);
             holds(known == kept, || format!("node {at} was told {known} of {kept}"))?;
         }
+        self.join().await?;
         history::check(&first.store, &self.asked).await
     }
 }

@@ -4,11 +4,12 @@
 //! The program itself has no way to plant one.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use kwic_team::domain::{Change, ChangedRecord};
 use kwic_team::store::records::MemberRecord;
 use kwic_team::store::records::entry::{Difference, Entry, Told};
-use kwic_team::store::shared_log::{Appended, LogEntry, LogHead, LogPart, SharedLog};
+use kwic_team::store::shared_log::{Appended, FleetLog, LogEntry, LogHead, LogPart, SharedLog};
 
 use crate::support::in_process_log::{InProcessLog, LogLine};
 
@@ -25,14 +26,17 @@ pub(super) enum Plant {
     AppliesTwice,
     /// A node's feed tells a change before it is appended.
     TellsBeforeAppend,
+    /// A node that has what the log has not writes a snapshot.
+    SnapshotOfDiverged,
 }
 
 impl Plant {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::AppendsWithoutComparing,
         Self::UnknownIsFailure,
         Self::AppliesTwice,
         Self::TellsBeforeAppend,
+        Self::SnapshotOfDiverged,
     ];
 }
 
@@ -42,11 +46,29 @@ pub(super) struct PlantedLine {
     plant: Option<Plant>,
     /// Told before the append.
     early: Mutex<Vec<Change>>,
+    /// The node is on a replica of its own: what it appends comes to nobody else.
+    fork: Mutex<Fork>,
+}
+
+#[derive(Default)]
+struct Fork {
+    is_open: bool,
+    entries: Vec<LogEntry>,
 }
 
 impl PlantedLine {
     pub(super) fn new(line: &Arc<LogLine>, log: &InProcessLog, plant: Option<Plant>) -> Self {
-        Self { line: line.clone(), log: log.clone(), plant, early: Mutex::default() }
+        let (line, log) = (line.clone(), log.clone());
+        Self { line, log, plant, early: Mutex::default(), fork: Mutex::default() }
+    }
+
+    pub(super) fn plants(&self, plant: Plant) -> bool {
+        self.plant == Some(plant)
+    }
+
+    /// Puts the node on a replica of its own, from the log's head on.
+    pub(super) fn fork(&self) {
+        self.fork.lock().unwrap().is_open = true;
     }
 
     pub(super) fn take_early(&self) -> Vec<Change> {
@@ -79,13 +101,20 @@ fn members(change: &Difference) -> Vec<ChangedRecord> {
 
 impl SharedLog for PlantedLine {
     fn append(&self, before: &LogHead, entry: &LogEntry) -> Appended {
+        let mut fork = self.fork.lock().unwrap();
+        if fork.is_open {
+            fork.entries.push(entry.clone());
+            return Appended::Made;
+        }
+        drop(fork);
         match self.plant {
             Some(Plant::AppendsWithoutComparing) if self.log.head() != *before => {
-                self.log.force(entry);
+                self.log.force(before, entry);
                 return Appended::Made;
             }
             Some(Plant::TellsBeforeAppend) => {
-                for change in Entry::decode(&entry.bytes).unwrap().changes {
+                let plain = self.log.seal().open_entry(before, entry).unwrap();
+                for change in Entry::decode(&plain).unwrap().changes {
                     let Some(revision) = change.revision else { continue };
                     let rows = members(&change);
                     // What is told of accounts is not known here.
@@ -107,13 +136,43 @@ impl SharedLog for PlantedLine {
 
     fn read(&self, after: u64, most: usize) -> Result<LogPart, String> {
         let mut part = self.line.read(after, most)?;
+        if let Some(head) = self.fork.lock().unwrap().entries.last().map(|last| last.head) {
+            part = LogPart { entries: Vec::new(), head };
+        }
         if self.plant == Some(Plant::AppliesTwice)
             && let [entry] = &part.entries[..]
         {
-            let again = LogEntry::after(&entry.head, entry.id, entry.bytes.to_vec());
+            let again = self.log.moved(entry, &self.log.head_before(entry), &entry.head);
             part.head = again.head;
             part.entries.push(again);
         }
         Ok(part)
+    }
+}
+
+/// Objects are those of the line.
+impl FleetLog for PlantedLine {
+    fn wait_for_change(&self, at_most: Duration) {
+        self.line.wait_for_change(at_most);
+    }
+
+    fn trim(&self, through: u64) -> Result<(), String> {
+        self.line.trim(through)
+    }
+
+    fn put_object(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
+        self.line.put_object(name, bytes)
+    }
+
+    fn object(&self, name: &str) -> Result<Option<Vec<u8>>, String> {
+        self.line.object(name)
+    }
+
+    fn object_names(&self, prefix: &str) -> Result<Vec<String>, String> {
+        self.line.object_names(prefix)
+    }
+
+    fn remove_object(&self, name: &str) -> Result<(), String> {
+        self.line.remove_object(name)
     }
 }
