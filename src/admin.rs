@@ -17,6 +17,7 @@ mod audit;
 mod backup;
 mod endpoints;
 mod events;
+mod fleet;
 mod if_match;
 mod import_export;
 mod invites;
@@ -167,6 +168,9 @@ calls! {
     MailBounce: Post "/bounces" Operator File => mail::bounce,
 
     Backup: Post "/backup" Operator Json => backup::take,
+
+    FleetShow: Get "/fleet" Operator Empty => fleet::show,
+    FleetForget: Delete "/fleet/{id}" Operator Empty => fleet::forget,
 
     Warnings: Get "/warnings" Operator Empty => warnings::list,
 

@@ -2,6 +2,8 @@
 //!
 //! Holds handles only; contains no logic of its own.
 
+mod fleet_node;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
@@ -22,9 +24,12 @@ use crate::mail::{Mailer, RefusalTracker};
 use crate::password::PasswordHasher;
 use crate::policy_folder;
 use crate::socket_file::SocketFile;
+use crate::staleness::Stale;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
 use crate::throttle::{ConcurrencyLimits, Quotas, Throttle};
+
+pub use fleet_node::FleetNode;
 
 /// The state of the live policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,6 +223,8 @@ pub struct App {
     pub directory: Arc<Directory>,
     /// The records on disk.
     pub store: Store,
+    /// This node of a fleet; `None` for a sidecar on its own.
+    pub fleet: Option<Arc<FleetNode>>,
     /// Samples of decisions to cross-check, and whether the engine is trusted.
     pub cross_check: CrossCheck,
     /// Requests for reasons: one at a time, outside the decision threads.
@@ -336,6 +343,7 @@ impl App {
             policy_status: ArcSwap::from_pointee(status),
             directory,
             store,
+            fleet: None,
             cross_check,
             explanations: BoundedQueue::new(limits::EXPLANATIONS_WAITING_MAX),
             telemetry: Telemetry::default(),
@@ -365,6 +373,12 @@ impl App {
             spooling: SpoolHealth::default(),
             roles_given: RwLock::new(()),
         })
+    }
+
+    /// Whether what decisions read is stale, so that a deny or a header is due.
+    #[must_use]
+    pub fn stale(&self) -> Option<Stale> {
+        self.fleet.as_ref()?.staleness.now()
     }
 
     /// Waits until the sidecar stops.

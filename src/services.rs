@@ -9,10 +9,10 @@
 //!
 //! 1. `set_up`, then `accounts`, `member_changes` and `personal_data`, which use several others;
 //! 2. `invites`, `sessions` and `integrity_check`;
-//! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `startup_policies` and
-//!    `background_retries`;
+//! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `startup_policies`,
+//!    `background_retries`, `fleet_follow` and `fleet_snapshots`;
 //! 4. `decide`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
-//!    `access_review`, `backup`, `events` and `operator_warnings`;
+//!    `access_review`, `backup`, `events`, `operator_warnings` and `fleet_status`;
 //! 5. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
 //! 6. `caller`: who calls; `step_up`, by which somebody shows who it is;
 //! 7. `token_auth`, `notices`, `sign_in_log_lines`, `detached`;
@@ -34,6 +34,9 @@ pub mod decide;
 pub mod directory_sync;
 pub mod events;
 pub mod export;
+pub mod fleet_follow;
+pub mod fleet_snapshots;
+pub mod fleet_status;
 pub mod import;
 pub mod integrity_check;
 pub mod invites;

@@ -8,7 +8,7 @@ pub mod mail_metrics;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::domain::Timestamp;
@@ -455,6 +455,50 @@ pub fn tasks_panicked(count: usize) -> String {
     let mut out = String::new();
     let help = "Background tasks that a bug has ended; the log says where.";
     single(&mut out, "kwic_tasks_panicked", "gauge", help, count);
+    out
+}
+
+/// How a node follows the shared log.
+#[derive(Clone, Copy, Debug)]
+pub struct FleetGauges {
+    /// The index up to which decisions see the log.
+    pub applied: u64,
+    /// The index of the log's head, as far as is known.
+    pub head: u64,
+    /// How long ago the node last had everything that the log has.
+    pub lag: Duration,
+    /// Whether that is longer than it may be.
+    pub stale: bool,
+    /// Whether the node does not follow the log any more.
+    pub halted: bool,
+}
+
+/// How this node follows the shared log; for a node of a fleet only.
+#[must_use]
+pub fn fleet(gauges: &FleetGauges) -> String {
+    let mut out = String::new();
+    for (name, help, value) in [
+        (
+            "kwic_fleet_applied_index",
+            "The entry of the shared log that decisions see.",
+            gauges.applied,
+        ),
+        (
+            "kwic_fleet_head_index",
+            "The last entry of the shared log that is known of.",
+            gauges.head,
+        ),
+        ("kwic_fleet_stale", "1 while this node is stale.", gauges.stale.into()),
+        (
+            "kwic_fleet_halted",
+            "1 once this node has stopped following the shared log, until it joins again.",
+            gauges.halted.into(),
+        ),
+    ] {
+        single(&mut out, name, "gauge", help, value);
+    }
+    let help = "How long ago this node last had everything that the shared log has.";
+    single(&mut out, "kwic_fleet_lag_seconds", "gauge", help, gauges.lag.as_secs_f64());
     out
 }
 

@@ -5,6 +5,7 @@
 //! optional.
 
 use super::api_request::{ApiRequest, ApiResult};
+use super::fleet::WaitForAll;
 use super::if_match::tag;
 use super::json_body::JsonBody;
 use super::query_params::QueryParams;
@@ -14,6 +15,7 @@ use crate::app::App;
 use crate::domain::{Email, Failure, Member, MemberId, Name, RoleId, Status, Version, limits};
 use crate::http::Reply;
 use crate::services::caller::Caller;
+use crate::services::fleet_status::SeenBy;
 use crate::services::member_changes::MemberChange;
 use crate::services::members::{self, ChosenMember, NewMember};
 use crate::services::sessions;
@@ -128,9 +130,12 @@ pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
 
 pub(super) async fn edit(call: &mut ApiRequest<'_>) -> ApiResult {
     let chosen = ChosenMember { id: call.member_id()?, expected: call.demanded()? };
+    let wait = WaitForAll::of(call);
     let caller = call.caller().await?;
     let edit = member_edit(call.form().await?)?;
-    members::edit(call.app, caller, chosen, edit).await.map(changed)
+    let edited = members::edit(call.app, caller, chosen, edit).await?;
+    let seen = wait.seen(call).await;
+    Ok(changed_and_seen(edited, seen))
 }
 
 fn member_edit(mut form: JsonBody) -> Result<MemberEdit, Failure> {
@@ -149,8 +154,11 @@ fn member_edit(mut form: JsonBody) -> Result<MemberEdit, Failure> {
 }
 
 pub(super) async fn suspend(call: &mut ApiRequest<'_>) -> ApiResult {
+    let wait = WaitForAll::of(call);
     let (caller, chosen) = chosen(call).await?;
-    members::suspend(call.app, caller, chosen).await.map(changed)
+    let suspended = members::suspend(call.app, caller, chosen).await?;
+    let seen = wait.seen(call).await;
+    Ok(changed_and_seen(suspended, seen))
 }
 
 pub(super) async fn restore(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -159,16 +167,20 @@ pub(super) async fn restore(call: &mut ApiRequest<'_>) -> ApiResult {
 }
 
 pub(super) async fn remove(call: &mut ApiRequest<'_>) -> ApiResult {
+    let wait = WaitForAll::of(call);
     let (caller, chosen) = chosen(call).await?;
     let removed = members::remove(call.app, caller, chosen).await?;
-    Ok(Reply::json_of(&Changed::<RemovalReceipt>::from(removed)))
+    let seen = wait.seen(call).await;
+    Ok(Reply::json_of(&Changed::<RemovalReceipt>::from(removed).seen(seen)))
 }
 
 pub(super) async fn end_sessions(call: &mut ApiRequest<'_>) -> ApiResult {
+    let wait = WaitForAll::of(call);
     let (caller, chosen) = chosen(call).await?;
     let id = chosen.id.clone();
     let ended = sessions::end_of_member(call.app, caller, chosen).await?;
-    Ok(Reply::json_of(&EndedSessions::of_member(&id, &ended)))
+    let seen = wait.seen(call).await;
+    Ok(Reply::json_of(&EndedSessions::of_member(&id, &ended).seen(seen)))
 }
 
 /// The target of a call, and its version, if given.
@@ -231,8 +243,12 @@ fn one_of_several(form: &mut JsonBody) -> Option<(ChosenMember, MemberChange)> {
 }
 
 fn changed(member: Committed<Member>) -> Reply {
+    changed_and_seen(member, None)
+}
+
+fn changed_and_seen(member: Committed<Member>, seen: Option<SeenBy>) -> Reply {
     let etag = tag(member.value.version);
-    Reply::json_of(&Changed::<wire::Member>::from(member)).header("etag", etag)
+    Reply::json_of(&Changed::<wire::Member>::from(member).seen(seen)).header("etag", etag)
 }
 
 #[cfg(test)]

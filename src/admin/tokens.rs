@@ -5,6 +5,7 @@
 
 use super::CREATED;
 use super::api_request::{ApiRequest, ApiResult, RequestSource};
+use super::fleet::WaitForAll;
 use super::json_body::JsonBody;
 use super::two_step::shown_if_any;
 use super::wire::{ApiToken, ApiTokenMade, Changed, List};
@@ -62,8 +63,10 @@ fn wanted(form: &mut JsonBody) -> Option<TokenRequest> {
 
 pub(super) async fn revoke(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = call.api_token_id()?;
+    let wait = WaitForAll::of(call);
     let caller = call.caller().await?;
     let done = api_tokens::revoke(call.app, caller, id).await?;
     let token = ApiToken::of(call.app, &done.value);
-    Ok(Reply::json_of(&Changed::new(token, done.revision)))
+    let seen = wait.seen(call).await;
+    Ok(Reply::json_of(&Changed::new(token, done.revision).seen(seen)))
 }

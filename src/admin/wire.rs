@@ -43,6 +43,7 @@ mod accounts_and_members;
 mod audit_log;
 mod backup;
 mod events;
+mod fleet;
 mod invites;
 mod mail;
 mod passkeys;
@@ -63,6 +64,7 @@ pub(super) use accounts_and_members::{
 pub(super) use audit_log::{AuditLogEntry, ChainVerification};
 pub(super) use backup::Backup;
 pub(super) use events::event;
+pub(super) use fleet::{Fleet, ForgottenNode, Seen};
 pub(super) use invites::{Invite, InvitePreview};
 pub(super) use mail::{MailReport, MailTest};
 pub(super) use passkeys::{Passkey, PasskeyPrompt};
@@ -78,6 +80,7 @@ pub(super) use warnings::Warning;
 use crate::app::App;
 use crate::domain::{Failure, MemberId, Revision};
 use crate::http;
+use crate::services::fleet_status::SeenBy;
 use crate::services::invites::InviteWithLink;
 use crate::services::member_changes::ChangeResult;
 use crate::store::{Committed, Page};
@@ -108,11 +111,19 @@ pub(super) struct Changed<T> {
     #[serde(flatten)]
     record: T,
     revision: u64,
+    /// Which nodes have seen it, where that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<Seen>,
 }
 
 impl<T> Changed<T> {
     pub(super) fn new(record: T, Revision(revision): Revision) -> Self {
-        Self { record, revision }
+        Self { record, revision, seen: None }
+    }
+
+    /// With the nodes that have seen it, where that was waited for.
+    pub(super) fn seen(self, seen: Option<SeenBy>) -> Self {
+        Self { seen: seen.map(Seen::from), ..self }
     }
 }
 

@@ -18,7 +18,8 @@ use crate::app::App;
 use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision, Value, limits, plural};
 use crate::engine::Snapshot;
 use crate::http::{AnswerHeaders, Bytes, Reply, Request, SoleHeader};
-use crate::services::decide::decide;
+use crate::services::decide::{decide, deny_as_stale};
+use crate::staleness::Stale;
 
 const ALLOW: &[u8] = br#"{"decision":true}"#;
 const DENY: &[u8] = br#"{"decision":false}"#;
@@ -284,22 +285,36 @@ async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> 
     ))
 }
 
+/// Says on an answer for how many seconds this node has not known that it had everything.
+pub(super) fn stale_header(reply: Reply, stale: Stale) -> Reply {
+    reply.header("x-kwic-stale", stale.seconds.to_string())
+}
+
 /// The revision and the digest of an answer, read before the first query is decided, so that no
 /// answer claims a change that it did not see; one for a whole batch.
 struct AnswerBasis<'a> {
     app: &'a App,
     revision: Revision,
     policies: &'a Snapshot,
+    /// Whether the node is stale.
+    stale: Option<Stale>,
 }
 
 impl<'a> AnswerBasis<'a> {
     fn now(app: &'a App, policies: &'a Snapshot) -> Self {
-        Self { app, revision: app.directory.revision(), policies }
+        Self { app, revision: app.directory.revision(), policies, stale: app.stale() }
+    }
+
+    fn decide(&self, query: &Query<'_>, explain: bool) -> Decision {
+        match self.stale {
+            Some(stale) if stale.denies => deny_as_stale(self.app, stale, explain),
+            _ => decide(self.app, self.policies, query, explain),
+        }
     }
 
     /// Decides one query, and answers it.
     fn single(&self, query: &Query<'_>, explain: bool) -> Reply {
-        let decision = decide(self.app, self.policies, query, explain);
+        let decision = self.decide(query, explain);
         if decision.explanation.is_none() {
             return self.stamp(Reply::json(if decision.allowed { ALLOW } else { DENY }));
         }
@@ -309,7 +324,10 @@ impl<'a> AnswerBasis<'a> {
     }
 
     /// Changes with the members or the policies; each thread caches the last one.
-    fn stamp(&self, reply: Reply) -> Reply {
+    fn stamp(&self, mut reply: Reply) -> Reply {
+        if let Some(stale) = self.stale {
+            reply = stale_header(reply, stale);
+        }
         thread_local! {
             static LAST: RefCell<Option<(Revision, Digest, AnswerHeaders)>> = const { RefCell::new(None) };
         }
@@ -335,7 +353,7 @@ impl<'a> AnswerBasis<'a> {
             return Ok(self.single(&query, body.explain));
         }
         let mut out = Vec::new();
-        write_unexplained(&mut out, decide(self.app, self.policies, &query, false).allowed, told);
+        write_unexplained(&mut out, self.decide(&query, false).allowed, told);
         Ok(self.stamp(Reply::json(out)))
     }
 
@@ -420,12 +438,7 @@ impl<'b> Answers<'b> {
         self.answered += 1;
         let allowed = match query {
             Ok(query) => {
-                let decision = decide(
-                    self.basis.app,
-                    self.basis.policies,
-                    query,
-                    matches!(reasons, Reasons::Told),
-                );
+                let decision = self.basis.decide(query, matches!(reasons, Reasons::Told));
                 match reasons {
                     Reasons::Beyond | Reasons::Stopping => {
                         write_unexplained(&mut self.out, decision.allowed, reasons);

@@ -7,26 +7,49 @@
 
 use std::borrow::Cow;
 
+use super::evaluation::stale_header;
 use crate::app::App;
 use crate::domain::{
-    AccountSlug, Decision, EntityRef, Failure, Kind, MemberId, MemberView, Query, Value, api_token,
+    AccountSlug, Decision, EntityRef, Failure, Kind, MemberId, MemberView, Query, Reason, Value,
+    api_token,
 };
 use crate::engine::Snapshot;
 use crate::http::{Reply, Request, query_string};
 use crate::services::decide::{decide, decide_for};
 use crate::services::session_auth::{self, SignedIn};
 use crate::services::token_auth::{self, TokenHolder};
+use crate::telemetry::log;
 
 /// The maximum length of a misspelt name in the log.
 const NAME_CHARS_LOGGED: usize = 100;
 
 /// Answers 200 with `x-kwic-user`, `x-kwic-account` and `x-kwic-role`; without an action it only
-/// identifies the caller.
+/// identifies the caller. A stale node says so on every answer, and refuses where it is to deny: who
+/// somebody is may be as stale as what they may do.
 ///
 /// # Errors
 /// `Unauthenticated` `session_ended`, `token_ended`; `Denied` `not_allowed`; `Invalid` for parameters that are
 /// unknown, doubled, or half given.
 pub fn forward_auth(app: &App, request: &Request) -> Result<Reply, Failure> {
+    let Some(stale) = app.stale() else { return answer(app, request) };
+    let answered = if stale.denies { Err(stale_deny()) } else { answer(app, request) };
+    let reply = answered.unwrap_or_else(|failure| {
+        log::failed(request.id(), &failure);
+        Reply::message(&failure)
+    });
+    Ok(stale_header(reply, stale))
+}
+
+/// The deny of a stale node. Proxies pass the sentence on to a browser.
+fn stale_deny() -> Failure {
+    Failure::new(
+        Kind::Denied,
+        Reason::Stale.as_str(),
+        "access cannot be checked at the moment: try again in a minute",
+    )
+}
+
+fn answer(app: &App, request: &Request) -> Result<Reply, Failure> {
     let asked = ForwardAuthParams::read(request.query().unwrap_or_default())?;
     let who = ForwardAuthSubject::of(app, request)?;
     let (member, account) = (who.member().as_str(), who.account().as_str());

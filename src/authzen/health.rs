@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::domain::{Failure, Kind};
+use crate::domain::{Failure, Kind, Reason, plural};
 use crate::http::{Reply, status};
 use crate::services::integrity_check;
 use crate::services::permissions::StorePermit;
@@ -52,6 +52,61 @@ struct Ready<'r> {
     /// The sockets that cannot be reached by their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     sockets_fault: Option<String>,
+    /// The shared log; there only for a node of a fleet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<FleetState>,
+}
+
+/// How this node follows the shared log.
+#[derive(Serialize)]
+struct FleetState {
+    /// `fresh`, `away` (the log is not reached, and the node is not stale yet), `stale` or `halted`.
+    state: &'static str,
+    applied: u64,
+    head: u64,
+    /// How long ago the node last had everything; since its start, where it never had.
+    lag_seconds: u64,
+    /// Why the log is not followed. Names hosts, so it is for the operator only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+}
+
+impl FleetState {
+    fn of(app: &App, to_operator: bool) -> Option<Self> {
+        let node = app.fleet.as_ref()?;
+        let (halted, away) = (app.store.log_fault(), node.away());
+        let state = match (&halted, node.staleness.now(), &away) {
+            (Some(_), ..) => "halted",
+            (None, Some(_), _) => "stale",
+            (None, None, Some(_)) => "away",
+            (None, None, None) => "fresh",
+        };
+        let fault = halted.or(away).map(|why| {
+            if to_operator { why } else { "see the log, or run `kwic-team doctor`".to_owned() }
+        });
+        let lag_seconds = node.staleness.age().as_secs();
+        Some(Self { state, applied: node.applied(), head: node.head(), lag_seconds, fault })
+    }
+}
+
+/// Why a stale node that denies every decision is not ready; `None` where it is, or does not.
+fn stale(app: &App, to_operator: bool) -> Option<Failure> {
+    let stale = app.stale().filter(|stale| stale.denies)?;
+    let since = plural(stale.seconds, "second", "seconds");
+    let state = FleetState::of(app, to_operator)?;
+    let cause = state.fault.map_or(String::new(), |why| format!(": {why}"));
+    let next = if state.state == "halted" {
+        "; stop this node, run `kwic-team fleet join`, then start it again"
+    } else {
+        "; decisions go on as soon as the log is reached again"
+    };
+    Some(Failure::new(
+        Kind::Busy,
+        Reason::Stale.as_str(),
+        format!(
+            "this node has not heard from the log that the nodes share for {since}, and denies every decision{cause}{next}"
+        ),
+    ))
 }
 
 /// The same for a state in which nothing can be changed, or decisions may be stale.
@@ -93,6 +148,9 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
     {
         return not_ready(replaced);
     }
+    if let Some(failure) = stale(app, to_operator) {
+        return not_ready(&failure);
+    }
     let store_fault =
         app.store.fault().or_else(|| in_place.err().map(|fault| fault.private.unwrap_or_default()));
     let unkept = app.policies_unkept.load(Ordering::Relaxed);
@@ -120,6 +178,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         data_fault: app.spooling.fault(),
         tasks_fault: tasks_fault(app),
         sockets_fault: sockets_fault(app),
+        fleet: FleetState::of(app, to_operator),
     })
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::health::{running, secrets_without_key};
 use crate::app::App;
 use crate::http::{Reply, Server};
-use crate::telemetry::{self, Disk, Gauges};
+use crate::telemetry::{self, Disk, FleetGauges, Gauges};
 
 /// All metrics.
 pub async fn metrics(app: &App, server: &Server) -> Reply {
@@ -42,5 +42,14 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
     text.push_str(&telemetry::keys_refused(app.caller_keys_fault.load().is_some()));
     text.push_str(&telemetry::secrets_without_key(secrets_without_key(app)));
     text.push_str(&telemetry::tasks_panicked(app.tasks.panicked().len()));
+    if let Some(node) = &app.fleet {
+        text.push_str(&telemetry::fleet(&FleetGauges {
+            applied: node.applied(),
+            head: node.head(),
+            lag: node.staleness.age(),
+            stale: node.staleness.now().is_some(),
+            halted: app.store.log_fault().is_some(),
+        }));
+    }
     Reply::text("text/plain; version=0.0.4; charset=utf-8", text)
 }

@@ -5,13 +5,17 @@
 
 use crate::app::App;
 use crate::directory::Directory;
-use crate::domain::{Decision, EntityRef, Failure, MemberAccess, MemberView, Query};
+use crate::domain::decision::Explanation;
+use crate::domain::{
+    Decision, EntityRef, Failure, MemberAccess, MemberView, Query, Reason, plural,
+};
 use crate::engine::{Members, QueryContext, Snapshot};
 use crate::services::caller::Caller;
 use crate::services::permissions::Permit;
 use crate::services::rights::Right;
 use crate::services::session_auth;
 use crate::services::token_auth::TokenHolder;
+use crate::staleness::Stale;
 
 /// The type of a subject that is a session token.
 const SESSION: &str = "session";
@@ -61,8 +65,26 @@ impl Members for OfAccount<'_> {
     }
 }
 
+/// The deny of a node that is stale. It is counted like any other.
+#[must_use]
+pub fn deny_as_stale(app: &App, stale: Stale, explain: bool) -> Decision {
+    let begun = app.telemetry.begin_decision();
+    app.telemetry.decided(&begun, false, 0);
+    let explanation = explain.then(|| Explanation {
+        reason: Reason::Stale,
+        sentence: format!(
+            "this node has not heard from the log that the nodes share for {}, and denies everything until it does: `kwic-team doctor` says why",
+            plural(stale.seconds, "second", "seconds")
+        ),
+        policies: Vec::new(),
+        roles: Vec::new(),
+    });
+    Decision { allowed: false, erred: 0, explanation }
+}
+
 /// Decides one query with these policies; `explain` adds the reasons. A caller with several queries
-/// for one response, or that reports the policies, loads them once.
+/// for one response, or that reports the policies, loads them once. Whether the node is stale is
+/// asked before, once for a response.
 #[must_use]
 pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
     let begun = app.telemetry.begin_decision();

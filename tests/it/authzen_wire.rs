@@ -6,11 +6,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use kwic_team::app::App;
+use kwic_team::app::{App, FleetNode};
 use kwic_team::authzen;
 use kwic_team::clock::Clock;
-use kwic_team::config::Config;
+use kwic_team::config::{Config, Fleet, LogAddress, OnStale};
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
     Account, AccountSlug, Change, Digest, Email, LoadedRecord, Member, MemberId, Name, PolicyFiles,
@@ -21,9 +22,12 @@ use kwic_team::http::{ConnectionBounds, Listen, Listener, Server, SmallRequest};
 use kwic_team::policy_folder;
 use kwic_team::routes;
 use kwic_team::store::Store;
+use kwic_team::store::shared_log::NodeId;
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::support::in_process_log::{InProcessLog, LogLine};
 
 /// A sidecar's decision listener, on TCP and on a unix socket.
 struct Sidecar {
@@ -1002,4 +1006,87 @@ fn check_exposition(text: &str) {
         }
     }
     assert!(text.ends_with('\n'));
+}
+
+/// A node of a fleet whose log nobody asks.
+fn fleet_node(on_stale: OnStale) -> Arc<FleetNode> {
+    let config = Fleet {
+        log: LogAddress::Postgres(String::new()),
+        password_file: None,
+        ca_file: None,
+        cert_file: None,
+        key_file: None,
+        name: "host-1".to_owned(),
+        max_staleness: Duration::from_secs(3_600),
+        on_stale,
+        keep_old_days: 30,
+    };
+    let log = InProcessLog::default();
+    let (line, seal) = (LogLine::new(&log), log.seal());
+    Arc::new(FleetNode::new(&config, NodeId([1; 16]), line, seal, Timestamp(0)))
+}
+
+fn stale_of(answer: &Answer) -> Option<u64> {
+    answer.header("x-kwic-stale").map(|seconds| seconds.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_stale_node_that_is_to_deny_denies_by_every_way_and_says_so() {
+    let node = fleet_node(OnStale::Deny);
+    let own = node.clone();
+    let sidecar = Sidecar::start_with(|app| app.fleet = Some(own)).await;
+    let batch = json!({"evaluations": [granted(), granted()]}).to_string();
+    let mut explained = granted();
+    explained["options"] = json!({"explain": true});
+    let single = sidecar.evaluation(granted().to_string()).await;
+    assert_eq!((single.status, single.text.as_str(), stale_of(&single)), (200, DENY, Some(0)));
+    let both = sidecar.evaluations(&batch).await;
+    let denied = format!(r#"{{"evaluations":[{DENY},{DENY}]}}"#);
+    assert_eq!((both.text.as_str(), stale_of(&both)), (denied.as_str(), Some(0)));
+    let told = sidecar.evaluation(explained.to_string()).await;
+    assert!(stale_of(&told).is_some());
+    assert_eq!(told.json()["context"]["reason"], "stale");
+    for path in
+        ["/forward-auth", "/forward-auth?action=chats:view&resource_type=chat&resource_id=c"]
+    {
+        let answer = sidecar.get(path).await;
+        assert_eq!((answer.status, stale_of(&answer)), (403, Some(0)), "{answer:?}");
+    }
+    let ready = sidecar.get("/readyz").await;
+    assert_eq!((ready.status, ready.json()["code"].as_str()), (503, Some("stale")));
+    let metrics = sidecar.get("/metrics").await.text;
+    assert!(metrics.contains("\nkwic_fleet_stale 1\n"), "{metrics}");
+    check_exposition(&metrics);
+
+    node.staleness.fresh_at(kwic_team::clock::monotonic());
+    let single = sidecar.evaluation(granted().to_string()).await;
+    assert_eq!((single.text.as_str(), stale_of(&single)), (ALLOW, None));
+    assert!(sidecar.evaluations(&batch).await.text.contains(ALLOW));
+    assert_eq!(sidecar.get("/forward-auth").await.status, 401);
+    let ready = sidecar.get("/readyz").await;
+    assert_eq!((ready.status, ready.json()["fleet"]["state"].as_str()), (200, Some("fresh")));
+    node.staleness.halt();
+    assert_eq!(sidecar.evaluation(granted().to_string()).await.text, DENY);
+}
+
+#[tokio::test]
+async fn a_stale_node_that_is_to_answer_answers_and_says_so() {
+    let node = fleet_node(OnStale::Answer);
+    let sidecar = Sidecar::start_with(|app| app.fleet = Some(node)).await;
+    let single = sidecar.evaluation(granted().to_string()).await;
+    assert_eq!((single.text.as_str(), stale_of(&single)), (ALLOW, Some(0)));
+    let batch = sidecar.evaluations(json!({"evaluations": [granted()]}).to_string()).await;
+    assert!(batch.text.contains(ALLOW) && stale_of(&batch).is_some());
+    let anybody = sidecar.get("/forward-auth").await;
+    assert_eq!((anybody.status, stale_of(&anybody)), (401, Some(0)));
+    let ready = sidecar.get("/readyz").await;
+    assert_eq!((ready.status, ready.json()["fleet"]["state"].as_str()), (200, Some("stale")));
+}
+
+#[tokio::test]
+async fn a_sidecar_on_its_own_says_nothing_of_a_fleet() {
+    let sidecar = Sidecar::start().await;
+    assert_eq!(stale_of(&sidecar.evaluation(granted().to_string()).await), None);
+    assert!(sidecar.get("/readyz").await.json().get("fleet").is_none());
+    assert!(!sidecar.get("/metrics").await.text.contains("kwic_fleet"));
 }

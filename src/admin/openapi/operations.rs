@@ -87,6 +87,11 @@ impl OperationDoc {
         self.with(request_schemas::if_match(true)).refused(problems).tagged()
     }
 
+    /// May wait until every node of a fleet has seen the change.
+    fn waiting(self, inputs: &Inputs) -> Self {
+        inputs.wait().into_iter().fold(self, Self::with)
+    }
+
     /// Accepts the version to change (`if-match`).
     fn of_any_version(self) -> Self {
         self.with(request_schemas::if_match(false)).refused(&[409, 412, 429])
@@ -252,9 +257,14 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             .taking(
                 names().may("email", request_schemas::email()).may("role", inputs.role()).correction(),
             )
-            .of_version(),
-        Op::MemberRemove => of("Remove a member for good", "Receipt").of_any_version(),
-        Op::MemberSuspend => of("Suspend a member", "MemberChanged").of_any_version().tagged(),
+            .of_version()
+            .waiting(inputs),
+        Op::MemberRemove => {
+            of("Remove a member for good", "Receipt").of_any_version().waiting(inputs)
+        }
+        Op::MemberSuspend => {
+            of("Suspend a member", "MemberChanged").of_any_version().tagged().waiting(inputs)
+        }
         Op::MemberRestore => {
             of("Restore a suspended member", "MemberChanged").of_any_version().tagged()
         }
@@ -264,7 +274,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
         Op::MemberData => of("All data kept about one member", "MemberData"),
         Op::MemberSessions => of("A member's sessions", "SessionList"),
         Op::MemberSessionsEnd => {
-            of("End a member's sessions", "MemberSessionsEnded").of_any_version()
+            of("End a member's sessions", "MemberSessionsEnded").of_any_version().waiting(inputs)
         }
         Op::MemberPasswordReset => {
             of("Send a member a link to a new password", "Reset").of_any_version()
@@ -330,7 +340,9 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             .taking(inputs.api_token())
             .answered(CREATED)
             .refused(&[409, 429]),
-        Op::TokenRevoke => of("Revoke an API token", "ApiTokenChanged").refused(&[409]),
+        Op::TokenRevoke => {
+            of("Revoke an API token", "ApiTokenChanged").refused(&[409]).waiting(inputs)
+        }
 
         Op::AccountList => own("All accounts", "AccountList"),
         Op::AccountCreate => own("Create an account, and invite its administrator", "Founded")
@@ -379,6 +391,11 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             .taking(object().with("path", text()).schema())
             .answered(CREATED)
             .refused(&[409]),
+
+        Op::FleetShow => own("The nodes that share a log", "Fleet").refused(&[404]),
+        Op::FleetForget => {
+            own("Forget a node that does not come back", "ForgottenNode").refused(&[404, 409])
+        }
 
         Op::Warnings => own("What the operator of the sidecar should fix", "WarningList"),
 

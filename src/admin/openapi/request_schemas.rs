@@ -10,6 +10,7 @@ use crate::admin::accounts::INVITE_HOURS;
 use crate::admin::tokens::DAYS;
 use crate::domain::limits;
 use crate::engine::Snapshot;
+use crate::services::fleet_status::WAIT_MAX;
 
 /// White space that is trimmed, as Unicode defines it.
 const SPACE: &str = r"\t-\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
@@ -51,12 +52,31 @@ impl Inputs {
             Some("roles") => self.role(),
             Some("invites") => random_id('i'),
             Some("tokens") => random_id('t'),
+            Some("fleet") => json!({"type": "string", "minLength": 1}),
             _ => random_id('s'),
         }
     }
 
     pub(super) fn query(&self, name: &str, about: &str, schema: Value) -> Value {
         json!({"name": name, "in": "query", "description": about, "schema": or_empty(schema)})
+    }
+
+    /// Waiting until every node of a fleet has seen a change.
+    pub(super) fn wait(&self) -> [Value; 2] {
+        let most = WAIT_MAX.as_secs();
+        let seconds = json!({"type": "integer", "minimum": 1, "maximum": most});
+        [
+            self.query(
+                "wait",
+                "`all` waits until every node of the fleet has seen the change.",
+                word(&["all"]),
+            ),
+            self.query(
+                "wait_seconds",
+                "The longest wait, with `wait=all`; 10 without it.",
+                seconds,
+            ),
+        ]
     }
 
     /// The page size.

@@ -109,6 +109,9 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("ChainList", lists(chain()));
     add("Mail", mail());
     add("MailTest", mail_test());
+    add("Fleet", fleet());
+    add("ForgottenNode", object().with("forgotten", text()).schema());
+    add("Seen", seen_by());
     add("WarningList", lists(warning()));
     add("BounceTaken", state(&["told", "nothing_new"]).schema());
     add("Backup", backup());
@@ -465,6 +468,35 @@ fn mail() -> Value {
 fn mail_test() -> Value {
     let step = object().with("step", text()).with("ok", flag()).with("detail", text());
     object().with("ok", flag()).with("steps", list(step.schema())).schema()
+}
+
+fn fleet() -> Value {
+    let report = object()
+        .all(&["name", "version", "policies"], text)
+        .all(&["index", "revision", "max_staleness_seconds"], count)
+        .with("policies_refused", flag())
+        .with("on_stale", word(&["deny", "answer"]))
+        .all(&["since", "at"], moment)
+        .schema();
+    let node = object()
+        .with("id", text())
+        .with("this", flag())
+        .with("state", word(&["fresh", "stale", "halted", "silent", "unreadable"]))
+        .with("silent_seconds", or_null(count()))
+        .with("clock_seconds", or_null(json!({"type": "integer"})))
+        .with("behind", count())
+        .with("report", or_null(report))
+        .schema();
+    object().with("head", count()).with("items", list(node)).schema()
+}
+
+fn seen_by() -> Value {
+    object()
+        .with("all", flag())
+        .all(&["by", "of"], count)
+        .with("sentence", text())
+        .with("missing", list(text()))
+        .schema()
 }
 
 fn warning() -> Value {

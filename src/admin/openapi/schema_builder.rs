@@ -26,9 +26,10 @@ impl SchemaObject {
         self
     }
 
-    /// The same after a change, with its revision.
+    /// The same after a change, with its revision, and the nodes that have seen it where the caller
+    /// waited for them.
     pub(super) fn changed(self) -> Self {
-        self.with("revision", count())
+        self.with("revision", count()).may("seen", reference("Seen"))
     }
 
     pub(super) fn schema(self) -> Value {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Invite, List};
+use super::{Invite, List, Seen};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, MemberId, Revision, SessionId, Timestamp};
+use crate::services::fleet_status::SeenBy;
 use crate::services::import::Imported;
 use crate::services::session_auth;
 use crate::store::{Committed, Removal, types::personal_data};
@@ -161,11 +162,19 @@ pub(in crate::admin) struct EndedSessions {
     id: Option<String>,
     sessions_ended: u64,
     revision: u64,
+    /// Which nodes have seen it, where that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<Seen>,
 }
 
 impl EndedSessions {
     pub(in crate::admin) fn new(sessions_ended: u64, Revision(revision): Revision) -> Self {
-        Self { id: None, sessions_ended, revision }
+        Self { id: None, sessions_ended, revision, seen: None }
+    }
+
+    /// With the nodes that have seen it, where that was waited for.
+    pub(in crate::admin) fn seen(self, seen: Option<SeenBy>) -> Self {
+        Self { seen: seen.map(Seen::from), ..self }
     }
 
     pub(in crate::admin) fn of_member(id: &MemberId, ended: &Committed<u64>) -> Self {

@@ -1,0 +1,47 @@
+//! `/fleet`: the nodes that share a log, and forgetting one; waiting until all have seen a change.
+
+use std::time::Duration;
+
+use super::api_request::{ApiRequest, ApiResult};
+use super::wire;
+use crate::domain::Failure;
+use crate::http::Reply;
+use crate::services::fleet_status::{self, SeenBy, WAIT_MAX, WAIT_USUAL};
+
+pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
+    let permit = call.operator()?;
+    let status = fleet_status::status(call.app, &permit).await?;
+    let status = status.ok_or_else(fleet_status::no_fleet)?;
+    Ok(Reply::json_of(&wire::Fleet::from(status)))
+}
+
+pub(super) async fn forget(call: &mut ApiRequest<'_>) -> ApiResult {
+    let permit = call.operator()?;
+    let name = fleet_status::forget(call.app, &permit, &call.id).await?;
+    Ok(Reply::json_of(&wire::ForgottenNode::of(name)))
+}
+
+/// For how long a change is to wait until every node has seen it; none where it is not to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WaitForAll(Option<Duration>);
+
+impl WaitForAll {
+    /// Reads `wait=all` and `wait_seconds`. Before the other parameters are finished.
+    pub(super) fn of(call: &mut ApiRequest<'_>) -> Self {
+        let waits = call.params.one_of("wait", &[("all", ())]).is_some();
+        let most = WAIT_MAX.as_secs();
+        let seconds = call.params.read_as("wait_seconds", |text| match text.parse() {
+            Ok(seconds) if waits && (1..=most).contains(&seconds) => Ok(seconds),
+            _ => Err(Failure::invalid(
+                "wait_seconds",
+                format!("`wait_seconds` must be a whole number from 1 to {most}, with `wait=all`"),
+            )),
+        });
+        Self(waits.then(|| seconds.map_or(WAIT_USUAL, Duration::from_secs)))
+    }
+
+    /// Waits, after the change was made; none where that was not asked for.
+    pub(super) async fn seen(self, call: &ApiRequest<'_>) -> Option<SeenBy> {
+        Some(fleet_status::seen_by_all(call.app, self.0?).await)
+    }
+}

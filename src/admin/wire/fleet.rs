@@ -1,0 +1,75 @@
+//! The nodes of a fleet, and which of them have seen a change.
+
+use serde::Serialize;
+
+use crate::clock::rfc3339;
+use crate::services::fleet_status::{FleetStatus, NodeStatus, SeenBy};
+use crate::store::records::node_report::NodeReport;
+
+document! {
+    pub(in crate::admin) struct Fleet from(status: FleetStatus) {
+        /// The index of the log's last entry, as far as this node knows.
+        head: u64 = status.head,
+        items: Vec<Node> = status.nodes.into_iter().map(Node::from).collect(),
+    }
+}
+
+document! {
+    struct Node from(node: NodeStatus) {
+        id: String = node.id.to_string(),
+        /// Whether it is the node that answers.
+        this: bool = node.is_own,
+        /// `fresh`, `stale`, `halted`, `silent`, or `unreadable` where this version cannot read what it says.
+        state: &'static str = state(&node),
+        /// For how many seconds a silent node has not reported.
+        silent_seconds: Option<u64> = node.silent_seconds,
+        /// By how many seconds its clock is ahead, to within two; none of a silent node.
+        clock_seconds: Option<i64> = node.clock_seconds,
+        /// Entries of the log that it has not applied.
+        behind: u64 = node.behind,
+        report: Option<Report> = node.report.ok().map(Report::from),
+    }
+}
+
+fn state(node: &NodeStatus) -> &'static str {
+    match &node.report {
+        Err(_) => "unreadable",
+        Ok(_) if node.silent_seconds.is_some() => "silent",
+        Ok(report) if report.is_halted => "halted",
+        Ok(report) if report.is_stale => "stale",
+        Ok(_) => "fresh",
+    }
+}
+
+document! {
+    struct Report from(report: NodeReport) {
+        name: String = report.name,
+        version: String = report.version,
+        /// The entry of the log up to which its decisions see the log.
+        index: u64 = report.applied,
+        revision: u64 = report.revision.0,
+        policies: String = report.policies.hex(),
+        /// Whether its policy folder was not loaded the last time.
+        policies_refused: bool = report.policies_refused,
+        max_staleness_seconds: u64 = report.max_staleness.as_secs(),
+        on_stale: &'static str = report.on_stale.word(),
+        since: String = rfc3339(report.since),
+        at: String = rfc3339(report.at),
+    }
+}
+
+document! {
+    pub(in crate::admin) struct ForgottenNode of(name: String) {
+        forgotten: String = name,
+    }
+}
+
+document! {
+    pub(in crate::admin) struct Seen from(seen: SeenBy) {
+        all: bool = seen.is_all(),
+        by: usize = seen.by,
+        of: usize = seen.of,
+        sentence: String = seen.sentence(),
+        missing: Vec<String> = seen.missing,
+    }
+}

@@ -1,0 +1,97 @@
+//! This node of a fleet: its log, how far it has followed it, and how long ago that was known.
+//!
+//! Holds what is known, and asks nobody.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::config;
+use crate::domain::Timestamp;
+use crate::staleness::Staleness;
+use crate::store::log_seal::LogSeal;
+use crate::store::shared_log::{FleetLog, NodeId};
+
+/// This node.
+pub struct FleetNode {
+    /// Its id: that of its file.
+    pub id: NodeId,
+    /// Its name for people.
+    pub name: String,
+    /// The log that the nodes share.
+    pub log: Arc<dyn FleetLog>,
+    /// The seal of what is in the log.
+    pub seal: LogSeal,
+    /// When the program was started.
+    pub since: Timestamp,
+    /// How long ago it had everything that the log has.
+    pub staleness: Staleness,
+    /// The index up to which decisions see the log.
+    applied: AtomicU64,
+    /// The index of the log's head, when it was asked the last time.
+    head: AtomicU64,
+    /// Why the log was not reached the last time.
+    away: Mutex<Option<String>>,
+}
+
+impl fmt::Debug for FleetNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FleetNode").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl FleetNode {
+    /// A node that has not asked its log yet.
+    #[must_use]
+    pub fn new(
+        config: &config::Fleet,
+        id: NodeId,
+        log: Arc<dyn FleetLog>,
+        seal: LogSeal,
+        since: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            name: config.name.clone(),
+            log,
+            seal,
+            since,
+            staleness: Staleness::new(config.max_staleness, config.on_stale),
+            applied: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            away: Mutex::default(),
+        }
+    }
+
+    /// Notes up to where decisions see the log, and its head.
+    pub fn reached(&self, applied: u64, head: u64) {
+        self.applied.fetch_max(applied, Ordering::AcqRel);
+        self.head.fetch_max(head, Ordering::AcqRel);
+    }
+
+    /// The index up to which decisions see the log.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// The index of the log's head, as far as is known; at least [`Self::applied`].
+    #[must_use]
+    pub fn head(&self) -> u64 {
+        self.head.load(Ordering::Acquire).max(self.applied())
+    }
+
+    /// Notes why the log was not reached, or that it was; answers whether that is news.
+    pub fn set_away(&self, why: Option<&str>) -> bool {
+        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = away.is_some() != why.is_some();
+        *away = why.map(str::to_owned);
+        is_news
+    }
+
+    /// Why the log was not reached the last time; `None` if it was.
+    #[must_use]
+    pub fn away(&self) -> Option<String> {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,120 @@
+//! Following the shared log: applies what other nodes append, and notes when this node had
+//! everything.
+//!
+//! The log is asked for its head at least once a second, whatever wakes this task: a watch may hang
+//! without a word. Without a log there is nothing to follow, and no task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::directory_sync::wait_until_settled;
+use super::fleet_status;
+use crate::app::{App, FleetNode};
+use crate::clock;
+use crate::config::OnStale;
+use crate::domain::Failure;
+use crate::store::LOG_HALTED;
+
+/// The longest time between two questions for the head.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// The pause after a question that failed: an engine that answers at once that it is away is not
+/// asked all the time.
+const RETRY_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked whether the node has become stale, for the log of the process.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Follows the log until the sidecar stops.
+pub async fn follow(app: Arc<App>) {
+    let Some(node) = app.fleet.clone() else { return };
+    let watched = Arc::clone(&node);
+    tokio::join!(keep_up(&app, &node), tell_staleness(&watched));
+}
+
+async fn keep_up(app: &App, node: &Arc<FleetNode>) {
+    loop {
+        match step(app, node).await {
+            // More may be there.
+            Ok(false) => {}
+            Ok(true) => {
+                let log = Arc::clone(&node.log);
+                let wait = tokio::task::spawn_blocking(move || log.wait_for_change(ASK_EVERY));
+                // One that panics is followed by the next question all the same.
+                if wait.await.is_err() {
+                    tokio::time::sleep(RETRY_EVERY).await;
+                }
+            }
+            Err(fault) => {
+                missed(node, &fault);
+                tokio::time::sleep(RETRY_EVERY).await;
+            }
+        }
+    }
+}
+
+/// Asks the log once, and applies what it has; whether that was everything. A node registers before it
+/// is fresh the first time: whoever waits for all nodes must know of each that decides.
+async fn step(app: &App, node: &Arc<FleetNode>) -> Result<bool, Failure> {
+    if !node.staleness.was_fresh() {
+        fleet_status::register(app, node).await?;
+    }
+    let asked = clock::monotonic();
+    let Some(seen) = app.store.follow_to_head().await? else { return Ok(true) };
+    // What is in the file counts once decisions see it.
+    wait_until_settled(app, app.store.revision().await?).await?;
+    node.reached(seen.applied, seen.head);
+    if node.set_away(None) {
+        tracing::info!(index = seen.applied, "the shared log is reached again");
+    }
+    let is_all = seen.applied >= seen.head;
+    // A node whose file cannot be written could not apply the next entry.
+    if is_all && app.store.fault().is_none() {
+        node.staleness.fresh_at(asked);
+    }
+    Ok(is_all)
+}
+
+fn missed(node: &FleetNode, fault: &Failure) {
+    let why = fault.private.as_deref().unwrap_or(&fault.public);
+    let is_news = node.set_away(Some(why));
+    if fault.code == LOG_HALTED {
+        if node.staleness.halt() {
+            tracing::error!(
+                why,
+                "this node has stopped following the shared log and stays stale: stop it, run `kwic-team fleet join`, then start it again; if other nodes have stopped as well, look first whether the log was restored from a backup or altered"
+            );
+        }
+    } else if is_news {
+        tracing::warn!(
+            why,
+            "the shared log cannot be followed: changes are refused, and decisions are answered by what this node knows until it is stale"
+        );
+    }
+}
+
+/// Tells when the node becomes stale, and when it no longer is.
+async fn tell_staleness(node: &FleetNode) {
+    // The start has no word of its own: the first head comes within moments.
+    let mut was_stale = false;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let age = node.staleness.age();
+        let is_stale =
+            node.staleness.now().is_some() && (node.staleness.was_fresh() || age >= ASK_EVERY * 2);
+        if is_stale && !was_stale {
+            let seconds = age.as_secs();
+            match node.staleness.on_stale() {
+                OnStale::Deny => tracing::error!(
+                    seconds,
+                    "this node is stale: every decision is a deny until the shared log is reached again"
+                ),
+                OnStale::Answer => tracing::error!(
+                    seconds,
+                    "this node is stale: decisions may not see changes of other nodes until the shared log is reached again"
+                ),
+            }
+        } else if was_stale && !is_stale {
+            tracing::info!("this node is no longer stale");
+        }
+        was_stale = is_stale;
+    }
+}

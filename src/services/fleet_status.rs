@@ -1,0 +1,393 @@
+//! The nodes of a fleet: what this one reports, what all report, who has seen a change, and
+//! forgetting one that does not come back.
+//!
+//! Nodes tell each other by way of the log only: a node that cannot reach it says nothing, and nothing
+//! is known of it but its last report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::{App, FleetNode};
+use crate::clock;
+use crate::config::OnStale;
+use crate::domain::{Failure, Kind, Timestamp};
+use crate::fleet::node_reports::{self, RegisteredNode};
+use crate::services::permissions::StorePermit;
+use crate::store::LOG_AWAY;
+use crate::store::records::node_report::NodeReport;
+use crate::store::shared_log::NodeId;
+
+/// A node reports at least this often.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// And at most this often, where it has applied more.
+const REPORT_PAUSE: Duration = Duration::from_millis(200);
+/// How often the reports are read while somebody waits for them.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A report that is further from now than this is silent, or of another clock.
+const SILENT: Duration = Duration::from_secs(4);
+/// By how much the clocks of two machines may differ in how long they take a time to be.
+const CLOCK_BOUND: Duration = Duration::from_secs(5);
+/// The usual limit of a wait for all nodes.
+pub const WAIT_USUAL: Duration = Duration::from_secs(10);
+/// The longest that may be asked for.
+pub const WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// Reports how far this node is, until the sidecar stops.
+pub async fn report(app: Arc<App>) {
+    let Some(node) = app.fleet.clone() else { return };
+    let mut last = None;
+    loop {
+        let (now, applied) = (clock::monotonic(), node.applied());
+        let is_due = last.is_none_or(|(at, then)| then != applied || now - at >= REPORT_EVERY);
+        if is_due {
+            // That the log is away is told by whoever follows it.
+            if let Err(why) = put(&app, &node).await {
+                tracing::debug!(why, "the report of this node was not taken");
+            }
+            last = Some((now, applied));
+        }
+        tokio::time::sleep(REPORT_PAUSE).await;
+    }
+}
+
+/// Puts the report of this node, so that others know of it.
+///
+/// # Errors
+/// `Busy` `log_unavailable`, when the log is not reached, or takes nothing.
+pub async fn register(app: &App, node: &Arc<FleetNode>) -> Result<(), Failure> {
+    put(app, node).await.map_err(|why| unreached(&why))
+}
+
+async fn put(app: &App, node: &Arc<FleetNode>) -> Result<(), String> {
+    let report = own(app, node);
+    let node = Arc::clone(node);
+    let put = move || node_reports::put(&*node.log, &node.seal, node.id, &report);
+    tokio::task::spawn_blocking(put).await.map_err(|fault| fault.to_string())?
+}
+
+/// What this node says of itself.
+fn own(app: &App, node: &FleetNode) -> NodeReport {
+    NodeReport {
+        name: node.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        applied: node.applied(),
+        revision: app.directory.revision(),
+        policies: app.policies.load().digest(),
+        policies_refused: app.policy_status.load().fault.is_some(),
+        is_stale: node.staleness.now().is_some(),
+        is_halted: app.store.log_fault().is_some(),
+        max_staleness: node.staleness.max(),
+        on_stale: node.staleness.on_stale(),
+        since: node.since,
+        at: app.clock.now(),
+    }
+}
+
+/// What is known of a node.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    /// The node.
+    pub id: NodeId,
+    /// Whether it is this one.
+    pub is_own: bool,
+    /// Its last report, or why that cannot be read.
+    pub report: Result<NodeReport, String>,
+    /// How many entries of the log it has not applied.
+    pub behind: u64,
+    /// For how many seconds it has not reported, if it does not: by its clock and this one.
+    pub silent_seconds: Option<u64>,
+    /// By how many seconds its clock is ahead of this one, where it reports; to within two.
+    pub clock_seconds: Option<i64>,
+}
+
+/// The fleet, as this node sees it.
+#[derive(Clone, Debug)]
+pub struct FleetStatus {
+    /// The index of the log's head, as far as this node knows.
+    pub head: u64,
+    /// The nodes that are registered, by name.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// What all nodes report; `None` for a sidecar on its own. Where one seems to be silent, its next report
+/// is waited for.
+///
+/// # Errors
+/// `Busy` `log_unavailable`, when the log is not reached.
+pub async fn status(app: &App, _permit: &StorePermit) -> Result<Option<FleetStatus>, Failure> {
+    let Some(node) = &app.fleet else { return Ok(None) };
+    let first = registered(node).await?;
+    let now = app.clock.now();
+    let is_recent = |node: &RegisteredNode| {
+        node.report.as_ref().is_ok_and(|report| apart(report.at, now) <= SILENT)
+    };
+    let again = if first.iter().all(is_recent) {
+        first.clone()
+    } else {
+        tokio::time::sleep(REPORT_EVERY * 2).await;
+        registered(node).await?
+    };
+    let now = app.clock.now();
+    let head = node.head();
+    let mut nodes: Vec<NodeStatus> = again
+        .into_iter()
+        .map(|found| {
+            let before = first.iter().find(|before| before.id == found.id);
+            let is_own = found.id == node.id;
+            status_of(found, before, is_own, head, now)
+        })
+        .collect();
+    nodes.sort_by_key(|node| node.report.as_ref().map(|report| report.name.clone()).ok());
+    Ok(Some(FleetStatus { head, nodes }))
+}
+
+fn status_of(
+    found: RegisteredNode,
+    before: Option<&RegisteredNode>,
+    is_own: bool,
+    head: u64,
+    now: Timestamp,
+) -> NodeStatus {
+    let RegisteredNode { id, report } = found;
+    let (mut behind, mut silent_seconds, mut clock_seconds) = (0, None, None);
+    if let Ok(report) = &report {
+        behind = head.saturating_sub(report.applied);
+        let is_new = before.is_none_or(|before| before.report.as_ref() != Ok(report));
+        if is_new || apart(report.at, now) <= SILENT {
+            clock_seconds = Some((report.at.0.saturating_sub(now.0)) / 1_000);
+        } else {
+            silent_seconds = Some(apart(report.at, now).as_secs());
+        }
+    }
+    NodeStatus { id, is_own, report, behind, silent_seconds, clock_seconds }
+}
+
+fn apart(one: Timestamp, other: Timestamp) -> Duration {
+    Duration::from_millis(one.0.abs_diff(other.0))
+}
+
+/// All nodes; where the log cannot be reached, the failure for the caller.
+async fn registered(node: &Arc<FleetNode>) -> Result<Vec<RegisteredNode>, Failure> {
+    let node = Arc::clone(node);
+    blocking(move || node_reports::all(&*node.log, &node.seal)).await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|fault| Failure::internal(format!("a task has failed: {fault}")))?;
+    done.map_err(|why| unreached(&why))
+}
+
+fn unreached(why: &str) -> Failure {
+    let sentence = "the log that the nodes share cannot be reached, and what they report is in it: try again in a minute";
+    Failure::new(Kind::Busy, LOG_AWAY, sentence).logged(why)
+}
+
+/// Removes the report of a node that does not come back; answers its name. One that is still running
+/// reports again.
+///
+/// # Errors
+/// `NotFound` `no_fleet`, `unknown_node`; `Conflict` `own_node`, `ambiguous_node`; `Busy`
+/// `log_unavailable`.
+pub async fn forget(app: &App, permit: &StorePermit, named: &str) -> Result<String, Failure> {
+    let _ = permit;
+    let Some(node) = &app.fleet else { return Err(no_fleet()) };
+    let all = registered(node).await?;
+    let is_named = |found: &&RegisteredNode| {
+        found.id.to_string() == named
+            || found.report.as_ref().is_ok_and(|report| report.name == named)
+    };
+    let mut found = all.iter().filter(is_named);
+    let (Some(one), others) = (found.next(), found.count()) else {
+        return Err(Failure::new(
+            Kind::NotFound,
+            "unknown_node",
+            "there is no node of this name or id: `kwic-team fleet status` lists them",
+        ));
+    };
+    if others > 0 {
+        return Err(Failure::new(
+            Kind::Conflict,
+            "ambiguous_node",
+            "several nodes have this name: give the id, which `kwic-team fleet status` lists",
+        ));
+    }
+    if one.id == node.id {
+        return Err(Failure::new(
+            Kind::Conflict,
+            "own_node",
+            "this is the node that answers, and it would report again: stop it, run `kwic-team fleet leave` there, then forget it on another node",
+        ));
+    }
+    let (log, id) = (Arc::clone(&node.log), one.id);
+    blocking(move || node_reports::forget(&*log, id)).await?;
+    let name = one.report.as_ref().map_or_else(|_| id.to_string(), |report| report.name.clone());
+    tracing::info!(node = name, "the node was forgotten");
+    Ok(name)
+}
+
+/// Of a sidecar on its own.
+#[must_use]
+pub fn no_fleet() -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        "no_fleet",
+        "this sidecar is on its own: `fleet.log` names the log of a fleet",
+    )
+}
+
+/// Which nodes have seen a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenBy {
+    /// How many.
+    pub by: usize,
+    /// How many are registered.
+    pub of: usize,
+    /// The names of those that have not, as far as is known.
+    pub missing: Vec<String>,
+    /// Why it is not known; the change was made all the same.
+    pub fault: Option<String>,
+}
+
+impl SeenBy {
+    /// Whether every node has seen it.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.fault.is_none() && self.by == self.of
+    }
+
+    /// A sentence for people.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { by, of, missing, fault } = self;
+        match fault {
+            Some(why) => format!("it is not known which nodes have seen the change: {why}"),
+            None if self.is_all() => format!("seen by {by} of {of}"),
+            None => format!("seen by {by} of {of}, not by {}", missing.join(", ")),
+        }
+    }
+}
+
+/// Waits until every node has what this one has, at most so long. After a change of this node: it is in
+/// what this one has.
+///
+/// A node that does not report counts once it denies every decision for being stale: it was fresh before
+/// the change at the latest, so that is its own `max_staleness` from now, and a bound for the
+/// clocks. One that answers while it is stale never counts for that.
+pub async fn seen_by_all(app: &App, at_most: Duration) -> SeenBy {
+    let alone = SeenBy { by: 1, of: 1, missing: Vec::new(), fault: None };
+    let Some(node) = &app.fleet else { return alone };
+    let begun = clock::monotonic();
+    let target = match app.store.log_applied().await {
+        Ok(applied) => applied.map_or(0, |head| head.index),
+        Err(fault) => return SeenBy { fault: Some(fault.public), ..alone },
+    };
+    loop {
+        let all = registered(node).await;
+        let waited = begun.elapsed();
+        let is_over = waited >= at_most;
+        let seen = match all {
+            Ok(all) => seen(&all, node.id, target, waited),
+            Err(fault) => SeenBy { fault: Some(fault.public), ..alone.clone() },
+        };
+        if seen.is_all() || is_over {
+            return seen;
+        }
+        tokio::time::sleep(LOOK_EVERY.min(at_most.saturating_sub(waited))).await;
+    }
+}
+
+fn seen(all: &[RegisteredNode], own: NodeId, target: u64, waited: Duration) -> SeenBy {
+    let has_seen = |node: &&RegisteredNode| {
+        node.id == own
+            || node.report.as_ref().is_ok_and(|report| {
+                let denies = report.on_stale == OnStale::Deny
+                    && waited >= report.max_staleness.saturating_add(CLOCK_BOUND);
+                report.applied >= target || denies
+            })
+    };
+    let name = |node: &RegisteredNode| {
+        node.report.as_ref().map_or_else(|_| node.id.to_string(), |report| report.name.clone())
+    };
+    // This one is there, whether or not its first report has arrived.
+    let of = all.iter().filter(|node| node.id != own).count() + 1;
+    let missing: Vec<String> = all.iter().filter(|node| !has_seen(node)).map(name).collect();
+    SeenBy { by: of - missing.len(), of, missing, fault: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Digest, Revision};
+
+    const OWN: NodeId = NodeId([1; 16]);
+
+    fn node(id: u8, applied: u64, on_stale: OnStale) -> RegisteredNode {
+        let report = NodeReport {
+            name: format!("host-{id}"),
+            version: "0.1.0".to_owned(),
+            applied,
+            revision: Revision(1),
+            policies: Digest::default(),
+            policies_refused: false,
+            is_stale: false,
+            is_halted: false,
+            max_staleness: Duration::from_secs(30),
+            on_stale,
+            since: Timestamp(0),
+            at: Timestamp(0),
+        };
+        RegisteredNode { id: NodeId([id; 16]), report: Ok(report) }
+    }
+
+    #[test]
+    fn a_change_is_seen_by_who_has_it_or_denies_for_being_stale() {
+        let all = [
+            node(1, 0, OnStale::Deny),
+            node(2, 7, OnStale::Answer),
+            node(3, 6, OnStale::Deny),
+            node(4, 6, OnStale::Answer),
+            RegisteredNode { id: NodeId([5; 16]), report: Err("newer".to_owned()) },
+        ];
+        let five = NodeId([5; 16]).to_string();
+        let after = |seconds| seen(&all, OWN, 7, Duration::from_secs(seconds));
+        let early = after(34);
+        assert_eq!((early.by, early.of), (2, 5));
+        assert_eq!(early.missing, ["host-3", "host-4", five.as_str()]);
+        let late = after(35);
+        assert_eq!((late.by, late.missing), (3, vec!["host-4".to_owned(), five]));
+        assert!(seen(&all[..2], OWN, 7, Duration::ZERO).is_all());
+        // This node has not reported yet.
+        let seen = seen(&all[1..2], OWN, 7, Duration::ZERO);
+        assert_eq!((seen.by, seen.sentence().as_str()), (2, "seen by 2 of 2"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_seen_by_all() {
+        let fault = Some("the log is away".to_owned());
+        let seen = SeenBy { by: 1, of: 1, missing: Vec::new(), fault };
+        assert!(!seen.is_all() && seen.sentence().contains("not known"));
+    }
+
+    #[test]
+    fn a_node_that_goes_on_reporting_has_another_clock_and_one_that_does_not_is_silent() {
+        let at = |ms: i64| {
+            let mut node = node(2, 5, OnStale::Deny);
+            if let Ok(report) = &mut node.report {
+                report.at = Timestamp(ms);
+            }
+            node
+        };
+        let hour = 3_600_000;
+        let of = |before: i64, found: i64, now: i64| {
+            let status = status_of(at(found), Some(&at(before)), false, 8, Timestamp(now));
+            assert_eq!(status.behind, 3);
+            (status.silent_seconds, status.clock_seconds)
+        };
+        assert_eq!(of(1_000, 1_000, 2_000), (None, Some(-1)));
+        assert_eq!(of(hour, hour + 2_000, 2_000), (None, Some(3_600)));
+        assert_eq!(of(1_000, 1_000, hour + 1_000), (Some(3_600), None));
+    }
+}

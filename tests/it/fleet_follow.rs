@@ -1,0 +1,181 @@
+//! A node that follows a log in this process: when it is fresh, when it is stale, and when it stops;
+//! who has seen a change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwic_team::app::FleetNode;
+use kwic_team::config::{Fleet, LogAddress, OnStale};
+use kwic_team::domain::Kind;
+use kwic_team::password::PasswordHasher;
+use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::{accounts, fleet_follow, fleet_status};
+use kwic_team::store::shared_log::NodeId;
+use kwic_team::store::{LOG_AWAY, LOG_HALTED};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::support::fixture::{Fixture, NOW};
+use crate::support::in_process_log::{InProcessLog, LogLine};
+
+/// Longer than a round of following takes, on a busy machine too.
+const MAX_STALENESS: Duration = Duration::from_millis(1_500);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Node {
+    stage: Fixture,
+    line: Arc<LogLine>,
+    node: Arc<FleetNode>,
+    /// End with this.
+    _tasks: JoinSet<()>,
+}
+
+impl Node {
+    async fn on(log: &InProcessLog, number: u8, on_stale: OnStale) -> Self {
+        let mut stage = Fixture::empty(PasswordHasher::cheap().unwrap(), |_| {}).await;
+        let line = LogLine::new(log);
+        log.join(&stage.app.store, line.clone()).await;
+        let config = Fleet {
+            log: LogAddress::Postgres(String::new()),
+            password_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            name: format!("host-{number}"),
+            max_staleness: MAX_STALENESS,
+            on_stale,
+            keep_old_days: 30,
+        };
+        let id = NodeId([number; 16]);
+        let node = Arc::new(FleetNode::new(&config, id, line.clone(), log.seal(), NOW));
+        Arc::get_mut(&mut stage.app).unwrap().fleet = Some(node.clone());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(fleet_follow::follow(stage.app.clone()));
+        tasks.spawn(fleet_status::report(stage.app.clone()));
+        let made = Self { stage, line, node, _tasks: tasks };
+        made.is_eventually_fresh().await;
+        made
+    }
+
+    fn is_stale(&self) -> bool {
+        self.stage.app.stale().is_some()
+    }
+
+    async fn is_eventually_fresh(&self) {
+        eventually("it is fresh", || !self.is_stale()).await;
+    }
+
+    async fn found(&self) -> Result<(), (Kind, &'static str)> {
+        let made = accounts::create(
+            &self.stage.app,
+            StorePermit::sidecar(7),
+            self.stage.acme.clone(),
+            "A",
+            None,
+        );
+        made.await.map(drop).map_err(|fault| (fault.kind, fault.code))
+    }
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let wait = async {
+        while !holds() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, wait).await.is_ok(), "waited {PATIENCE:?} in vain: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_cut_off_decides_on_then_is_stale_and_is_fresh_again() {
+    let log = InProcessLog::default();
+    let one = Node::on(&log, 1, OnStale::Deny).await;
+    one.found().await.unwrap();
+    one.line.cut(true);
+    assert!(!one.is_stale(), "it knew everything a moment ago");
+    // What changes nothing is answered by the log, too.
+    assert_eq!(one.found().await, Err((Kind::Busy, LOG_AWAY)));
+    eventually("it is stale", || one.is_stale()).await;
+    assert!(one.stage.app.stale().unwrap().denies);
+    assert!(one.node.away().is_some());
+    one.line.cut(false);
+    one.is_eventually_fresh().await;
+    assert_eq!(one.node.away(), None);
+    // Longer than it may be stale: it asks all the time.
+    for _ in 0..20 {
+        sleep(MAX_STALENESS / 10).await;
+        assert!(!one.is_stale());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stopped_following_is_stale_at_once_and_for_good() {
+    let log = InProcessLog::default();
+    let one = Node::on(&log, 1, OnStale::Answer).await;
+    one.found().await.unwrap();
+    assert!(!one.is_stale());
+    log.lose_tail(1);
+    eventually("it is stale", || one.is_stale()).await;
+    assert!(one.node.staleness.age() <= MAX_STALENESS, "at once");
+    assert!(one.stage.app.store.log_fault().is_some());
+    assert!(!one.stage.app.stale().unwrap().denies, "it is to answer");
+    sleep(Duration::from_millis(300)).await;
+    assert!(one.is_stale());
+    let again = accounts::create(
+        &one.stage.app,
+        StorePermit::sidecar(7),
+        one.stage.acme.clone(),
+        "A",
+        None,
+    );
+    assert_eq!(again.await.unwrap_err().code, LOG_HALTED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_changes_is_seen_by_all_or_it_is_said_who_has_not() {
+    let log = InProcessLog::default();
+    let nodes = [Node::on(&log, 1, OnStale::Deny).await, Node::on(&log, 2, OnStale::Answer).await];
+    nodes[0].found().await.unwrap();
+    let seen = fleet_status::seen_by_all(&nodes[0].stage.app, PATIENCE).await;
+    assert_eq!((seen.sentence().as_str(), seen.is_all()), ("seen by 2 of 2", true));
+    assert!(nodes[1].stage.app.directory.has_account("acme"));
+    assert_eq!(nodes[1].node.applied(), nodes[0].node.applied());
+
+    nodes[1].line.cut(true);
+    nodes[0].stage.member("ann", "operator").await;
+    let seen = fleet_status::seen_by_all(&nodes[0].stage.app, Duration::from_millis(500)).await;
+    assert_eq!(seen.sentence(), "seen by 1 of 2, not by host-2");
+
+    // Only the log tells what others have seen.
+    nodes[0].line.cut(true);
+    let seen = fleet_status::seen_by_all(&nodes[0].stage.app, Duration::from_millis(300)).await;
+    assert!(!seen.is_all() && seen.sentence().contains("not known"), "{}", seen.sentence());
+    nodes[0].line.cut(false);
+
+    let permit = StorePermit::sidecar(7);
+    let status = fleet_status::status(&nodes[0].stage.app, &permit).await.unwrap().unwrap();
+    let names: Vec<_> = status.nodes.iter().map(|node| node.report.clone().unwrap().name).collect();
+    assert_eq!(names, ["host-1", "host-2"]);
+    assert!(status.nodes[0].behind == 0 && status.nodes[1].behind > 0);
+    let forget = |name: &'static str| fleet_status::forget(&nodes[0].stage.app, &permit, name);
+    assert_eq!(forget("host-3").await.unwrap_err().code, "unknown_node");
+    assert_eq!(forget("host-1").await.unwrap_err().code, "own_node");
+    assert_eq!(forget("host-2").await.unwrap(), "host-2");
+    assert!(fleet_status::seen_by_all(&nodes[0].stage.app, Duration::ZERO).await.is_all());
+    // It runs: it registers itself again.
+    nodes[1].line.cut(false);
+    let all = fleet_status::seen_by_all(&nodes[0].stage.app, PATIENCE).await;
+    assert!(all.is_all());
+    eventually("it has the member", || nodes[1].node.applied() == nodes[0].node.applied()).await;
+}
+
+#[tokio::test]
+async fn a_sidecar_on_its_own_has_no_fleet_and_has_seen_everything() {
+    let stage = Fixture::new().await;
+    assert!(stage.app.stale().is_none());
+    let seen = fleet_status::seen_by_all(&stage.app, Duration::ZERO).await;
+    assert_eq!(seen.sentence(), "seen by 1 of 1");
+    let permit = StorePermit::sidecar(7);
+    assert!(fleet_status::status(&stage.app, &permit).await.unwrap().is_none());
+    assert_eq!(fleet_status::forget(&stage.app, &permit, "x").await.unwrap_err().code, "no_fleet");
+}
