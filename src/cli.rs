@@ -17,6 +17,8 @@ mod decide;
 mod doctor;
 mod edit_args;
 mod file_input;
+mod fleet;
+mod fleet_membership;
 mod invite;
 mod json_object;
 mod keys;
@@ -199,6 +201,9 @@ enum Command {
     /// Mail: its status, a test of each step, and resuming after a stop
     #[command(subcommand)]
     Mail(mail::MailCommand),
+    /// The fleet: the nodes that share a log
+    #[command(subcommand)]
+    Fleet(fleet::FleetCommand),
     /// Secret keys in the data folder
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -291,6 +296,7 @@ fn dispatch(cli: Cli) -> CommandResult {
         Command::Decide(args) => decide::run(&global, &args),
         Command::Audit(command) => audit::run(&global, command),
         Command::Mail(command) => mail::run(&global, &command),
+        Command::Fleet(command) => fleet::run(&global, &command),
         Command::Keys(command) => keys::run(&global, &command),
         Command::Recover(args) => recover::run(&global, &args),
         Command::Backup(args) => backup::back_up(&global, &args),

@@ -17,8 +17,8 @@
 //! | 6 | [`authzen`] [`admin`] [`console`] | the interfaces: JSON for services, JSON for programs, pages for people |
 //! | 5 | [`browser_security`] | host, origin, cookie and headers of requests by browsers |
 //! | 4 | [`services`] | the use cases; the only layer where engine, directory, store and mail meet |
-//! | 3 | [`app`] [`http`] [`gate`] | the handles that a use case needs; sockets, requests, responses; a policy set, tried in a process of its own |
-//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`totp`] [`webauthn`] [`backup`] [`throttle`] [`cross_check`] [`telemetry`] | tools; none knows another |
+//! | 3 | [`app`] [`http`] [`gate`] [`fleet`] | the handles that a use case needs; sockets, requests, responses; a policy set, tried in a process of its own; what the nodes of a fleet share |
+//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`totp`] [`webauthn`] [`backup`] [`throttle`] [`cross_check`] [`staleness`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`file_limit`] [`socket_file`] [`tls_authorities`] | the environment: threads, configuration, time, files, trust |
 //! | 0 | [`domain`] [`sharded_counter`] | the types of the domain: no IO, no async, no serde, no Cedar, no HTTP; a counter without a lock |
 //!
@@ -127,6 +127,7 @@ pub mod keys;
 pub mod mail;
 pub mod password;
 pub mod policy_folder;
+pub mod staleness;
 pub mod store;
 pub mod telemetry;
 pub mod throttle;
@@ -134,6 +135,7 @@ pub mod totp;
 pub mod webauthn;
 
 pub mod app;
+pub mod fleet;
 pub mod gate;
 pub mod http;
 

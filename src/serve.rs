@@ -3,6 +3,8 @@
 //! Contains no logic of its own.
 
 pub mod demo;
+pub mod fleet_commands;
+pub mod folder_lock;
 pub mod offline_backup;
 
 use std::fs;
@@ -17,9 +19,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, OwnedMutexGuard, watch};
 use tokio::task::JoinSet;
 
-use crate::app::{App, ConsoleUrls, Reloading};
+use crate::app::{App, ConsoleUrls, FleetNode, Reloading};
 use crate::background;
-use crate::backup::{abandoned_files, staged_restore};
+use crate::backup::{abandoned_files, kept_stores, staged_restore};
 use crate::clock::Clock;
 use crate::config::{Config, remedy, resolve_symlinks};
 use crate::directory::Directory;
@@ -34,12 +36,14 @@ use crate::routes;
 use crate::services::integrity_check::{self, keys_are_there};
 use crate::services::permissions::StorePermit;
 use crate::services::{
-    background_retries, cross_check, directory_sync, import, mail_delivery, reload, sessions,
-    set_up, startup_policies, two_step,
+    background_retries, cross_check, directory_sync, fleet_follow, fleet_snapshots, fleet_status,
+    import, mail_delivery, reload, sessions, set_up, startup_policies, two_step,
 };
 use crate::socket_file;
 use crate::store::change_feed::Follower;
-use crate::store::{self, Store};
+use crate::store::log_seal::LogSeal;
+use crate::store::shared_log::SharedLog;
+use crate::store::{self, Store, log_engine};
 use crate::telemetry::log::{self, LogFormat, say};
 
 /// Decisions never wait: what delays their listeners longer than this is a caller.
@@ -108,7 +112,7 @@ async fn serve(
     let watch =
         config.policies.dir.as_deref().filter(|_| config.policies.watch).map(FolderWatch::new);
     let OpenedData { app, follower, untold } = tokio::select! {
-        opened = decisions.open(config, demo, sockets.console.place(), opened) => opened?,
+        opened = decisions.open(config, demo, sockets.console.place(), opened, Handle::current()) => opened?,
         // However long a large store or a hanging disk takes. Closed here: the threads that open it
         // end with this function.
         () = signals.end() => {
@@ -173,6 +177,11 @@ async fn serve(
     }
     if let Some(watch) = watch {
         lasting(&mut tasks, &app, "policy folder", |app| background_retries::watch(app, watch));
+    }
+    if app.fleet.is_some() {
+        lasting(&mut tasks, &app, "shared log", fleet_follow::follow);
+        lasting(&mut tasks, &app, "node report", fleet_status::report);
+        lasting(&mut tasks, &app, "snapshots", fleet_snapshots::write);
     }
     if let Some((untold, reloading)) = untold {
         let tell = |app| startup_policies::tell(app, untold, reloading);
@@ -286,15 +295,16 @@ impl DecisionThreads {
     }
 
     /// Opens the store on these threads, which are idle at that time: on a busy host, threads of
-    /// lower priority would delay the start.
+    /// lower priority would delay the start. What lasts runs on those of management.
     async fn open(
         &self,
         config: Config,
         demo: bool,
         console: String,
         store: watch::Sender<Option<Store>>,
+        management: Handle,
     ) -> Result<OpenedData, Failure> {
-        let opening = async move { open(config, demo, &console, &store).await };
+        let opening = async move { open(config, demo, &console, &store, management).await };
         let opened = self.1.spawn(opening).await;
         opened.map_err(|fault| Failure::internal(format!("cannot start: {fault}")))?
     }
@@ -330,8 +340,8 @@ impl BoundSockets {
         let path = config.data.join("admin.sock");
         let admin = Listen::Unix { path: path.clone(), mode: ADMIN_MODE }.bind().await;
         let is_taken = admin.as_ref().is_err_and(|fault| fault.code == SOCKET_TAKEN);
-        if is_taken && offline_backup::restores(&path).await {
-            return Err(offline_backup::restoring(&config.data));
+        if is_taken && folder_lock::restores(&path).await {
+            return Err(folder_lock::restoring(&config.data));
         }
         let admin = admin?;
         let console = Listen::Tcp(config.console.listen).bind().await?;
@@ -446,6 +456,7 @@ async fn open(
     demo: bool,
     console: &str,
     opened: &watch::Sender<Option<Store>>,
+    management: Handle,
 ) -> Result<OpenedData, Failure> {
     let clock = if demo { demo::clock() } else { Clock::System };
     if !demo {
@@ -460,6 +471,8 @@ async fn open(
     opened.send_replace(Some(store.clone()));
     let keys = config.data.join("keys");
     keys_are_there(&store, &keys).await?;
+    // Before anything is changed: each change goes by the log.
+    let fleet = join_fleet(&config, &store, &clock, management).await?;
     // A letter that was leased by a process that has ended is due again when its lease expires.
     unless_full(store.letters_release().await)?;
     // With many members or policies this takes seconds, so progress is logged.
@@ -485,6 +498,7 @@ async fn open(
     app.keys = link_keys;
     app.mailer = mailer;
     app.links = links;
+    app.fleet = fleet;
     // Networks of earlier sign-ins are known again after a restart.
     places.iter().for_each(|session| sessions::recognize(&app, &session));
     let app = Arc::new(app);
@@ -502,6 +516,44 @@ async fn open(
     Ok(OpenedData { app, follower, untold })
 }
 
+/// Has the store follow the log of its fleet; `None` for a sidecar on its own.
+async fn join_fleet(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+    runtime: Handle,
+) -> Result<Option<Arc<FleetNode>>, Failure> {
+    let refused = |sentence: &str| Failure::new(Kind::Internal, "fleet", sentence);
+    let (membership, fleet) = match (store.fleet().await?, &config.fleet) {
+        (None, None) => return Ok(None),
+        (Some(_), None) => {
+            return Err(refused(
+                "this store is of a node of a fleet, and `fleet.log` is not set: set it, or run `kwic-team fleet leave` to go on with this store alone",
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(refused(
+                "`fleet.log` is set, and this store is in no fleet: run `kwic-team fleet init` to begin a fleet with this store, or `kwic-team fleet join` to take the store of the fleet that is there; to go on alone, leave out the section `[fleet]`",
+            ));
+        }
+        (Some(membership), Some(fleet)) => (membership, fleet),
+    };
+    // All nodes have the same keys: none are made here.
+    let keys = Arc::new(Keys::read(&config.data.join("keys"))?);
+    let log = log_engine::open(fleet, membership.log, runtime)?;
+    store.join_log(Arc::clone(&log) as Arc<dyn SharedLog>, keys.clone()).await?;
+    let seal = LogSeal::new(membership.log, keys);
+    let node = FleetNode::new(fleet, membership.node, log, seal, clock.now());
+    tracing::info!(
+        name = node.name,
+        id = %node.id,
+        on_stale = fleet.on_stale.word(),
+        max_staleness_s = fleet.max_staleness.as_secs(),
+        "this is a node of a fleet"
+    );
+    Ok(Some(Arc::new(node)))
+}
+
 /// Tells of what was made under another clock, which opens nothing.
 async fn tell_made_ahead(store: &Store) {
     // A disk that cannot be read is told elsewhere.
@@ -514,14 +566,18 @@ async fn tell_made_ahead(store: &Store) {
     }
 }
 
-/// Ignores a failure because of a full or read-only disk: a later start will do it. Decisions do
-/// not have to wait for it, and the store reports the fault.
+/// Ignores a failure because of a full or read-only disk, or of a log that is away: a later start
+/// will do it. Decisions do not have to wait for it, and the store reports the fault.
 fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match done {
         Ok(done) => Ok(Some(done)),
-        Err(fault) if fault.code == store::UNAVAILABLE => Ok(None),
+        Err(fault) if is_outside(fault.code) => Ok(None),
         Err(fault) => Err(fault),
     }
+}
+
+fn is_outside(code: &str) -> bool {
+    [store::UNAVAILABLE, store::LOG_AWAY, store::LOG_UNCLEAR, store::LOG_HALTED].contains(&code)
 }
 
 /// Completes an interrupted restore, and removes leftovers of restores and backups: none is running
@@ -538,13 +594,31 @@ fn remove_stale_files(config: &Config) -> Result<(), Failure> {
     for path in removed {
         tracing::warn!(path = %path.display(), "what an interrupted backup, restore, import or start had left was removed");
     }
+    remove_old_stores(config);
     Ok(())
+}
+
+/// Removes stores that this node had before it joined its fleet, after the days that are configured.
+fn remove_old_stores(config: &Config) {
+    let Some(fleet) = &config.fleet else { return };
+    let Ok(store) = resolve_symlinks(&config.store.path) else { return };
+    for path in kept_stores::remove_old(&store, fleet.keep_old_days, Clock::System.now()) {
+        tracing::info!(path = %path.display(), "a store from before this node joined its fleet was removed, after `fleet.keep_old_days`");
+    }
 }
 
 /// A sidecar with keys had a store: an empty one in its place would not know its members.
 fn refuse_a_lost_store(config: &Config) -> Result<(), Failure> {
     let (store, keys) = (&config.store.path, config.data.join("keys"));
     resolve_symlinks(store)?;
+    if config.fleet.is_some() && matches!(store.try_exists(), Ok(false)) {
+        // An empty store would be made, which is in no fleet.
+        let sentence = format!(
+            "`fleet.log` is set, and there is no store `{}`: run `kwic-team fleet join` to begin with the store of the fleet, or put the file back",
+            store.display()
+        );
+        return Err(Failure::new(Kind::Internal, "store_lost", sentence));
+    }
     if !matches!(store.try_exists(), Ok(false)) || Keys::read(&keys)?.is_empty() {
         return Ok(());
     }

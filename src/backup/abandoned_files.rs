@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::kept_stores::{BEFORE_JOIN, JOINING, SNAPSHOT};
 use super::{KEYS, MANIFEST, STORE, is_key, new_file, staged_restore};
 use crate::config::resolve_symlinks;
 
@@ -79,6 +80,7 @@ pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     let mut found = vec![staged_restore::beside(&store, "new"), staged_restore::draft(data)];
     found.extend(names(&keys).into_iter().filter(|path| is_new_key(path)));
     found.extend(names(data).into_iter().filter(|path| is_import(path)));
+    found.extend([JOINING, SNAPSHOT].map(|ending| staged_restore::beside(&store, ending)));
     found.retain(|path| is_file(path));
     // The files of a pending restore are still needed.
     if !staged_restore::is_there(data) {
@@ -89,16 +91,20 @@ pub fn of_restores(data: &Path, store: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Names under which a restore was to keep the store that it replaces, and has not replaced: links to
+/// Names under which a restore or a join was to keep the store that it replaces, and has not replaced: links to
 /// the store itself, and copies that were not written to their end.
 fn second_names(store: &Path) -> Vec<PathBuf> {
     let id = |path: &Path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
-    let (own, begins) = (id(store), format!("{}.{}", name_of(store), staged_restore::KEPT));
+    let own = id(store);
+    let begins = [staged_restore::KEPT, BEFORE_JOIN];
+    let begins = begins.map(|kept| format!("{}.{kept}", name_of(store)));
     let mut found = names(&super::above(store));
     found.retain(|path| {
         let is_link = own.is_some() && id(path) == own;
         let is_cut = name_of(path).ends_with(".new");
-        name_of(path).starts_with(&begins) && is_file(path) && (is_link || is_cut)
+        begins.iter().any(|begins| name_of(path).starts_with(begins))
+            && is_file(path)
+            && (is_link || is_cut)
     });
     found
 }

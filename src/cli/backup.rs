@@ -103,7 +103,15 @@ pub(super) fn restore(global: &Global, args: &RestoreArgs) -> CommandResult {
     ))?;
     let restored =
         SidecarClient::of(global)?.run(offline_backup::restore(&config, &backup, with_keys))?;
-    output::answer(global, &document(&restored), |_| print_restored(&restored))
+    output::answer(global, &document(&restored), |_| {
+        print_restored(&restored)?;
+        let next = if config.fleet.is_some() {
+            "this store is in no fleet, and `fleet.log` is set: to go back to the store of the fleet run `kwic-team fleet join`; to begin a new fleet with this store, name another database or prefix in `fleet.log` and run `kwic-team fleet init`"
+        } else {
+            "start the sidecar: kwic-team serve"
+        };
+        output::line(next)
+    })
 }
 
 fn document(restored: &Restored) -> Json {
@@ -155,5 +163,5 @@ fn print_restored(restored: &Restored) -> Result<(), CommandError> {
     for path in &restored.kept {
         output::say(&format!("the previous files are kept: {}", path.display()))?;
     }
-    output::line("start the sidecar: kwic-team serve")
+    Ok(())
 }

@@ -17,7 +17,7 @@ use crate::backup::{abandoned_files, staged_restore};
 use crate::config::resolve_symlinks;
 use crate::domain::plural;
 use crate::keys::Keys;
-use crate::serve::offline_backup;
+use crate::serve::folder_lock;
 use crate::services::access_review::FindingKind;
 use crate::services::integrity_check;
 use crate::socket_file;
@@ -83,12 +83,13 @@ pub(super) fn run(global: &Global) -> CommandResult {
                 format!("the sidecar is ready, at revision {}", text(&ready, "revision")),
             ));
             lines.extend(disk(&ready));
+            lines.extend(fleet(&ready));
             lines.push(policies(&ready));
             lines.extend(whole);
             lines.extend(running(&remote));
         }
         // What it works with is no leftover, and nothing else can be asked.
-        Err(stop) if stop.is(offline_backup::RESTORING) => {
+        Err(stop) if stop.is(folder_lock::RESTORING) => {
             lines.push(CheckLine::fail("restore", stop.message));
             lines
                 .iter()
@@ -254,6 +255,38 @@ fn policies(ready: &Json) -> CheckLine {
             )
         }
     }
+}
+
+/// How a node of a fleet follows its log.
+fn fleet(ready: &Json) -> Option<CheckLine> {
+    let fleet = ready.get("fleet")?;
+    let (state, fault) = (text(fleet, "state"), text(fleet, "fault"));
+    let cause = if fault.is_empty() { String::new() } else { format!(": {fault}") };
+    let lag = text(fleet, "lag_seconds");
+    Some(match state.as_str() {
+        "fresh" => CheckLine::ok(
+            "fleet",
+            format!("the shared log is followed, up to entry {}", text(fleet, "applied")),
+        ),
+        "away" => CheckLine::fail(
+            "fleet",
+            format!(
+                "the shared log has not been reached for {lag} s, and changes are refused{cause}"
+            ),
+        ),
+        "halted" => CheckLine::fail(
+            "fleet",
+            format!(
+                "this node no longer follows the shared log{cause}; stop it, run `kwic-team fleet join`, then start it again"
+            ),
+        ),
+        _ => CheckLine::fail(
+            "fleet",
+            format!(
+                "this node is stale: decisions may miss changes that other nodes made in the last {lag} s, and changes are refused{cause}"
+            ),
+        ),
+    })
 }
 
 /// What the sidecar cannot write now is lost when it stops.

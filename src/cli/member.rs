@@ -14,10 +14,11 @@ use super::account_flag::AccountArg;
 use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
 use super::people_file_format::Format;
-use super::sidecar_client::{ApiCall, SidecarClient, encoded, with_query};
+use super::sidecar_client::{ApiCall, SidecarClient, WAIT_ALL, encoded, with_query};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global, edit_args, mail, role};
 use crate::domain::{AuditEvent, Email, Status, member};
+use crate::services::fleet_status::WAIT_MAX;
 use crate::store::member_table::MemberOrder;
 
 const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "status"];
@@ -86,6 +87,9 @@ pub(super) enum MemberCommand {
         who: MemberSelector,
         #[command(flatten)]
         yes: ConfirmArg,
+        /// In a fleet, wait until every node has seen it, at most so many seconds (10 without a number), and exit 1 if one has not
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..=WAIT_MAX.as_secs()))]
+        wait_all: Option<u64>,
     },
     /// Erase the personal data of a removed member
     #[command(
@@ -178,7 +182,9 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> CommandResult {
         MemberCommand::EndSessions(who) => end_sessions(global, &remote, &who),
         MemberCommand::ResetPassword(who) => reset_password(global, &remote, &who),
         MemberCommand::ResetTwoStep(who) => reset_two_step(global, &remote, &who),
-        MemberCommand::Remove { who, yes } => remove(global, &remote, &who, &yes),
+        MemberCommand::Remove { who, yes, wait_all } => {
+            remove(global, &remote, &who, &yes, wait_all)
+        }
         MemberCommand::Import { account, file, format } => {
             let media = Format::of(&file, format)?.media();
             let done = remote.upload(account.path("/api/v1/members/import"), media, &file)?;
@@ -430,12 +436,33 @@ fn remove(
     remote: &SidecarClient,
     who: &MemberSelector,
     yes: &ConfirmArg,
+    wait_all: Option<u64>,
 ) -> CommandResult {
     let member = find(remote, who)?;
     let name = output::person(&member);
     yes.or_ask(&format!("remove {name} for good?"))?;
-    let receipt = remote.json(&ApiCall::new("DELETE", path_of(who, &member, "")))?;
-    output::answer(global, &receipt, |receipt| {
+    let path = path_of(who, &member, "");
+    let path = wait_all.map_or(path.clone(), |seconds| {
+        let mark = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{mark}{WAIT_ALL}&wait_seconds={seconds}")
+    });
+    let receipt = remote.json(&ApiCall::new("DELETE", path))?;
+    print_removal(global, &name, &receipt)?;
+    let Some(seen) = receipt.get("seen") else { return Ok(Exit::Ok) };
+    let sentence = text(seen, "sentence");
+    if seen.get("all").and_then(Json::as_bool) == Some(true) {
+        if !global.json {
+            output::say(&sentence)?;
+        }
+        return Ok(Exit::Ok);
+    }
+    Err(CommandError::failure(output::shown(&format!(
+        "{name} was removed, and a node that has not seen it may still allow access: {sentence}; `kwic-team fleet status` shows the nodes"
+    ))))
+}
+
+fn print_removal(global: &Global, name: &str, receipt: &Json) -> CommandResult {
+    output::answer(global, receipt, |receipt| {
         output::say(&format!(
             "{name} is removed, at revision {}; ended: {}; revoked: {}, and {} that this member had sent",
             text(receipt, "revision"),

@@ -42,6 +42,8 @@ const LONG: [&str; 7] = [
     "/api/v1/policies/",
     "/api/v1/roles/compare",
 ];
+/// The parameter of a change that waits for all nodes of a fleet, which has a limit of its own.
+pub(super) const WAIT_ALL: &str = "wait=all";
 /// How often progress is updated, and a full socket is tried again.
 const TICK: Duration = Duration::from_millis(100);
 /// The maximum size of a response that is not a file.
@@ -454,7 +456,8 @@ impl SidecarClient {
 
 /// The default timeout of a call with this path.
 fn usual_limit(path: &str) -> Duration {
-    if LONG.iter().any(|long| path.starts_with(long)) { LONG_LIMIT } else { USUAL }
+    let is_long = LONG.iter().any(|long| path.starts_with(long)) || path.contains(WAIT_ALL);
+    if is_long { LONG_LIMIT } else { USUAL }
 }
 
 /// Whether a connection failed because nobody listens.

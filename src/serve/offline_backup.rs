@@ -1,42 +1,23 @@
 //! Offline operations on a data folder that no sidecar uses: backup and restore.
 //!
-//! Loses nothing: the previous files are kept under other names. Holds `admin.sock` and the store's
-//! lock until it is done, so that no sidecar starts meanwhile.
+//! Loses nothing: the previous files are kept under other names. A restore holds the folder until it is
+//! done, so that no sidecar starts meanwhile.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, Read as _, Write as _};
-use std::net::Shutdown;
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
-
-use super::make_private;
+use super::folder_lock::FolderLock;
+use crate::backup::kept_stores::{keep, mark};
 use crate::backup::staged_restore::{self, KEPT, beside, failed, staged};
 use crate::backup::{self, Backup, BackupReport, abandoned_files, above, sync_folder};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::config::{Config, resolve_symlinks};
 use crate::domain::{Actor, Failure, Kind, Revision, Timestamp};
-use crate::http::{Listen, Listener, SOCKET_TAKEN};
 use crate::keys::Keys;
 use crate::services::two_step;
-use crate::socket_file::SocketFile;
 use crate::store::Store;
 use crate::store::types::backup::RevokedAccess;
-
-/// The code of a failure that tells of a restore under way.
-pub const RESTORING: &str = "restore_runs";
-/// A restore answers at once, and its callers are on this machine.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
-/// More than its answer has.
-const ANSWER_BYTES_MAX: u64 = 16 << 10;
-/// So many pieces of what is asked are read.
-const ASKED_PIECES_MAX: usize = 1000;
 
 /// The result of a restore.
 #[derive(Clone, Debug)]
@@ -126,131 +107,6 @@ async fn invites_without_key(store: &Store, keys: &Keys) -> Result<u64, Failure>
     Ok(count)
 }
 
-/// Exclusive access to the data folder.
-struct FolderLock {
-    _socket: Arc<SocketFile>,
-    /// Locked as a running sidecar does.
-    _store: Option<File>,
-}
-
-impl FolderLock {
-    async fn with(config: &Config) -> Result<Self, Failure> {
-        make_private(&config.data)?;
-        let path = config.data.join("admin.sock");
-        let socket = match (Listen::Unix { path: path.clone(), mode: 0o600 }).bind().await {
-            Err(taken) if taken.code == SOCKET_TAKEN => {
-                return Err(if restores(&path).await {
-                    restoring(&config.data)
-                } else {
-                    served(&config.data)
-                });
-            }
-            bound => bound?,
-        };
-        let Listener::Unix(listener, socket) = socket else {
-            return Err(Failure::internal("the socket that was bound is not a unix socket"));
-        };
-        let store = &config.store.path;
-        let file = match backup::open_file(store) {
-            Ok(file) => Some(file),
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => None,
-            Err(fault) => return Err(failed(store, &fault)),
-        };
-        let locked = file.as_ref().map_or(Ok(()), File::try_lock);
-        let alone = Self { _socket: socket, _store: file };
-        match locked {
-            Ok(()) => {
-                answer(listener);
-                Ok(alone)
-            }
-            Err(TryLockError::WouldBlock) => Err(held(store)),
-            Err(TryLockError::Error(fault)) => Err(failed(store, &fault)),
-        }
-    }
-}
-
-/// That a restore is under way.
-pub(super) fn restoring(data: &Path) -> Failure {
-    let sentence = format!(
-        "a restore runs on `{}`: wait until it has ended, then try again; nothing was changed",
-        data.display()
-    );
-    Failure::new(Kind::Conflict, RESTORING, sentence)
-}
-
-/// Answers every client on the socket of the sidecar that a restore runs, until the process ends.
-/// On a thread of its own: a restore reads and writes files on the one that it has.
-fn answer(listener: UnixListener) {
-    let detail = "a restore runs on this data folder: wait until it has ended, then try again; nothing was changed";
-    let body = format!("{{\"status\":503,\"code\":\"{RESTORING}\",\"detail\":\"{detail}\"}}");
-    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nx-request-id: restore\r\nconnection: close\r\ncontent-length:";
-    let answer = format!("{head} {}\r\n\r\n{body}", body.len());
-    let listener = listener.into_std().and_then(|listener| {
-        listener.set_nonblocking(false)?;
-        Ok(listener)
-    });
-    let Ok(listener) = listener else { return };
-    // Who is not told this waits for nothing, and loses nothing.
-    let _ = thread::Builder::new().name("restore".to_owned()).spawn(move || {
-        for stream in listener.incoming() {
-            let _ = stream.and_then(|stream| tell(stream, &answer));
-        }
-    });
-}
-
-/// Reads to the end of the head, and to the end of what is sent after the answer: a socket that is
-/// closed with bytes in it takes the answer back.
-fn tell(mut stream: StdUnixStream, answer: &str) -> io::Result<()> {
-    stream.set_read_timeout(Some(ANSWERED_WITHIN))?;
-    stream.set_write_timeout(Some(ANSWERED_WITHIN))?;
-    let mut asked = [0; 4096];
-    if stream.read(&mut asked)? == 0 {
-        return Ok(());
-    }
-    stream.write_all(answer.as_bytes())?;
-    stream.shutdown(Shutdown::Write)?;
-    for _ in 0..ASKED_PIECES_MAX {
-        if stream.read(&mut asked)? == 0 {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a restore answers at the socket.
-pub(super) async fn restores(socket: &Path) -> bool {
-    let ask = async {
-        let mut stream = UnixStream::connect(socket).await?;
-        stream
-            .write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-            .await?;
-        let mut answer = Vec::new();
-        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
-        let told = format!("\"code\":\"{RESTORING}\"");
-        Ok::<bool, io::Error>(String::from_utf8_lossy(&answer).contains(&told))
-    };
-    matches!(tokio::time::timeout(ANSWERED_WITHIN, ask).await, Ok(Ok(true)))
-}
-
-fn served(what: &Path) -> Failure {
-    Failure::new(
-        Kind::Conflict,
-        "sidecar_runs",
-        format!(
-            "a sidecar runs on `{}`: stop it, then restore; nothing was changed",
-            what.display()
-        ),
-    )
-}
-
-fn held(store: &Path) -> Failure {
-    let sentence = format!(
-        "the store `{}` is held by another process, such as a sidecar or a backup: stop the sidecar, or wait until the other command has ended, then restore; nothing was changed",
-        store.display()
-    );
-    Failure::new(Kind::Conflict, "sidecar_runs", sentence)
-}
-
 /// The prepared files. Removed when dropped before they are in place.
 struct StagedFiles<'c> {
     config: &'c Config,
@@ -288,7 +144,7 @@ impl<'c> StagedFiles<'c> {
     /// store under the name at every moment, and once the first step is done, the others will be.
     fn take_place(&self) -> Result<Vec<PathBuf>, Failure> {
         let Config { data, .. } = self.config;
-        let mark = mark(Clock::System.now());
+        let mark = mark(KEPT, Clock::System.now());
         let mut kept = Vec::new();
         let store = resolve_symlinks(&self.config.store.path)?;
         if store.exists() {
@@ -318,17 +174,6 @@ impl<'c> StagedFiles<'c> {
     }
 }
 
-/// Gives the store a second name. Not every file system has links; a copy gets the name once it is
-/// whole.
-fn keep(store: &Path, old: &Path) -> io::Result<()> {
-    fs::hard_link(store, old).or_else(|_| {
-        let new = beside(old, "new");
-        fs::copy(store, &new).and_then(|_| fs::rename(&new, old)).inspect_err(|_| {
-            let _ = fs::remove_file(&new);
-        })
-    })
-}
-
 /// Removes what an interrupted restore has left, and nothing else.
 fn clear(path: &Path) -> Result<(), Failure> {
     let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
@@ -341,43 +186,4 @@ fn clear(path: &Path) -> Result<(), Failure> {
     }
     let removed = if there.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     removed.map_err(|fault| failed(path, &fault))
-}
-
-/// Such as `before-restore-20261124T120000123Z`.
-fn mark(now: Timestamp) -> String {
-    let milliseconds = now.0.rem_euclid(1000);
-    let time = clock::rfc3339(Timestamp(now.0 - milliseconds));
-    let time: String = time.chars().filter(|c| c.is_ascii_alphanumeric() && *c != 'Z').collect();
-    format!("{KEPT}{time}{milliseconds:03}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn clients_are_told_while_a_restore_runs() {
-        let home = tempfile::tempdir().unwrap();
-        let config = Config::load(None, home.path().join("data"), std::iter::empty()).unwrap();
-        let socket = config.data.join("admin.sock");
-        assert!(!restores(&socket).await);
-        let alone = FolderLock::with(&config).await.unwrap();
-        for _ in 0..3 {
-            assert!(restores(&socket).await);
-        }
-        let second = FolderLock::with(&config).await.map(drop).unwrap_err();
-        assert_eq!(second.code, RESTORING);
-        assert!(second.public.contains("wait until it has ended"), "{second}");
-        drop(alone);
-        assert!(!restores(&socket).await);
-        FolderLock::with(&config).await.map(drop).unwrap();
-    }
-
-    #[test]
-    fn names_of_what_is_kept_sort_by_their_time() {
-        for (milliseconds, ending) in [(0, "000Z"), (5, "005Z"), (120, "120Z"), (389, "389Z")] {
-            let name = mark(Timestamp(1_795_521_600_000 + milliseconds));
-            assert_eq!(name, format!("before-restore-20261124T120000{ending}"));
-        }
-    }
 }

@@ -23,6 +23,11 @@ const HEAD: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 const COMMANDS: &[&str] = &[
     "serve",
     "account create",
+    "fleet init",
+    "fleet join",
+    "fleet leave",
+    "fleet status",
+    "fleet forget",
     "account list",
     "account edit",
     "member list",

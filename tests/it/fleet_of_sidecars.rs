@@ -1,0 +1,184 @@
+//! Three sidecars on one PostgreSQL: a removal on one is a deny on all; what a node does that cannot
+//! reach the log, and one that starts without it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::postgres_server::{PASSWORD, PostgresServer, USER};
+use crate::support::sidecar::{Answer, Connection, Sidecar, copy_folder, eventually, question};
+use crate::support::tcp_proxy::{Passing, TcpProxy};
+
+/// How long a node may be without word from the log.
+const MAX_STALENESS: Duration = Duration::from_secs(4);
+
+/// Three sidecars with the same members, each with a line of its own to the log. Ended in this order.
+struct Fleet {
+    nodes: Vec<Sidecar>,
+    lines: Vec<TcpProxy>,
+    _server: PostgresServer,
+}
+
+impl Fleet {
+    /// `None` where there is no PostgreSQL.
+    fn start() -> Option<Self> {
+        let server = PostgresServer::start(&[])?;
+        let mut nodes: Vec<Sidecar> = (0..3).map(|_| Sidecar::start()).collect();
+        nodes[0].account("acme");
+        nodes[0].members("acme", &[("ann", "operator"), ("leo", "operator"), ("max", "operator")]);
+        for node in &mut nodes {
+            node.signal("TERM");
+            assert_eq!(node.wait(), Some(0));
+        }
+        let keys = nodes[0].path("data/keys");
+        let lines: Vec<TcpProxy> = nodes.iter().map(|_| TcpProxy::to(server.port)).collect();
+        for (number, (node, line)) in (1..).zip(nodes.iter_mut().zip(&lines)) {
+            configure(node, number, line, "deny");
+            if number == 1 {
+                command(node, &["fleet", "init"]);
+            } else {
+                fs::remove_dir_all(node.path("data/keys")).unwrap();
+                copy_folder(&keys, &node.path("data/keys"));
+                command(node, &["fleet", "join", "--yes"]);
+            }
+            node.restart();
+        }
+        let fleet = Self { nodes, lines, _server: server };
+        for node in &fleet.nodes {
+            eventually("each node is fresh", || decision(&mut node.tcp(), "ann").0);
+        }
+        Some(fleet)
+    }
+
+    /// Whether every node reaches the log, or this one does not.
+    fn cut(&self, node: usize, is_cut: bool) {
+        self.lines[node].pass(if is_cut { Passing::NoRequest } else { Passing::All });
+    }
+}
+
+/// Runs a command on a node that is stopped.
+fn command(node: &Sidecar, arguments: &[&str]) {
+    let config = node.path("kwic-team.toml");
+    let output = node.run(&[&["--config", config.to_str().unwrap()], arguments].concat());
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+fn configure(node: &Sidecar, number: usize, line: &TcpProxy, on_stale: &str) {
+    let password = node.path("password");
+    fs::write(&password, format!("{PASSWORD}\n")).unwrap();
+    let file = node.path("kwic-team.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let before = text.split("[fleet]").next().unwrap();
+    let fleet = format!(
+        "[fleet]\nlog = \"postgresql://{USER}@127.0.0.1:{}/postgres\"\npassword_file = \"{}\"\nname = \"host-{number}\"\nmax_staleness = \"{}s\"\non_stale = \"{on_stale}\"\n",
+        line.port,
+        password.display(),
+        MAX_STALENESS.as_secs()
+    );
+    fs::write(&file, format!("{before}{fleet}")).unwrap();
+}
+
+/// Whether somebody may do something, and for how long the node has been stale by its answer.
+fn decision<S: std::io::Read + std::io::Write>(
+    connection: &mut Connection<S>,
+    who: &str,
+) -> (bool, Option<String>) {
+    let asked = question(who, "chats:view", ("chat", "c"), "acme");
+    let answer: Answer = connection.post("/access/v1/evaluation", &asked);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let stale = answer.header("x-kwic-stale").map(str::to_owned);
+    (answer.json()["decision"].as_bool().unwrap(), stale)
+}
+
+fn metric(node: &Sidecar, name: &str) -> Option<f64> {
+    let text = node.tcp().get("/metrics").body;
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")))?;
+    line.parse().ok()
+}
+
+#[test]
+fn a_removal_on_one_node_is_a_deny_on_all() {
+    let Some(fleet) = Fleet::start() else { return };
+    let mut connections: Vec<_> = fleet.nodes.iter().map(Sidecar::tcp).collect();
+    for connection in &mut connections {
+        assert_eq!(decision(connection, "leo"), (true, None));
+    }
+    let said = fleet.nodes[0].ok(&["member", "remove", "leo", "--yes", "--wait-all"]);
+    assert!(said.ends_with("seen by 3 of 3\n"), "{said}");
+    for connection in &mut connections {
+        assert_eq!(decision(connection, "leo"), (false, None));
+        assert_eq!(decision(connection, "ann"), (true, None));
+    }
+    // Each may change what all have.
+    fleet.nodes[2].ok(&["member", "suspend", "max"]);
+    eventually("the others see it", || {
+        let show = |node: &Sidecar| node.ok(&["member", "show", "max", "--json"]);
+        fleet.nodes.iter().all(|node| show(node).contains("\"suspended\""))
+    });
+    let status = fleet.nodes[1].ok(&["fleet", "status"]);
+    let rows: Vec<Vec<&str>> = status.lines().map(|line| line.split('\t').collect()).collect();
+    let names: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(names, ["host-1", "host-2 (this)", "host-3"], "{status}");
+    assert!(rows.iter().all(|row| row[1] == "fresh" && row[7] == "ok"), "{status}");
+    for node in &fleet.nodes {
+        assert_eq!(metric(node, "kwic_fleet_stale"), Some(0.0));
+        let ready = node.tcp().get("/readyz");
+        assert_eq!((ready.status, ready.json()["fleet"]["state"].as_str()), (200, Some("fresh")));
+    }
+}
+
+#[test]
+fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
+    let Some(fleet) = Fleet::start() else { return };
+    let (one, cut_off) = (&fleet.nodes[0], &fleet.nodes[2]);
+    fleet.cut(2, true);
+    let begun = Instant::now();
+    let mut connection = cut_off.tcp();
+    assert_eq!(decision(&mut connection, "leo"), (true, None));
+    let refused = cut_off.run(&["member", "suspend", "max"]);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && told.contains("the log that the nodes share"), "{told}");
+    let removed = one.run(&["member", "remove", "leo", "--yes", "--wait-all=1"]);
+    let told = String::from_utf8(removed.stderr).unwrap();
+    assert!(!removed.status.success() && told.contains("seen by 2 of 3, not by host-3"), "{told}");
+    eventually("the node is stale", || decision(&mut connection, "ann") != (true, None));
+    assert!(begun.elapsed() >= MAX_STALENESS - Duration::from_secs(2), "{:?}", begun.elapsed());
+    let (allowed, stale) = decision(&mut connection, "ann");
+    assert!(!allowed && stale.is_some_and(|seconds| seconds.parse::<u64>().unwrap() >= 4));
+    let ready = cut_off.tcp().get("/readyz");
+    assert_eq!((ready.status, ready.json()["code"].as_str()), (503, Some("stale")));
+    assert_eq!(metric(cut_off, "kwic_fleet_stale"), Some(1.0));
+    eventually("the log says so", || cut_off.log_text().contains("this node is stale"));
+    fleet.cut(2, false);
+    eventually("the node is fresh", || decision(&mut connection, "ann") == (true, None));
+    assert_eq!(decision(&mut connection, "leo"), (false, None));
+    assert!(cut_off.log_text().contains("the shared log is reached again"));
+    cut_off.ok(&["member", "suspend", "max"]);
+}
+
+#[test]
+fn a_start_without_the_log_serves_as_a_stale_node() {
+    let Some(mut fleet) = Fleet::start() else { return };
+    fleet.cut(2, true);
+    for (on_stale, allowed, status) in [("deny", false, 503), ("answer", true, 200)] {
+        fleet.nodes[2].kill();
+        configure(&fleet.nodes[2], 3, &fleet.lines[2], on_stale);
+        fleet.nodes[2].restart();
+        let node = &fleet.nodes[2];
+        let (answered, stale) = decision(&mut node.tcp(), "leo");
+        assert_eq!((answered, stale.is_some()), (allowed, true));
+        assert_eq!(node.tcp().get("/readyz").status, status);
+    }
+    fleet.nodes[0].ok(&["member", "remove", "leo", "--yes"]);
+    fleet.cut(2, false);
+    eventually("the node is fresh", || decision(&mut fleet.nodes[2].tcp(), "leo") == (false, None));
+    // One that does not come back is forgotten, and nobody waits for it.
+    fleet.nodes[2].kill();
+    eventually("the node is known to be silent", || {
+        let status = fleet.nodes[0].run(&["fleet", "status"]);
+        let told = String::from_utf8(status.stdout).unwrap();
+        !status.status.success() && told.contains("host-3\tsilent for ")
+    });
+    fleet.nodes[0].ok(&["fleet", "forget", "host-3"]);
+    let said = fleet.nodes[0].ok(&["member", "remove", "max", "--yes", "--wait-all"]);
+    assert!(said.ends_with("seen by 2 of 2\n"), "{said}");
+}
