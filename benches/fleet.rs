@@ -1,0 +1,287 @@
+//! What does a shared log cost, and how soon is a removal on one node a deny on the others?
+//!
+//! `cargo bench --bench fleet` prints the table of `docs/performance.md`, with a stage's name behind
+//! `--` that stage alone. Three sidecars, one PostgreSQL and an etcd of three members run on this
+//! machine, on loopback; neither log waits for the disk. Only ratios inside one run count.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::allow_attributes,
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "a benchmark that meets the unexpected should stop there, and takes a part of the fixtures"
+)]
+
+#[path = "../tests/support"]
+mod support {
+    pub mod etcd_cluster;
+    pub mod postgres_server;
+    pub mod sidecar;
+}
+
+use std::fmt::Write as _;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::etcd_cluster::{ClusterOptions, EtcdCluster};
+use support::postgres_server::{PASSWORD, PostgresServer, USER};
+use support::sidecar::{Sidecar, copy_folder, eventually, question};
+
+/// How many members are removed, and the pause between two of them.
+const REMOVALS: usize = 1_000;
+const PAUSE: Duration = Duration::from_millis(5);
+/// Connections to each node that edit at the same time.
+const WRITERS: usize = 16;
+const ROUND: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 5;
+/// An edit wins whatever came before.
+const HEADERS: &str = "content-type: application/json\r\nif-match: *\r\n";
+const MANY: usize = 1_000_000;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let wanted = arguments.get(1).map(String::as_str).filter(|wanted| *wanted != "--bench");
+    let is_wanted = |name: &str| wanted.is_none_or(|wanted| wanted == name);
+    println!("| what | measured | goal |\n| --- | --- | --- |");
+    if is_wanted("postgresql") {
+        let server = PostgresServer::start(&[]).expect("PostgreSQL is installed");
+        let log = format!("postgresql://{USER}@127.0.0.1:{}/postgres", server.port);
+        measure("PostgreSQL", &log, true, 50.0);
+    }
+    if is_wanted("etcd") {
+        let cluster = EtcdCluster::start(&ClusterOptions::default()).expect("etcd is installed");
+        let places: Vec<String> =
+            (0..3).map(|member| format!("127.0.0.1:{}", cluster.port(member))).collect();
+        measure("etcd", &format!("etcd://{}/team/", places.join(",")), false, 25.0);
+    }
+    if is_wanted("join") {
+        let server = PostgresServer::start(&[]).expect("PostgreSQL is installed");
+        let log = format!("postgresql://{USER}@127.0.0.1:{}/postgres", server.port);
+        join(&log);
+    }
+}
+
+/// Removals, edits and decisions of three nodes on one log.
+fn measure(engine: &str, log: &str, has_password: bool, goal_ms: f64) {
+    let nodes = fleet(log, has_password, 3, REMOVALS + 1_000);
+    let alone = Sidecar::start();
+    grow(&alone, REMOVALS + 1_000);
+    let mut taken = removals(&nodes);
+    taken.sort_by(f64::total_cmp);
+    println!(
+        "| {engine}: request to remove on one node to the first deny on both others, {REMOVALS} removals | p50 {:.1} ms, p99 {:.1} ms | p99 {goal_ms:.0} ms |",
+        taken[taken.len() / 2],
+        taken[taken.len() * 99 / 100]
+    );
+    let (mut together, mut ratios) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let of_fleet = edits(&nodes.iter().collect::<Vec<_>>());
+        ratios.push(of_fleet / edits(&[&alone]));
+        together.push(of_fleet);
+    }
+    println!(
+        "| {engine}: changes a second by three nodes at once, {WRITERS} connections each; against one node without a log | {:.0}; {:.2} | 500 |",
+        median(&mut together),
+        median(&mut ratios)
+    );
+    let mut ratios: Vec<f64> =
+        (0..ROUNDS).map(|_| decisions(&nodes[1]) / decisions(&alone)).collect();
+    println!(
+        "| {engine}: decisions on a node of the fleet, against one without a log | {:.2} | 0.97 |",
+        median(&mut ratios)
+    );
+}
+
+/// Milliseconds from each request to remove until both other nodes deny.
+fn removals(nodes: &[Sidecar]) -> Vec<f64> {
+    let mut admin = nodes[0].admin();
+    let mut others: Vec<_> = nodes[1..].iter().map(Sidecar::unix).collect();
+    let mut taken = Vec::new();
+    for number in 0..REMOVALS {
+        let name = format!("m{number:07}");
+        let asked = question(&name, "templates:view", ("template", "t"), "acme");
+        assert!(others.iter_mut().all(|node| node.allows(&asked)));
+        let began = Instant::now();
+        let removed = thread::scope(|threads| {
+            let request = threads.spawn(|| {
+                let path = format!("/api/v1/members/{name}?account=acme");
+                admin.send("DELETE", &path, "if-match: *\r\n", "")
+            });
+            for node in &mut others {
+                while node.allows(&asked) {
+                    thread::sleep(Duration::from_micros(200));
+                }
+            }
+            taken.push(began.elapsed().as_secs_f64() * 1_000.0);
+            request.join().unwrap()
+        });
+        assert!(removed.status < 300, "{removed:?}");
+        thread::sleep(PAUSE);
+    }
+    taken
+}
+
+/// Edits a second, by so many connections to each node, each of members of its own.
+fn edits(nodes: &[&Sidecar]) -> f64 {
+    let began = Instant::now();
+    let edited: u64 = thread::scope(|threads| {
+        let mut writers = Vec::new();
+        for (of, node) in nodes.iter().enumerate() {
+            for writer in 0..WRITERS {
+                writers.push(threads.spawn(move || {
+                    let mut line = node.admin();
+                    let member = REMOVALS + of * WRITERS + writer;
+                    let path = format!("/api/v1/members/m{member:07}?account=acme");
+                    let mut edited = 0_u64;
+                    while began.elapsed() < ROUND {
+                        let name =
+                            format!(r#"{{"last_name":"Edited {}"}}"#, began.elapsed().as_nanos());
+                        let answer = line.send("PATCH", &path, HEADERS, &name);
+                        assert_eq!(answer.status, 200, "{answer:?}");
+                        edited += 1;
+                    }
+                    edited
+                }));
+            }
+        }
+        writers.into_iter().map(|writer| writer.join().unwrap()).sum()
+    });
+    edited as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Decisions a second, by eight connections.
+fn decisions(node: &Sidecar) -> f64 {
+    let began = Instant::now();
+    let asked = question("m0001500", "templates:view", ("template", "t"), "acme");
+    let decided: u64 = thread::scope(|threads| {
+        let askers: Vec<_> = (0..8)
+            .map(|_| {
+                threads.spawn(|| {
+                    let mut line = node.unix();
+                    let mut decided = 0_u64;
+                    while began.elapsed() < ROUND {
+                        assert!(line.allows(&asked));
+                        decided += 1;
+                    }
+                    decided
+                })
+            })
+            .collect();
+        askers.into_iter().map(|asker| asker.join().unwrap()).sum()
+    });
+    decided as f64 / began.elapsed().as_secs_f64()
+}
+
+/// A node that joins a fleet with a million members, and its restart.
+fn join(log: &str) {
+    let mut nodes = fleet(log, true, 1, MANY);
+    let mut joining = stopped();
+    let began = Instant::now();
+    enter(&mut joining, &nodes[0], log, true, 2);
+    joining.restart();
+    until_decided(&joining);
+    println!(
+        "| a new node with {MANY} members, from a snapshot to its first answer | {:.1} s | 60 s |",
+        began.elapsed().as_secs_f64()
+    );
+    nodes.truncate(1);
+    joining.kill();
+    let began = Instant::now();
+    joining.restart();
+    until_decided(&joining);
+    println!(
+        "| its restart after `kill -9`, to the first answer | {:.1} s | 2 s |",
+        began.elapsed().as_secs_f64()
+    );
+}
+
+fn until_decided(node: &Sidecar) {
+    let asked = question("m0000001", "templates:view", ("template", "t"), "acme");
+    eventually("the node decides", || node.unix().allows(&asked));
+}
+
+/// So many nodes on one log, with so many members.
+fn fleet(log: &str, has_password: bool, count: usize, members: usize) -> Vec<Sidecar> {
+    let mut first = Sidecar::start();
+    grow(&first, members);
+    stop(&mut first);
+    configure(&first, 1, log, has_password);
+    command(&first, &["fleet", "init"]);
+    first.restart();
+    let mut nodes = vec![first];
+    for number in 2..=count {
+        let mut node = stopped();
+        enter(&mut node, &nodes[0], log, has_password, number);
+        node.restart();
+        nodes.push(node);
+    }
+    for node in &nodes {
+        until_decided(node);
+    }
+    nodes
+}
+
+fn stopped() -> Sidecar {
+    let mut node = Sidecar::start();
+    stop(&mut node);
+    node
+}
+
+fn stop(node: &mut Sidecar) {
+    node.signal("TERM");
+    assert_eq!(node.wait(), Some(0));
+}
+
+/// Has a stopped node join the fleet of another.
+fn enter(node: &mut Sidecar, of: &Sidecar, log: &str, has_password: bool, number: usize) {
+    configure(node, number, log, has_password);
+    fs::remove_dir_all(node.path("data/keys")).unwrap();
+    copy_folder(&of.path("data/keys"), &node.path("data/keys"));
+    command(node, &["fleet", "join", "--yes"]);
+}
+
+fn configure(node: &Sidecar, number: usize, log: &str, has_password: bool) {
+    let file = node.path("kwic-team.toml");
+    let mut text = fs::read_to_string(&file).unwrap();
+    write!(text, "[fleet]\nlog = \"{log}\"\nname = \"host-{number}\"\non_stale = \"deny\"\n")
+        .unwrap();
+    if has_password {
+        let password = node.path("password");
+        fs::write(&password, PASSWORD).unwrap();
+        writeln!(text, "password_file = \"{}\"", password.display()).unwrap();
+    }
+    fs::write(&file, text).unwrap();
+}
+
+fn command(node: &Sidecar, arguments: &[&str]) {
+    let config = node.path("kwic-team.toml");
+    let output = node.run(&[&["--config", config.to_str().unwrap()], arguments].concat());
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+/// An account with so many members.
+fn grow(node: &Sidecar, members: usize) {
+    node.account("acme");
+    let mut file = String::from("id,first_name,last_name,email,role\n");
+    for number in 0..members {
+        writeln!(
+            file,
+            "m{number:07},Ann,Example {number},member.{number}@example.org,template_manager"
+        )
+        .unwrap();
+    }
+    let path = node.path("members.csv");
+    fs::write(&path, file).unwrap();
+    node.ok(&["member", "import", "--account", "acme", path.to_str().unwrap()]);
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
