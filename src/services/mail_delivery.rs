@@ -30,9 +30,9 @@ use crate::mail::{
     self, ActionLink, HandoverFlag, MailBatch, MailContent, Maildir, OutgoingMail, RefusalTracker,
     SendFault, SmtpStep, TestReport, bounce,
 };
-use crate::store::Committed;
 use crate::store::change_feed::Follower;
 use crate::store::types::mail_queue::{MailFlow, MailStatus};
+use crate::store::{Committed, LOG_AWAY, LOG_UNCLEAR};
 use crate::telemetry::log::{self, DueLogLine};
 use crate::telemetry::mail_metrics::MailFigures;
 
@@ -56,6 +56,8 @@ pub async fn deliver(app: Arc<App>, mut feed: Follower) {
         let rest = match deliver_some(&app).await {
             Ok(DeliveryRound { reached: false, .. }) => UNREACHED_REST,
             Ok(DeliveryRound { tried, .. }) if tried > 0 => continue,
+            // What is due already is being sent by another node, which is looked at now and then.
+            Ok(_) if app.fleet.is_some() => until_due(&app).await.max(REST),
             Ok(_) => until_due(&app).await,
             Err(failure) => {
                 tracing::error!(%failure, "messages could not be read from the queue");
@@ -153,7 +155,7 @@ async fn deliver_some(app: &Arc<App>) -> Result<DeliveryRound, Failure> {
         let Some(tried) = unless_it_stops(app, &given, trying).await else { return Ok(round) };
         let (handover, reached) = tried?;
         tell(&letter, &handover);
-        app.store.letter_settle(&letter, handover).await?;
+        settle(app, &letter, handover).await?;
         round.tried += 1;
         round.reached = reached;
     }
@@ -162,6 +164,24 @@ async fn deliver_some(app: &Arc<App>) -> Result<DeliveryRound, Failure> {
         () = app.stops() => {}
     }
     Ok(round)
+}
+
+/// Saves the result of an attempt. While the log of the fleet takes nothing, again and again until the
+/// sidecar stops: without it, the letter would be sent once more when its lease is over.
+async fn settle(app: &App, letter: &QueuedMail, handover: SendOutcome) -> Result<(), Failure> {
+    loop {
+        let settled = app.store.letter_settle(letter, handover.clone()).await;
+        match settled {
+            Err(fault) if [LOG_AWAY, LOG_UNCLEAR].contains(&fault.code) => {
+                tracing::warn!(letter = letter.id.0, %fault, "the result of a message could not be saved yet");
+            }
+            settled => return settled.map(|_| ()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(REST) => {}
+            () = app.stops() => return Ok(()),
+        }
+    }
 }
 
 /// The result of sending; `None` if the sidecar stops before the mail server was given the mail.

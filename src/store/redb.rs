@@ -99,6 +99,7 @@ use self::disk_health::DiskHealth;
 pub use self::log_apply::Followed;
 use self::log_link::LogLink;
 pub use self::log_link::{LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
+use self::mail_claims::Claimant;
 pub use self::snapshot_copy::SnapshotContent;
 use self::table_reads::{Rows, TableRead as _};
 pub use self::tables::FORMAT as LAYOUT;
@@ -133,8 +134,8 @@ struct Inner {
     reached: AtomicU64,
     /// Whether the outcome of the last commit is unknown.
     unsettled: AtomicBool,
-    /// The account of the last leased letter: the next one's turn is next.
-    served: Mutex<String>,
+    /// What the sender of letters keeps in mind from one claim to the next.
+    claimant: Mutex<Claimant>,
     clock: Clock,
 }
 
@@ -244,7 +245,7 @@ impl Store {
             log: OnceLock::new(),
             reached: AtomicU64::new(0),
             unsettled: AtomicBool::new(false),
-            served: Mutex::default(),
+            claimant: Mutex::default(),
             clock,
         }));
         let opening = store.clone();

@@ -41,6 +41,7 @@ mod fleet_of_sidecars;
 mod http;
 mod import;
 mod invite_and_sign_in_rules;
+mod letters_of_a_fleet;
 mod log_seal;
 mod mail;
 mod management;

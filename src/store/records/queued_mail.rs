@@ -2,13 +2,16 @@
 //!
 //! Contain no link: a letter has the input from which its link is derived.
 
-use super::{RecordReader, RecordWriter, as_damage};
+use super::{RecordReader, RecordWriter, VERSION, as_damage};
 use crate::domain::{
     AccountSlug, Delivery, DeliveryState, Email, Failure, Generation, InviteId, LinkId, MailId,
     MailKind, MailStop, MemberId, QueuedMail, Timestamp, TwoStepEvent,
 };
+use crate::store::shared_log::NodeId;
 
 const KIND: &str = "letter";
+/// The second version has the node that leased the letter; without one, the first is written.
+const LEASED_VERSION: u8 = 2;
 
 /// A stored letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub struct QueuedMailRecord {
     pub letter: QueuedMail,
     /// The target in the audit log: the id of an invite or of a member.
     pub subject: String,
+    /// The node of a fleet that the lease is of.
+    pub leased_by: Option<NodeId>,
 }
 
 impl QueuedMailRecord {
@@ -24,7 +29,8 @@ impl QueuedMailRecord {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let letter = &self.letter;
-        let writer = RecordWriter::new()
+        let version = if self.leased_by.is_some() { LEASED_VERSION } else { VERSION };
+        let writer = RecordWriter::of_version(version)
             .text(letter.account.as_str())
             .text(&self.subject)
             .text(letter.to.as_str())
@@ -33,14 +39,17 @@ impl QueuedMailRecord {
             .time(letter.created)
             .time(letter.expires);
         let delivery = &letter.delivery;
-        write_kind(writer, &letter.kind)
+        let mut record = write_kind(writer, &letter.kind)
             .byte(state_byte(delivery.state))
             .text(&delivery.detail)
             .long(delivery.attempts.into())
             .perhaps(delivery.last_attempt, RecordWriter::time)
             .perhaps(delivery.next_attempt, RecordWriter::time)
-            .perhaps(letter.leased_until, RecordWriter::time)
-            .0
+            .perhaps(letter.leased_until, RecordWriter::time);
+        if let Some(node) = &self.leased_by {
+            record = record.raw(&node.0);
+        }
+        record.0
     }
 
     /// Reads a record.
@@ -48,7 +57,7 @@ impl QueuedMailRecord {
     /// # Errors
     /// `Internal`, when it is damaged or of a newer version.
     pub fn decode(id: MailId, bytes: &[u8]) -> Result<Self, Failure> {
-        let mut reader = RecordReader::new(KIND, bytes)?;
+        let (version, mut reader) = RecordReader::up_to(LEASED_VERSION, KIND, bytes)?;
         let account = as_damage(KIND, AccountSlug::parse(reader.text()?))?;
         let subject = reader.text()?.to_owned();
         let letter = QueuedMail {
@@ -63,7 +72,9 @@ impl QueuedMailRecord {
             delivery: delivery(&mut reader)?,
             leased_until: reader.perhaps(RecordReader::time)?,
         };
-        reader.end(Self { letter, subject })
+        let is_leased = version == LEASED_VERSION;
+        let leased_by = if is_leased { Some(NodeId(reader.array()?)) } else { None };
+        reader.end(Self { letter, subject, leased_by })
     }
 }
 

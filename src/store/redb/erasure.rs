@@ -249,7 +249,7 @@ impl ErasurePlan {
         Ok(found)
     }
 
-    fn is_letter(&self, QueuedMailRecord { letter, subject }: &QueuedMailRecord) -> bool {
+    fn is_letter(&self, QueuedMailRecord { letter, subject, .. }: &QueuedMailRecord) -> bool {
         let to_inviter = matches!(letter.kind, MailKind::InviteWanted { .. });
         self.is_id(subject) || (to_inviter && self.addresses.contains(letter.to.key()))
     }

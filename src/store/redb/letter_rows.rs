@@ -65,7 +65,7 @@ pub(super) fn queue(
     change.tx.open_table(LETTERS_BY_ACCOUNT)?.insert(key, ())?;
     let forgotten = time_after(letter.expires, OVER_MS);
     expiry::schedule(change, forgotten, expiry::ExpiringKind::Letter, &id.to_string())?;
-    replace(change, None, Some(&QueuedMailRecord { letter, subject }))?;
+    replace(change, None, Some(&QueuedMailRecord { letter, subject, leased_by: None }))?;
     change.tell(ChangedRecord::LetterQueued);
     Ok(id)
 }

@@ -38,7 +38,8 @@ impl Store {
     ) -> Result<(), Failure> {
         let fleet = self.fleet().await?;
         let fleet = fleet.ok_or_else(|| Failure::internal("the store is in no fleet"))?;
-        let joined = self.0.log.set(LogLink::new(log, LogSeal::new(fleet.log, cipher)));
+        let link = LogLink::new(log, LogSeal::new(fleet.log, cipher), fleet.node);
+        let joined = self.0.log.set(link);
         joined.map_err(|_| Failure::internal("the store follows a log already"))
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{Failure, Kind};
 use crate::store::log_seal::LogSeal;
-use crate::store::shared_log::{LogHead, LogPart, READ_MAX, SharedLog};
+use crate::store::shared_log::{LogHead, LogPart, NodeId, READ_MAX, SharedLog};
 
 /// The code of a failure because the shared log was not reached, or took nothing.
 pub const LOG_AWAY: &str = "log_unavailable";
@@ -21,6 +21,8 @@ pub const LOG_HALTED: &str = "log_halted";
 pub(super) struct LogLink {
     pub(super) log: Arc<dyn SharedLog>,
     pub(super) seal: LogSeal,
+    /// The node that the file is of.
+    pub(super) node: NodeId,
     /// Bytes of the entries that were applied.
     pub(super) bytes: AtomicU64,
     /// Why nothing more of it is applied.
@@ -28,8 +30,8 @@ pub(super) struct LogLink {
 }
 
 impl LogLink {
-    pub(super) fn new(log: Arc<dyn SharedLog>, seal: LogSeal) -> Self {
-        Self { log, seal, bytes: AtomicU64::new(0), halted: Mutex::default() }
+    pub(super) fn new(log: Arc<dyn SharedLog>, seal: LogSeal, node: NodeId) -> Self {
+        Self { log, seal, node, bytes: AtomicU64::new(0), halted: Mutex::default() }
     }
 
     fn halted(&self) -> MutexGuard<'_, Option<String>> {

@@ -2,6 +2,7 @@
 //!
 //! Sends nothing. A letter is queued in the transition that it reports, never on its own.
 
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::domain::{
 };
 use crate::store::Committed;
 use crate::store::records::queued_mail::{QueuedMailRecord, encode_moment};
+use crate::store::shared_log::NodeId;
 
 /// When a letter was last accepted; with an account in the key, one of the account.
 pub(super) const TAKEN: &str = "taken";
@@ -24,6 +26,48 @@ pub(super) const TAKEN: &str = "taken";
 const STEP_BACK_MS: i64 = 60_000;
 /// The target of entries about mail as a whole.
 pub(super) const ALL_MAIL: &str = "mail";
+/// After how many leases an overdue lease of another node is forgotten: it has ended long ago.
+const OVERDUE_KEPT: i64 = 8;
+
+/// What the sender of this process keeps in mind from one claim to the next.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claimant {
+    /// The account of the last leased letter: the next one's turn is next.
+    served: String,
+    /// Leases of other nodes whose end has passed, and when this node met them first, by its own
+    /// clock.
+    overdue: HashMap<(MailId, Option<Timestamp>), Timestamp>,
+}
+
+impl Claimant {
+    /// Whether a letter that is due may be leased by this node. A lease of another node has its end by
+    /// that node's clock, which may be an hour behind: it is taken over only once this node has seen
+    /// it for as long as a lease is.
+    fn may_take(&mut self, record: &QueuedMailRecord, by: &LeaseTerms) -> bool {
+        let QueuedMailRecord { letter, leased_by, .. } = record;
+        if letter.delivery.state != DeliveryState::Sending || *leased_by == by.node {
+            return true;
+        }
+        let seen = self.overdue.entry((letter.id, letter.leased_until)).or_insert(by.own_now);
+        by.own_now >= time_after(*seen, by.lease_ms)
+    }
+
+    /// Forgets leases that have ended long ago.
+    fn forget(&mut self, by: &LeaseTerms) {
+        let kept_ms = by.lease_ms.saturating_mul(OVERDUE_KEPT);
+        self.overdue.retain(|_, seen| by.own_now < time_after(*seen, kept_ms));
+    }
+}
+
+/// Who leases letters, and for how long.
+#[derive(Clone, Debug)]
+struct LeaseTerms {
+    /// `None` without a fleet.
+    node: Option<NodeId>,
+    /// The time by the clock of this node, which a change may be ahead of.
+    own_now: Timestamp,
+    lease_ms: i64,
+}
 
 impl Store {
     /// When the next letter is due, or a lease ends; `None` if nothing waits, or mail is stopped.
@@ -43,7 +87,8 @@ impl Store {
     }
 
     /// Leases up to `limit` due letters, oldest first, to one sender: nobody else gets them until
-    /// `lease` is over. None while mail is stopped. No revision, and no audit entry.
+    /// `lease` is over, and another node of a fleet only after it has seen that for as long again.
+    /// None while mail is stopped. No revision, and no audit entry.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
@@ -53,35 +98,40 @@ impl Store {
         lease: Duration,
     ) -> Result<Vec<QueuedMail>, Failure> {
         let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        let last = self.served().clone();
-        let Committed { value: (claimed, served), .. } =
-            self.write(&Actor::System, move |change| claim(change, limit, lease_ms, last)).await?;
+        let by = LeaseTerms { node: self.own_node(), own_now: self.0.clock.now(), lease_ms };
+        let mut claimant = self.claimant().clone();
+        claimant.forget(&by);
+        let Committed { value: (claimed, claimant), .. } =
+            self.write(&Actor::System, move |change| claim(change, limit, &by, claimant)).await?;
         // Only now: an account whose letter was not leased after all keeps its turn.
-        *self.served() = served;
+        *self.claimant() = claimant;
         Ok(claimed)
     }
 
-    fn served(&self) -> MutexGuard<'_, String> {
-        self.0.served.lock().unwrap_or_else(PoisonError::into_inner)
+    fn claimant(&self) -> MutexGuard<'_, Claimant> {
+        self.0.claimant.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node that leases are of; `None` without a fleet.
+    fn own_node(&self) -> Option<NodeId> {
+        self.0.log.get().map(|link| link.node)
     }
 }
 
 /// Leases due letters, with accounts taking turns: the many letters of one do not delay another. An
-/// expired letter is given up. `served` is the account of the last leased letter; the new one is
-/// returned.
+/// expired letter is given up. What the claimant has to keep in mind is returned.
 fn claim(
     change: &mut ChangeTransaction<'_>,
     limit: usize,
-    lease_ms: i64,
-    mut served: String,
-) -> Result<TransactionEnd<(Vec<QueuedMail>, String)>, StoreError> {
+    by: &LeaseTerms,
+    mut claimant: Claimant,
+) -> Result<TransactionEnd<(Vec<QueuedMail>, Claimant)>, StoreError> {
     if letter_rows::read_mail_stop(change.tx)?.is_some() {
-        return Ok(TransactionEnd::AsItWas((Vec::new(), served)));
+        return Ok(TransactionEnd::AsItWas((Vec::new(), claimant)));
     }
     let (mut claimed, mut given_up) = (Vec::new(), false);
     for _ in 0..limit {
-        let Some(id) = next_due(change, &mut served)? else { break };
-        let Some(before) = letter_rows::read(change.tx, id)? else { break };
+        let Some(before) = next_due(change, by, &mut claimant)? else { break };
         if change.now >= before.letter.expires {
             let detail = "its link expired before the mail server accepted it".to_owned();
             let failed = over(&before, DeliveryState::Failed, detail);
@@ -91,7 +141,8 @@ fn claim(
             continue;
         }
         let mut sending = before.clone();
-        sending.letter.leased_until = Some(time_after(change.now, lease_ms));
+        sending.letter.leased_until = Some(time_after(change.now, by.lease_ms));
+        sending.leased_by = by.node;
         let delivery = &mut sending.letter.delivery;
         delivery.state = DeliveryState::Sending;
         delivery.attempts = delivery.attempts.saturating_add(1);
@@ -101,7 +152,7 @@ fn claim(
         claimed.push(sending.letter);
     }
     let nothing = claimed.is_empty();
-    let claimed = (claimed, served);
+    let claimed = (claimed, claimant);
     Ok(match (given_up, nothing) {
         (true, _) => TransactionEnd::Changed(claimed),
         (false, false) => TransactionEnd::Quietly(claimed),
@@ -110,45 +161,57 @@ fn claim(
 }
 
 /// The letter that is due the longest, of the account whose turn it is: the first one with a due
-/// letter after the last served, cyclically.
+/// letter after the last served, cyclically. Letters that another node may be sending are passed over.
 fn next_due(
     change: &ChangeTransaction<'_>,
-    served: &mut String,
-) -> Result<Option<MailId>, StoreError> {
+    by: &LeaseTerms,
+    claimant: &mut Claimant,
+) -> Result<Option<QueuedMailRecord>, StoreError> {
     let waiting = change.tx.open_table(LETTERS_WAITING)?;
     for round_again in [false, true] {
-        let mut account = if round_again { None } else { Some(served.clone()) };
+        let mut account = if round_again { None } else { Some(claimant.served.clone()) };
         loop {
             let begin = account.as_deref().map_or(Bound::Unbounded, |account| {
                 // No later letter of the account is read.
                 Bound::Excluded((account, i64::MAX, u64::MAX))
             });
-            let Some(row) = waiting.range((begin, Bound::Unbounded))?.next() else { break };
-            let (key, ()) = row.map(|(key, _)| (key, ()))?;
-            let (of, due, id) = key.value();
-            if due <= change.now.0 {
-                of.clone_into(served);
-                return Ok(Some(MailId(id)));
+            let mut without_more = None;
+            for row in waiting.range((begin, Bound::Unbounded))? {
+                let (key, _) = row?;
+                let (of, due, id) = key.value();
+                if due > change.now.0 {
+                    without_more = Some(of.to_owned());
+                    break;
+                }
+                let Some(record) = letter_rows::read(change.tx, MailId(id))? else { continue };
+                if claimant.may_take(&record, by) {
+                    of.clone_into(&mut claimant.served);
+                    return Ok(Some(record));
+                }
             }
-            account = Some(of.to_owned());
+            let Some(of) = without_more else { break };
+            account = Some(of);
         }
     }
     Ok(None)
 }
 
 impl Store {
-    /// Ends every lease, at a start: their holders no longer exist. What was being sent is tried
-    /// again immediately, under the same message id.
+    /// Ends every lease of this node, at a start: their holder no longer exists. What was being sent
+    /// is tried again immediately, under the same message id. A lease of another node of the fleet
+    /// ends by its time.
     ///
     /// # Errors
     /// `Busy`, when the disk fails.
     pub async fn letters_release(&self) -> Result<(), Failure> {
-        // The file is locked: no other sender can hold a lease.
-        self.write(&Actor::System, |change| {
+        // The file is locked: no other process of this node can hold a lease.
+        let node = self.own_node();
+        self.write(&Actor::System, move |change| {
             let mut released = false;
             for id in all_waiting(change)? {
                 let Some(before) = letter_rows::read(change.tx, id)? else { continue };
-                if before.letter.delivery.state == DeliveryState::Sending {
+                let is_own = before.leased_by == node;
+                if is_own && before.letter.delivery.state == DeliveryState::Sending {
                     let detail = before.letter.delivery.detail.clone();
                     let queued = over(&before, DeliveryState::Queued, detail);
                     letter_rows::replace(change, Some(&before), Some(&queued))?;
@@ -172,10 +235,11 @@ impl Store {
         claimed: &QueuedMail,
         handover: SendOutcome,
     ) -> Result<Committed<()>, Failure> {
-        let claimed = claimed.clone();
+        let (claimed, node) = (claimed.clone(), self.own_node());
         self.write(&Actor::System, move |change| {
             let held = letter_rows::read(change.tx, claimed.id)?.filter(|record| {
                 record.letter.delivery.state == DeliveryState::Sending
+                    && record.leased_by == node
                     && record.letter.delivery.attempts == claimed.delivery.attempts
                     && record.letter.leased_until == claimed.leased_until
             });
@@ -294,6 +358,7 @@ pub(super) fn over(
 ) -> QueuedMailRecord {
     let mut record = before.clone();
     record.letter.leased_until = None;
+    record.leased_by = None;
     let delivery = &mut record.letter.delivery;
     delivery.state = state;
     delivery.detail = detail;
