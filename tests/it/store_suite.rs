@@ -1,8 +1,8 @@
 //! What the store must do, in memory and in a file: rules, revisions, feed, audit, pages.
 
 /// Makes three tests of each rule, `RULE::in_memory`, `RULE::in_a_file` and `RULE::on_a_log`, each on
-/// a fresh store. After `alone:` the last one is left out: for what cannot go by a log, such as an
-/// import, and for clocks that go back, which those of a log do not.
+/// a fresh store. After `alone:` the last one is left out: for what cannot go by a log, such as a
+/// large import, and for clocks that go back, which those of a log do not.
 macro_rules! store_rules {
     (alone: $($rule:ident),* $(,)?) => {
         $(mod $rule { store_rules!(@alone $rule); })*
@@ -75,8 +75,8 @@ store_rules!(
     the_last_good_policies_are_kept_as_they_were,
     an_entry_holds_so_much_and_says_what_it_leaves_out,
     many_writers_get_revisions_without_gaps,
+    an_import_is_one_change_or_none,
 );
-store_rules!(alone: an_import_is_one_change_or_none);
 
 async fn accounts_are_made_once_and_listed_in_order(stage: StoreFixture) {
     let again = stage.store.account_create(&ACTOR, slug("acme"), "Other".into(), None).await;

@@ -3,6 +3,7 @@
 //! Each change checks, writes, audits and publishes in one transaction.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -222,10 +223,11 @@ impl Store {
     }
 
     /// Creates many members, all or nothing: one revision, one audit entry. Returns their number.
+    /// In a fleet they are one entry of the log, so their number has a bound.
     ///
     /// # Errors
     /// `NotFound` `unknown_account`; `Invalid` `import_refused` with a field for each line that
-    /// clashes; `Busy`, when the disk fails.
+    /// clashes; `TooLarge` `too_large_for_log`; `Busy`, when the disk fails.
     pub async fn member_import(
         &self,
         actor: &Actor,
@@ -233,30 +235,66 @@ impl Store {
         parts: mpsc::Receiver<ImportPart>,
     ) -> Result<Committed<u64>, Failure> {
         let account = account.clone();
-        self.write_direct(actor, move |change| {
-            account_rows::need(change.tx, &account)?;
-            let (count, digest) = import(change, parts)?;
-            let fields = vec![
-                FieldChange::added("members", count.to_string()),
-                FieldChange::added("file_sha256", digest.hex()),
-            ];
-            let slug = account.as_str();
-            change.audit(slug, AuditEvent::UsersImported, slug, fields)?;
-            Ok(TransactionEnd::Changed(count))
-        })
-        .await
+        if self.0.log.get().is_some() {
+            let parts = gathered(parts).await?;
+            let import = move |change: &mut ChangeTransaction<'_>| {
+                import(change, &account, parts.iter().cloned())
+            };
+            return self.write(actor, import).await;
+        }
+        let mut parts = parts;
+        let parts = std::iter::from_fn(move || parts.blocking_recv());
+        self.write_direct(actor, move |change| import(change, &account, parts)).await
     }
 }
 
-/// Receives rows until the end; all conflicts are collected, and any of them refuses the import.
+/// All rows of an import, for one entry of the log, which may have to be made several times.
+async fn gathered(mut parts: mpsc::Receiver<ImportPart>) -> Result<Arc<[ImportPart]>, Failure> {
+    let (mut gathered, mut rows) = (Vec::new(), 0);
+    while let Some(part) = parts.recv().await {
+        if let ImportPart::Rows(some) = &part {
+            rows += some.len();
+        }
+        if rows > limits::FLEET_IMPORT_MAX {
+            return Err(Failure::new(
+                Kind::TooLarge,
+                "too_large_for_log",
+                format!(
+                    "in a fleet, a file has up to {} members, and nothing was imported: split it",
+                    limits::FLEET_IMPORT_MAX
+                ),
+            ));
+        }
+        gathered.push(part);
+    }
+    Ok(gathered.into())
+}
+
 fn import(
     change: &mut ChangeTransaction<'_>,
-    mut parts: mpsc::Receiver<ImportPart>,
+    account: &AccountSlug,
+    parts: impl Iterator<Item = ImportPart>,
+) -> Result<TransactionEnd<u64>, StoreError> {
+    account_rows::need(change.tx, account)?;
+    let (count, digest) = import_rows(change, parts)?;
+    let fields = vec![
+        FieldChange::added("members", count.to_string()),
+        FieldChange::added("file_sha256", digest.hex()),
+    ];
+    let slug = account.as_str();
+    change.audit(slug, AuditEvent::UsersImported, slug, fields)?;
+    Ok(TransactionEnd::Changed(count))
+}
+
+/// Takes rows until the end; all conflicts are collected, and any of them refuses the import.
+fn import_rows(
+    change: &mut ChangeTransaction<'_>,
+    parts: impl Iterator<Item = ImportPart>,
 ) -> Result<(u64, Digest), StoreError> {
     let mut faults = Vec::new();
     let mut count = 0;
     let mut held = RoleCounts::default();
-    while let Some(part) = parts.blocking_recv() {
+    for part in parts {
         let rows = match part {
             ImportPart::Rows(rows) => rows,
             ImportPart::End { digest } if faults.is_empty() => {

@@ -78,7 +78,7 @@ pub struct ImportRow {
 }
 
 /// The messages of an import while it streams.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ImportPart {
     /// Some more rows.
     Rows(Vec<ImportRow>),

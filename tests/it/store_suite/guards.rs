@@ -26,8 +26,8 @@ store_rules!(
     a_new_role_ends_the_invites_that_it_may_not_send,
     a_suspension_ends_sessions_and_links_and_leaves_invites,
     a_new_address_ends_links_to_the_old_one,
+    administrators_are_counted_through_every_path,
 );
-store_rules!(alone: administrators_are_counted_through_every_path);
 
 /// Every change that somebody makes by a right, tried; the codes that it was refused with.
 async fn tried(stage: &StoreFixture, by: &Preconditions) -> Vec<(Kind, &'static str)> {

@@ -31,9 +31,6 @@ store_rules!(
     a_dead_link_asks_for_a_new_one,
     an_invite_is_touched_only_in_its_account_and_its_version,
     pages_hold_every_invite_once_newest_first,
-);
-store_rules!(
-    alone:
     an_address_is_a_members_or_an_open_invites,
     an_expired_invite_gives_way_to_everybody,
 );
