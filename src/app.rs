@@ -381,6 +381,13 @@ impl App {
         self.fleet.as_ref()?.staleness.now()
     }
 
+    /// Whether this sidecar does what needs to be done once for the whole team, such as deleting what
+    /// has expired. In a fleet one node does; two at once would do no harm.
+    #[must_use]
+    pub fn tends(&self) -> bool {
+        self.fleet.as_ref().is_none_or(|node| node.tends())
+    }
+
     /// Waits until the sidecar stops.
     pub async fn stops(&self) {
         // The sender is here: it cannot be gone.

@@ -182,6 +182,7 @@ async fn serve(
         lasting(&mut tasks, &app, "shared log", fleet_follow::follow);
         lasting(&mut tasks, &app, "node report", fleet_status::report);
         lasting(&mut tasks, &app, "snapshots", fleet_snapshots::write);
+        lasting(&mut tasks, &app, "nodes", fleet_status::watch_nodes);
     }
     if let Some((untold, reloading)) = untold {
         let tell = |app| startup_policies::tell(app, untold, reloading);

@@ -3,7 +3,7 @@
 //! Holds what is known, and asks nobody.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config;
@@ -30,6 +30,8 @@ pub struct FleetNode {
     applied: AtomicU64,
     /// The index of the log's head, when it was asked the last time.
     head: AtomicU64,
+    /// Whether this is the node that does the regular work of the fleet.
+    tends: AtomicBool,
     /// Why the log was not reached the last time.
     away: Mutex<Option<String>>,
 }
@@ -59,6 +61,7 @@ impl FleetNode {
             staleness: Staleness::new(config.max_staleness, config.on_stale),
             applied: AtomicU64::new(0),
             head: AtomicU64::new(0),
+            tends: AtomicBool::new(false),
             away: Mutex::default(),
         }
     }
@@ -79,6 +82,17 @@ impl FleetNode {
     #[must_use]
     pub fn head(&self) -> u64 {
         self.head.load(Ordering::Acquire).max(self.applied())
+    }
+
+    /// Notes whether this is the node that does the regular work of the fleet.
+    pub fn set_tends(&self, tends: bool) {
+        self.tends.store(tends, Ordering::Release);
+    }
+
+    /// Whether this is the node that does the regular work of the fleet, as far as is known.
+    #[must_use]
+    pub fn tends(&self) -> bool {
+        self.tends.load(Ordering::Acquire)
     }
 
     /// Notes why the log was not reached, or that it was; answers whether that is news.

@@ -23,6 +23,9 @@ const REPORT_EVERY: Duration = Duration::from_secs(1);
 const REPORT_PAUSE: Duration = Duration::from_millis(200);
 /// How often the reports are read while somebody waits for them.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often a node looks which others there are: several reports later, so that a node that lives
+/// has another report each time.
+const LOOK_AROUND_EVERY: Duration = Duration::from_secs(10);
 /// A report that is further from now than this is silent, or of another clock.
 const SILENT: Duration = Duration::from_secs(4);
 /// By how much the clocks of two machines may differ in how long they take a time to be.
@@ -48,6 +51,45 @@ pub async fn report(app: Arc<App>) {
         }
         tokio::time::sleep(REPORT_PAUSE).await;
     }
+}
+
+/// Keeps known whose the regular work of the fleet is, until the sidecar stops.
+pub async fn watch_nodes(app: Arc<App>) {
+    let Some(node) = app.fleet.clone() else { return };
+    let mut before = None;
+    loop {
+        // That the log is away is told by whoever follows it; what is known stays.
+        if let Ok(all) = registered(&node).await {
+            look_around(&app, &node, before.as_deref(), &all);
+            before = Some(all);
+        }
+        tokio::time::sleep(LOOK_AROUND_EVERY).await;
+    }
+}
+
+/// Notes what the reports say of the other nodes, where `before` is what they said some time ago.
+fn look_around(
+    app: &App,
+    node: &FleetNode,
+    before: Option<&[RegisteredNode]>,
+    all: &[RegisteredNode],
+) {
+    let Some(before) = before else { return };
+    let tends = app.store.log_fault().is_none() && tends(node.id, before, all);
+    if tends != node.tends() {
+        tracing::info!(tends, "whether this node does the regular work of the fleet has changed");
+    }
+    node.set_tends(tends);
+}
+
+/// Whether a node has the lowest id of those that live: that have reported since before, whatever
+/// their clocks say, and follow the log.
+fn tends(own: NodeId, before: &[RegisteredNode], all: &[RegisteredNode]) -> bool {
+    let is_alive = |node: &&RegisteredNode| {
+        let is_new = !before.contains(node);
+        is_new && node.report.as_ref().is_ok_and(|report| !report.is_halted && !report.is_stale)
+    };
+    all.iter().filter(is_alive).all(|other| own <= other.id)
 }
 
 /// Puts the report of this node, so that others know of it.
@@ -362,6 +404,37 @@ mod tests {
         // This node has not reported yet.
         let seen = seen(&all[1..2], OWN, 7, Duration::ZERO);
         assert_eq!((seen.by, seen.sentence().as_str()), (2, "seen by 2 of 2"));
+    }
+
+    #[test]
+    fn the_regular_work_is_that_of_the_lowest_node_that_lives() {
+        let at = |id: u8, at: i64, spoil: fn(&mut NodeReport)| {
+            let mut node = node(id, 0, OnStale::Deny);
+            if let Ok(report) = &mut node.report {
+                report.at = Timestamp(at);
+                spoil(report);
+            }
+            node
+        };
+        let well = |_: &mut NodeReport| {};
+        let before = [at(1, 5, well), at(2, 5, well), at(3, 5, well)];
+        let tend = |now: &[RegisteredNode]| {
+            [1, 2, 3].into_iter().filter(|own| tends(NodeId([*own; 16]), &before, now)).collect()
+        };
+        let who =
+            |first: RegisteredNode| -> Vec<u8> { tend(&[first, at(2, 6, well), at(3, 6, well)]) };
+        assert_eq!(who(at(1, 6, well)), [1]);
+        assert_eq!(who(at(1, -3_600, well)), [1], "its clock does not matter");
+        // One that does not live, or cannot change anything, does not know that it is not asked.
+        for lame in [
+            at(1, 5, well),
+            at(1, 6, |report| report.is_halted = true),
+            at(1, 6, |report| report.is_stale = true),
+        ] {
+            assert_eq!(who(lame), [1, 2]);
+        }
+        // One that is forgotten, or was never there.
+        assert_eq!(tend(&[at(3, 6, well)]), [1, 2, 3]);
     }
 
     #[test]

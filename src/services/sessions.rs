@@ -20,6 +20,9 @@ use crate::throttle::LoginKey;
 
 /// How often the last use of sessions is saved.
 const TEND_EVERY: Duration = Duration::from_secs(60);
+/// In a fleet an idle session is deleted this much later: another node may know of a use that it has
+/// not saved yet.
+const UNSAVED_USE: Duration = Duration::from_secs(180);
 
 /// Marks the network of a session as known for the member.
 pub fn recognize(app: &App, session: &Session) {
@@ -123,12 +126,22 @@ pub async fn run_expiry(app: Arc<App>) {
     }
 }
 
-/// Saves the last use of sessions, and deletes expired ones.
+/// Saves the last use of sessions, and deletes expired ones; in a fleet one node deletes for all.
 ///
 /// # Errors
 /// `Busy`, when the disk fails.
 pub async fn expire_once(app: &App) -> Result<(), Failure> {
     let used = app.directory.sessions_used();
-    let done = app.store.sessions_tend(used, limits(app)).await?;
+    let mut limits = limits(app);
+    if app.fleet.is_some() {
+        limits.idle = limits.idle.saturating_add(UNSAVED_USE);
+    }
+    let done = if app.tends() {
+        app.store.sessions_tend(used, limits).await?
+    } else if used.is_empty() {
+        return Ok(());
+    } else {
+        app.store.sessions_used(used, limits).await?
+    };
     directory_sync::wait_until_settled(app, done.revision).await
 }

@@ -9,7 +9,7 @@ use kwic_team::config::{Fleet, LogAddress, OnStale};
 use kwic_team::domain::Kind;
 use kwic_team::password::PasswordHasher;
 use kwic_team::services::permissions::StorePermit;
-use kwic_team::services::{accounts, fleet_follow, fleet_status};
+use kwic_team::services::{accounts, fleet_follow, fleet_status, sessions};
 use kwic_team::store::shared_log::NodeId;
 use kwic_team::store::{LOG_AWAY, LOG_HALTED};
 use tokio::task::JoinSet;
@@ -178,4 +178,33 @@ async fn a_sidecar_on_its_own_has_no_fleet_and_has_seen_everything() {
     let permit = StorePermit::sidecar(7);
     assert!(fleet_status::status(&stage.app, &permit).await.unwrap().is_none());
     assert_eq!(fleet_status::forget(&stage.app, &permit, "x").await.unwrap_err().code, "no_fleet");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_deletes_what_has_expired_and_a_use_elsewhere_is_waited_for() {
+    let log = InProcessLog::default();
+    let nodes = [Node::on(&log, 1, OnStale::Deny).await, Node::on(&log, 2, OnStale::Deny).await];
+    nodes[0].found().await.unwrap();
+    let (here, there) = (&nodes[0].stage, &nodes[1].stage);
+    let ann = here.member("ann", "operator").await;
+    let signed_in = here.sign_in("ann").await;
+    eventually("it is known there", || there.signed_in(&signed_in).is_some()).await;
+    let left = async || here.app.store.sessions_of(&ann.id).await.unwrap().len();
+    let idle = i64::try_from(here.app.config.sessions.idle.as_millis()).unwrap();
+    // Both clocks: a node that is behind would go by the time of the log.
+    for stage in [here, there] {
+        stage.later(there.app.clock.now().0.max(here.app.clock.now().0) - stage.app.clock.now().0);
+        stage.later(idle);
+    }
+    nodes[0].node.set_tends(true);
+    sessions::expire_once(&here.app).await.unwrap();
+    assert_eq!(left().await, 1, "another node may know of a use that it has not saved yet");
+    for stage in [here, there] {
+        stage.later(180_000);
+    }
+    assert!(!there.app.tends());
+    sessions::expire_once(&there.app).await.unwrap();
+    assert_eq!(left().await, 1, "two nodes do the same work");
+    sessions::expire_once(&here.app).await.unwrap();
+    assert_eq!(left().await, 0);
 }

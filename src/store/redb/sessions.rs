@@ -159,9 +159,26 @@ impl Store {
             .await?;
         while tended.len() > FORGOTTEN_AT_ONCE_MAX {
             let some = tended.split_off(tended.len() - FORGOTTEN_AT_ONCE_MAX);
-            self.sessions_tend_some(some, limits).await?;
+            self.sessions_tend_some(some, limits, true).await?;
         }
-        self.sessions_tend_some(tended, limits).await
+        self.sessions_tend_some(tended, limits, true).await
+    }
+
+    /// Saves the last use of sessions alone, where another node deletes what has expired.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn sessions_used(
+        &self,
+        used: Vec<(TokenHash, Timestamp)>,
+        limits: SessionLimits,
+    ) -> Result<Committed<()>, Failure> {
+        let mut used: Vec<_> = used.into_iter().map(|(token, at)| (token, Some(at))).collect();
+        while used.len() > FORGOTTEN_AT_ONCE_MAX {
+            let some = used.split_off(used.len() - FORGOTTEN_AT_ONCE_MAX);
+            self.sessions_tend_some(some, limits, false).await?;
+        }
+        self.sessions_tend_some(used, limits, false).await
     }
 
     /// The same for some sessions, each with its last use.
@@ -169,12 +186,13 @@ impl Store {
         &self,
         tended: Vec<(TokenHash, Option<Timestamp>)>,
         limits: SessionLimits,
+        purges: bool,
     ) -> Result<Committed<()>, Failure> {
         self.write(&Actor::System, move |change| {
             for (token, used) in tended {
                 session_rows::tend(change, &token, used, &limits)?;
             }
-            let forgotten = purge::some(change)?;
+            let forgotten = purges && purge::some(change)?;
             Ok(match (change.tells(), forgotten) {
                 (true, _) => TransactionEnd::Changed(()),
                 (false, true) => TransactionEnd::Quietly(()),
