@@ -13,6 +13,10 @@
 //! an attacker needs failures for 100,000 other logins, each of which costs a password hash and,
 //! per network, a place in the spray guard; the gain is one attempt, since the login then gets its
 //! count back. A restart forgets everything.
+//!
+//! # In a fleet
+//! Each node counts alone, so a guesser gets the tries of each. With n nodes, a node counts each failure
+//! n times and makes each delay n times as long: all together allow about what one would.
 
 mod bounded_table;
 mod concurrency_limit;
@@ -38,6 +42,8 @@ const FREE: u32 = 3;
 const DELAYS: [u64; 11] = [1, 3, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600];
 /// Failures are forgotten after this long without another.
 const FORGOTTEN_MS: i64 = 24 * 3_600_000;
+/// More nodes than this count as so many: with a longer delay, the failure is forgotten meanwhile.
+const NODES_MAX: u32 = 24;
 /// How often a full table is searched for expired entries.
 const SWEEP_MS: i64 = 60_000;
 
@@ -94,6 +100,8 @@ struct ThrottleState {
     under_way: HashMap<Digest, u32>,
     networks: Networks,
     known: KnownNetworks,
+    /// The nodes of the fleet that share what is allowed; 1 without one.
+    nodes: u32,
 }
 
 /// The fewest failures are evicted first, then the oldest.
@@ -145,12 +153,18 @@ impl Throttle {
         let guarded = if known.is_none() { network } else { None };
         let wait = state
             .wait(&counter, now)
-            .max(guarded.map_or(0, |network| state.networks.wait(&network, now)));
+            .max(guarded.map_or(0, |network| state.networks.wait(&network, state.nodes, now)));
         if wait > 0 {
             return Err(too_many("too_many_tries", "tries", wait));
         }
         *state.under_way.entry(counter).or_default() += 1;
         Ok(AdmittedAttempt { throttle: self.clone(), login, network, spot, counter })
+    }
+
+    /// Shares what is allowed among so many nodes of a fleet, at least one.
+    pub fn share(&self, nodes: usize) {
+        let nodes = u32::try_from(nodes).unwrap_or(NODES_MAX).clamp(1, NODES_MAX);
+        self.state().nodes = nodes;
     }
 
     /// Marks a network as known for a login: after a new password was set through a link from mail,
@@ -200,7 +214,8 @@ impl AdmittedAttempt {
         if let Some(network) = self.network
             && self.counter == self.login.0
         {
-            state.networks.failed(network, self.login, now);
+            let nodes = state.nodes;
+            state.networks.failed(network, self.login, nodes, now);
         }
         state.count(self.counter, now)
     }
@@ -243,6 +258,7 @@ impl ThrottleState {
             under_way: HashMap::new(),
             networks: Networks::default(),
             known: KnownNetworks::default(),
+            nodes: 1,
         }
     }
 
@@ -258,7 +274,7 @@ impl ThrottleState {
     fn wait(&self, counter: &Digest, now: Timestamp) -> u64 {
         let failures = self.failures(counter, now);
         let under_way = self.under_way.get(counter).copied().unwrap_or(0);
-        if failures.saturating_add(under_way) < FREE {
+        if self.of_fleet(failures.saturating_add(under_way)) < FREE {
             return 0;
         }
         if under_way > 0 { 1 } else { self.delayed(counter, now) }
@@ -266,12 +282,17 @@ impl ThrottleState {
 
     /// The remaining seconds of the delay after the failures so far.
     fn delayed(&self, counter: &Digest, now: Timestamp) -> u64 {
-        let failures = self.failures(counter, now);
+        let failures = self.of_fleet(self.failures(counter, now));
         if failures < FREE {
             return 0;
         }
         let last = self.failures.get(counter).map_or(now, |(failures, ())| failures.last);
-        left(delay(&DELAYS, failures - FREE), last, now)
+        left(delay(&DELAYS, failures - FREE) * u64::from(self.nodes), last, now)
+    }
+
+    /// How many failures there may be on all nodes, where there are so many on this one.
+    fn of_fleet(&self, failures: u32) -> u32 {
+        failures.saturating_mul(self.nodes)
     }
 
     fn count(&mut self, counter: Digest, now: Timestamp) -> u32 {
@@ -398,6 +419,46 @@ mod tests {
             }
         }
         assert_eq!(count, 36);
+    }
+
+    #[test]
+    fn all_nodes_of_a_fleet_allow_about_what_one_does() {
+        for (nodes, at_most) in [(1, 36), (2, 38), (3, 40), (5, 45), (24, 48)] {
+            let throttles: Vec<Throttle> = (0..nodes).map(|_| Throttle::default()).collect();
+            let mut count = 0;
+            for throttle in &throttles {
+                throttle.share(nodes);
+                let mut now = 0;
+                while now < 24 * 3_600 {
+                    match wrong(throttle, "ann", STRANGER, now) {
+                        Ok(_) => count += 1,
+                        Err(wait) => now += i64::try_from(wait).unwrap(),
+                    }
+                }
+            }
+            assert!((nodes..=at_most).contains(&count), "{nodes} nodes: {count}");
+        }
+        // A node that has left gives back its share.
+        let throttle = Throttle::default();
+        throttle.share(3);
+        assert_eq!(wrong(&throttle, "ann", HOME, 0), Ok(1));
+        assert_eq!(wrong(&throttle, "ann", HOME, 0), Err(3));
+        throttle.share(0);
+        assert_eq!(wrong(&throttle, "ann", HOME, 0), Ok(2));
+    }
+
+    #[test]
+    fn a_network_has_its_share_on_each_node_and_at_least_one_login() {
+        for (nodes, free) in [(1, 15), (3, 5), (20, 1)] {
+            let throttle = Throttle::default();
+            throttle.share(nodes);
+            for number in 0..free {
+                let name = format!("x{number}");
+                assert_eq!(wrong(&throttle, &name, STRANGER, 0), Ok(1), "{nodes}, {number}");
+            }
+            let wait = 30 * u64::try_from(nodes).unwrap();
+            assert_eq!(wrong(&throttle, "y", STRANGER, 0), Err(wait), "{nodes}");
+        }
     }
 
     #[test]

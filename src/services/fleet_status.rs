@@ -53,7 +53,8 @@ pub async fn report(app: Arc<App>) {
     }
 }
 
-/// Keeps known whose the regular work of the fleet is, until the sidecar stops.
+/// Keeps known whose the regular work of the fleet is, and among how many nodes guesses are shared, until
+/// the sidecar stops.
 pub async fn watch_nodes(app: Arc<App>) {
     let Some(node) = app.fleet.clone() else { return };
     let mut before = None;
@@ -74,6 +75,8 @@ fn look_around(
     before: Option<&[RegisteredNode]>,
     all: &[RegisteredNode],
 ) {
+    // Those that do not live count as well: they may come back.
+    app.throttle.share(count(node.id, all));
     let Some(before) = before else { return };
     let tends = app.store.log_fault().is_none() && tends(node.id, before, all);
     if tends != node.tends() {
@@ -341,6 +344,11 @@ pub async fn seen_by_all(app: &App, at_most: Duration) -> SeenBy {
     }
 }
 
+/// How many nodes there are. This one is, whether or not its first report has arrived.
+fn count(own: NodeId, all: &[RegisteredNode]) -> usize {
+    all.iter().filter(|node| node.id != own).count() + 1
+}
+
 fn seen(all: &[RegisteredNode], own: NodeId, target: u64, waited: Duration) -> SeenBy {
     let has_seen = |node: &&RegisteredNode| {
         node.id == own
@@ -353,8 +361,7 @@ fn seen(all: &[RegisteredNode], own: NodeId, target: u64, waited: Duration) -> S
     let name = |node: &RegisteredNode| {
         node.report.as_ref().map_or_else(|_| node.id.to_string(), |report| report.name.clone())
     };
-    // This one is there, whether or not its first report has arrived.
-    let of = all.iter().filter(|node| node.id != own).count() + 1;
+    let of = count(own, all);
     let missing: Vec<String> = all.iter().filter(|node| !has_seen(node)).map(name).collect();
     SeenBy { by: of - missing.len(), of, missing, fault: None }
 }

@@ -50,19 +50,19 @@ impl Networks {
     /// Seconds that a login which is not known there must wait. Attempts in progress do not count:
     /// everybody in an office may sign in at the same time, and the limit of the hasher bounds the
     /// rest.
-    pub(super) fn wait(&self, network: &Digest, now: Timestamp) -> u64 {
+    pub(super) fn wait(&self, network: &Digest, nodes: u32, now: Timestamp) -> u64 {
         match self.0.get(network) {
-            Some((last, failed)) if failed.lately(now) >= LOGINS_MAX => {
-                left(delay(&DELAYS, failed.over), *last, now)
+            Some((last, failed)) if failed.lately(now) >= share(nodes) => {
+                left(delay(&DELAYS, failed.over) * u64::from(nodes), *last, now)
             }
             _ => 0,
         }
     }
 
-    pub(super) fn failed(&mut self, network: Digest, login: LoginKey, now: Timestamp) {
+    pub(super) fn failed(&mut self, network: Digest, login: LoginKey, nodes: u32, now: Timestamp) {
         let (_, mut failed) = self.0.remove(&network).unwrap_or_default();
         failed.over =
-            if failed.lately(now) >= LOGINS_MAX { failed.over.saturating_add(1) } else { 0 };
+            if failed.lately(now) >= share(nodes) { failed.over.saturating_add(1) } else { 0 };
         failed.logins.retain(|(other, at)| *other != login && is_late(*at, now));
         if failed.logins.len() >= LOGINS_MAX {
             failed.logins.remove(0);
@@ -87,6 +87,11 @@ impl NetworkFailures {
     fn lately(&self, now: Timestamp) -> usize {
         self.logins.iter().filter(|(_, at)| is_late(*at, now)).count()
     }
+}
+
+/// How many logins may fail on one of so many nodes.
+fn share(nodes: u32) -> usize {
+    usize::try_from(nodes).map_or(1, |nodes| LOGINS_MAX / nodes.max(1)).max(1)
 }
 
 fn is_late(at: Timestamp, now: Timestamp) -> bool {

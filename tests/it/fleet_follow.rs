@@ -12,10 +12,11 @@ use kwic_team::services::permissions::StorePermit;
 use kwic_team::services::{accounts, fleet_follow, fleet_status, sessions};
 use kwic_team::store::shared_log::NodeId;
 use kwic_team::store::{LOG_AWAY, LOG_HALTED};
+use kwic_team::throttle::LoginKey;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::support::fixture::{Fixture, NOW};
+use crate::support::fixture::{Fixture, NOW, email};
 use crate::support::in_process_log::{InProcessLog, LogLine};
 
 /// Longer than a round of following takes, on a busy machine too.
@@ -27,7 +28,7 @@ struct Node {
     line: Arc<LogLine>,
     node: Arc<FleetNode>,
     /// End with this.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Node {
@@ -52,7 +53,7 @@ impl Node {
         let mut tasks = JoinSet::new();
         tasks.spawn(fleet_follow::follow(stage.app.clone()));
         tasks.spawn(fleet_status::report(stage.app.clone()));
-        let made = Self { stage, line, node, _tasks: tasks };
+        let made = Self { stage, line, node, tasks };
         made.is_eventually_fresh().await;
         made
     }
@@ -207,4 +208,23 @@ async fn one_node_deletes_what_has_expired_and_a_use_elsewhere_is_waited_for() {
     assert_eq!(left().await, 1, "two nodes do the same work");
     sessions::expire_once(&here.app).await.unwrap();
     assert_eq!(left().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_learn_whose_the_regular_work_is_and_share_the_guesses() {
+    let log = InProcessLog::default();
+    let mut nodes =
+        [Node::on(&log, 1, OnStale::Deny).await, Node::on(&log, 2, OnStale::Deny).await];
+    for node in &mut nodes {
+        let watching = fleet_status::watch_nodes(node.stage.app.clone());
+        node.tasks.spawn(watching);
+    }
+    eventually("the lowest does it", || nodes[0].node.tends()).await;
+    assert!(!nodes[1].node.tends());
+    let throttle = &nodes[1].stage.app.throttle;
+    let login = LoginKey::new(&nodes[1].stage.acme, &email("ann"));
+    for _ in 0..2 {
+        throttle.admit(login, None, NOW).unwrap().failed(NOW);
+    }
+    assert!(throttle.admit(login, None, NOW).is_err(), "as after four of one node");
 }
