@@ -82,6 +82,14 @@ pub fn monotonic() -> Instant {
     Instant::now()
 }
 
+/// Time since the machine was started, with the time for which it was suspended: what `monotonic`
+/// leaves out. For what must be over after a sleep.
+#[must_use]
+pub fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(now).unwrap_or_default()
+}
+
 /// A moment as RFC 3339 text in UTC, such as `2026-11-24T12:00:00.123Z`.
 #[must_use]
 pub fn rfc3339(at: Timestamp) -> String {

@@ -498,7 +498,7 @@ fn check(config: &Config, settings: &mut Settings) {
 }
 
 /// Shorter, a node that asks its log once a second would be stale by a single slow answer.
-const MAX_STALENESS_MIN: Duration = Duration::from_secs(2);
+const MAX_STALENESS_MIN: Duration = Duration::from_secs(4);
 const MAX_STALENESS_MAX: Duration = Duration::from_secs(168 * 3_600);
 /// Longest name of a node, in bytes.
 const NODE_NAME_BYTES_MAX: usize = 64;
@@ -527,7 +527,7 @@ fn check_fleet(config: &Config, settings: &mut Settings) {
     }
     let staleness = settings.duration("fleet.max_staleness");
     if !(MAX_STALENESS_MIN..=MAX_STALENESS_MAX).contains(&staleness) {
-        settings.fault_of("fleet.max_staleness", "must be from `2s` to `168h`, which is 7 days");
+        settings.fault_of("fleet.max_staleness", "must be from `4s` to `168h`, which is 7 days");
     }
     if let Err(why) = LogAddress::parse(&url) {
         settings.fault_of("fleet.log", why);

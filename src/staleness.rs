@@ -1,11 +1,11 @@
 //! Staleness: how long ago this node last knew that it had everything that the shared log has.
 //!
-//! By the monotonic clock of this machine, read for each request: a flag that a task sets would be
+//! By a clock of this machine that goes on while it is suspended, read for each request: a flag that a task sets would be
 //! wrong in a process that was stopped for a while and goes on. Knows neither the log nor the store;
 //! whoever follows the log notes here what is known.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clock;
 use crate::config::OnStale;
@@ -23,7 +23,8 @@ pub struct Stale {
 /// When a node was fresh the last time. It is stale before the first time, too.
 #[derive(Debug)]
 pub struct Staleness {
-    begun: Instant,
+    /// Since the machine was started, as all times here.
+    begun: Duration,
     max: Duration,
     on_stale: OnStale,
     /// Milliseconds from `begun`, and one more; 0 for never.
@@ -37,13 +38,13 @@ impl Staleness {
     #[must_use]
     pub fn new(max: Duration, on_stale: OnStale) -> Self {
         let (fresh_ms, halted) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { begun: clock::monotonic(), max, on_stale, fresh_ms, halted }
+        Self { begun: clock::since_boot(), max, on_stale, fresh_ms, halted }
     }
 
     /// The node had everything that the log had at this instant: that of the question, not of its
     /// answer.
-    pub fn fresh_at(&self, asked: Instant) {
-        let ms = millis(asked.saturating_duration_since(self.begun)).saturating_add(1);
+    pub fn fresh_at(&self, asked: Duration) {
+        let ms = millis(asked.saturating_sub(self.begun)).saturating_add(1);
         self.fresh_ms.fetch_max(ms, Ordering::Release);
     }
 
@@ -56,13 +57,13 @@ impl Staleness {
     /// Whether the node is stale now, and since when.
     #[must_use]
     pub fn now(&self) -> Option<Stale> {
-        self.at(clock::monotonic())
+        self.at(clock::since_boot())
     }
 
     /// How long ago it was fresh; since its start, where it never was.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.age_at(clock::monotonic())
+        self.age_at(clock::since_boot())
     }
 
     /// Whether it has been fresh since its start.
@@ -83,16 +84,16 @@ impl Staleness {
         self.on_stale
     }
 
-    fn at(&self, now: Instant) -> Option<Stale> {
+    fn at(&self, now: Duration) -> Option<Stale> {
         let age = self.age_at(now);
         let is_fresh = self.was_fresh() && !self.halted.load(Ordering::Acquire) && age <= self.max;
         let denies = self.on_stale == OnStale::Deny;
         (!is_fresh).then_some(Stale { seconds: age.as_secs(), denies })
     }
 
-    fn age_at(&self, now: Instant) -> Duration {
+    fn age_at(&self, now: Duration) -> Duration {
         let fresh = self.fresh_ms.load(Ordering::Acquire).saturating_sub(1);
-        now.saturating_duration_since(self.begun).saturating_sub(Duration::from_millis(fresh))
+        now.saturating_sub(self.begun).saturating_sub(Duration::from_millis(fresh))
     }
 }
 

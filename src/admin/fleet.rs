@@ -26,18 +26,20 @@ pub(super) async fn forget(call: &mut ApiRequest<'_>) -> ApiResult {
 pub(super) struct WaitForAll(Option<Duration>);
 
 impl WaitForAll {
-    /// Reads `wait=all` and `wait_seconds`. Before the other parameters are finished.
+    /// Reads `wait=all` and `wait_seconds`, either of which asks to wait. Before the other parameters
+    /// are finished.
     pub(super) fn of(call: &mut ApiRequest<'_>) -> Self {
         let waits = call.params.one_of("wait", &[("all", ())]).is_some();
         let most = WAIT_MAX.as_secs();
         let seconds = call.params.read_as("wait_seconds", |text| match text.parse() {
-            Ok(seconds) if waits && (1..=most).contains(&seconds) => Ok(seconds),
+            Ok(seconds) if (1..=most).contains(&seconds) => Ok(seconds),
             _ => Err(Failure::invalid(
                 "wait_seconds",
-                format!("`wait_seconds` must be a whole number from 1 to {most}, with `wait=all`"),
+                format!("`wait_seconds` must be a whole number from 1 to {most}"),
             )),
         });
-        Self(waits.then(|| seconds.map_or(WAIT_USUAL, Duration::from_secs)))
+        let limit = seconds.map(Duration::from_secs);
+        Self(limit.or(waits.then_some(WAIT_USUAL)))
     }
 
     /// Waits, after the change was made; none where that was not asked for.

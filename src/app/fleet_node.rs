@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::config;
 use crate::domain::Timestamp;
@@ -32,6 +33,8 @@ pub struct FleetNode {
     head: AtomicU64,
     /// Whether this is the node that does the regular work of the fleet.
     tends: AtomicBool,
+    /// When the last report was sent that the log has taken, since the machine was started.
+    reported: Mutex<Option<Duration>>,
     /// Why the log was not reached the last time.
     away: Mutex<Option<String>>,
 }
@@ -62,6 +65,7 @@ impl FleetNode {
             applied: AtomicU64::new(0),
             head: AtomicU64::new(0),
             tends: AtomicBool::new(false),
+            reported: Mutex::default(),
             away: Mutex::default(),
         }
     }
@@ -82,6 +86,17 @@ impl FleetNode {
     #[must_use]
     pub fn head(&self) -> u64 {
         self.head.load(Ordering::Acquire).max(self.applied())
+    }
+
+    /// Notes that the log took a report that was sent then.
+    pub fn reported(&self, sent: Duration) {
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
+    }
+
+    /// When the last report was sent that the log has taken.
+    #[must_use]
+    pub fn last_reported(&self) -> Option<Duration> {
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes whether this is the node that does the regular work of the fleet.

@@ -92,7 +92,7 @@ pub(super) const KEYS: &[SettingDefinition] = settings! {
     key_file: Path = "", "etcd only: a PEM file with the key of that certificate";
     name: Text = "", "this node's name in `kwic-team fleet status`; without it, the host's name";
     max_staleness: Duration = "\"30s\"",
-        "how long this node may be without word from the log before it is stale: 2s to 168h";
+        "how long this node may be without word from the log before it is stale: 4s to 168h";
     on_stale: Word(&["deny", "answer"]) = "",
         "required with fleet.log: while this node is stale, deny every decision, or answer by what it knows";
     keep_old_days: Number(0, 3_650) = "30",

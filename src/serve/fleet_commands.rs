@@ -160,12 +160,20 @@ pub async fn join(
     let own = membership(&store).await?;
     alone.lock_store(config)?;
     let there = at(place, |place| place.inspect()).await?;
-    let (log, _) = there.ok_or_else(|| {
+    let (log, head) = there.ok_or_else(|| {
         state("there is no log at `fleet.log`: run `kwic-team fleet init` on the node whose members all others are to have, or correct `fleet.log`; nothing was changed".to_owned())
     })?;
     let node = match own {
-        Some(own) if own.log != log => return Err(of_another_log()),
-        Some(own) => own.node,
+        Some((own, _)) if own.log != log => return Err(of_another_log()),
+        Some((_, at)) if at.index > head.index || (at.index == head.index && at != head) => {
+            return Err(state(format!(
+                "this store has changes that the log lacks (up to entry {}, and the log ends at {}): the log was restored from a backup, or a standby without them took over. Look first whether another node has them, too. To go on without them, move `{}` away, and run `kwic-team fleet join` again; nothing was changed",
+                at.index,
+                head.index,
+                store.display()
+            )));
+        }
+        Some((own, _)) => own.node,
         None => NodeId(entropy::random()?),
     };
     let opened = at(place, move |place| place.open(log)).await?;
@@ -196,15 +204,18 @@ async fn begin_at(
     Ok((taken.position.head.index, taken.revision))
 }
 
-/// The fleet of the store that is to be replaced. A damaged store is in none: it is kept, whatever it
+/// The fleet of the store that is to be replaced, and its place in the log. A damaged store is in none: it is kept, whatever it
 /// is.
-async fn membership(store: &Path) -> Result<Option<FleetMembership>, Failure> {
+async fn membership(store: &Path) -> Result<Option<(FleetMembership, LogHead)>, Failure> {
     if !store.exists() {
         return Ok(None);
     }
-    let read = async { Store::view(store).await?.fleet().await };
+    let read = async {
+        let view = Store::view(store).await?;
+        Ok::<_, Failure>((view.fleet().await?, view.fleet_position().await?))
+    };
     match read.await {
-        Ok(fleet) => Ok(fleet),
+        Ok((fleet, position)) => Ok(fleet.zip(position.map(|position| position.head))),
         Err(fault) if fault.public.contains("is held by another process") => Err(fault),
         Err(fault) => {
             tracing::warn!(%fault, "the store that is replaced cannot be read");

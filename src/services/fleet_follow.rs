@@ -57,7 +57,7 @@ async fn step(app: &App, node: &Arc<FleetNode>) -> Result<bool, Failure> {
     if !node.staleness.was_fresh() {
         fleet_status::register(app, node).await?;
     }
-    let asked = clock::monotonic();
+    let asked = clock::since_boot();
     let Some(seen) = app.store.follow_to_head().await? else { return Ok(true) };
     // What is in the file counts once decisions see it.
     wait_until_settled(app, app.store.revision().await?).await?;
@@ -66,9 +66,10 @@ async fn step(app: &App, node: &Arc<FleetNode>) -> Result<bool, Failure> {
         tracing::info!(index = seen.applied, "the shared log is reached again");
     }
     let is_all = seen.applied >= seen.head;
-    // A node whose file cannot be written could not apply the next entry.
-    if is_all && app.store.fault().is_none() {
-        node.staleness.fresh_at(asked);
+    // A node whose file cannot be written could not apply the next entry. A log that takes no report
+    // may be a former primary that others no longer write to: what it answers is not the last word.
+    if let (true, None, Some(reported)) = (is_all, app.store.fault(), node.last_reported()) {
+        node.staleness.fresh_at(asked.min(reported));
     }
     Ok(is_all)
 }

@@ -104,10 +104,12 @@ pub async fn register(app: &App, node: &Arc<FleetNode>) -> Result<(), Failure> {
 }
 
 async fn put(app: &App, node: &Arc<FleetNode>) -> Result<(), String> {
-    let report = own(app, node);
-    let node = Arc::clone(node);
-    let put = move || node_reports::put(&*node.log, &node.seal, node.id, &report);
-    tokio::task::spawn_blocking(put).await.map_err(|fault| fault.to_string())?
+    let (sent, report) = (clock::since_boot(), own(app, node));
+    let of = Arc::clone(node);
+    let put = move || node_reports::put(&*of.log, &of.seal, of.id, &report);
+    tokio::task::spawn_blocking(put).await.map_err(|fault| fault.to_string())??;
+    node.reported(sent);
+    Ok(())
 }
 
 /// What this node says of itself.

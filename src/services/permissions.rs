@@ -11,8 +11,24 @@ use super::directory_sync::wait_until_applied;
 use super::rights::{self, Right};
 use super::session_auth::SignedIn;
 use crate::app::App;
-use crate::domain::{AccountSlug, Actor, Failure, Member, Version};
+use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, Version};
 use crate::store::{Committed, Preconditions, preconditions};
+
+/// Refuses on a node that denies every decision for being stale: the caller may have been removed on
+/// another node. The operator of the sidecar is known by the machine itself.
+fn not_stale(app: &App) -> Result<(), Failure> {
+    match app.stale() {
+        Some(stale) if stale.denies => Err(Failure::new(
+            Kind::Busy,
+            "stale",
+            format!(
+                "this node has not heard from the shared log for {} s, and answers nobody until it does: use another node, or try again in a minute",
+                stale.seconds
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// The right to manage the people of one account.
 #[derive(Debug)]
@@ -34,6 +50,9 @@ impl Permit {
         rights: impl IntoIterator<Item = Right>,
     ) -> Result<Self, Failure> {
         let rights: Vec<Right> = rights.into_iter().collect();
+        if !matches!(caller, Caller::Sidecar { .. }) {
+            not_stale(app)?;
+        }
         let version = match &caller {
             Caller::Sidecar { .. } => None,
             Caller::Member(signed_in) => Some(judge(app, &signed_in.record(app).await?, &rights)?),

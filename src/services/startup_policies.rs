@@ -16,7 +16,7 @@ use crate::domain::{Actor, Digest, Failure, PolicyFiles, RoleId, Timestamp};
 use crate::engine::{AccessChanges, Snapshot};
 use crate::gate;
 use crate::services::reload;
-use crate::store::{Store, StoredPolicies};
+use crate::store::{LOG_AWAY, LOG_UNCLEAR, Store, StoredPolicies};
 
 /// A loaded set with its files.
 struct LoadedPolicies {
@@ -116,8 +116,15 @@ async fn begin(
     let untold = match kept {
         None => {
             let cause = Some(reload::STARTED);
-            reload::install(store, Actor::System, &snapshot, files, now, cause, &[]).await?;
-            None
+            let saved = files.clone();
+            match reload::install(store, Actor::System, &snapshot, saved, now, cause, &[]).await {
+                Ok(_) => None,
+                // A node that has joined a fleet: it decides, and saves the set later.
+                Err(fault) if [LOG_AWAY, LOG_UNCLEAR].contains(&fault.code) => {
+                    Some(UnannouncedPolicies { before: files.clone(), files, at: now })
+                }
+                Err(fault) => return Err(fault),
+            }
         }
         Some(kept) if kept.digest == snapshot.digest() => None,
         Some(kept) => {

@@ -1058,7 +1058,7 @@ async fn a_stale_node_that_is_to_deny_denies_by_every_way_and_says_so() {
     assert!(metrics.contains("\nkwic_fleet_stale 1\n"), "{metrics}");
     check_exposition(&metrics);
 
-    node.staleness.fresh_at(kwic_team::clock::monotonic());
+    node.staleness.fresh_at(kwic_team::clock::since_boot());
     let single = sidecar.evaluation(granted().to_string()).await;
     assert_eq!((single.text.as_str(), stale_of(&single)), (ALLOW, None));
     assert!(sidecar.evaluations(&batch).await.text.contains(ALLOW));

@@ -305,7 +305,7 @@ fn a_fleet_needs_the_choice_of_what_a_stale_node_does_and_is_told_its_costs() {
     assert_eq!((fleet.on_stale, fleet.max_staleness.as_secs()), (OnStale::Answer, 30));
     assert!(!fleet.name.is_empty() && fleet.keep_old_days == 30);
     let fleet = taken(&format!(
-        "[fleet]\n{log}\non_stale = \"deny\"\nname = \"a-1\"\nmax_staleness = \"2s\""
+        "[fleet]\n{log}\non_stale = \"deny\"\nname = \"a-1\"\nmax_staleness = \"4s\""
     ));
     let fleet = fleet.fleet.unwrap();
     assert_eq!((fleet.on_stale, fleet.name.as_str()), (OnStale::Deny, "a-1"));
@@ -316,8 +316,8 @@ fn a_fleet_needs_the_choice_of_what_a_stale_node_does_and_is_told_its_costs() {
 fn a_fleet_at_fault_says_what_to_write() {
     let log = "log = \"postgresql://kwic@db.example/kwic\"";
     for (lines, part) in [
-        (format!("{log}\nmax_staleness = \"1s\""), "must be from `2s` to `168h`"),
-        (format!("{log}\nmax_staleness = \"8d\""), "must be from `2s` to `168h`"),
+        (format!("{log}\nmax_staleness = \"1s\""), "must be from `4s` to `168h`"),
+        (format!("{log}\nmax_staleness = \"8d\""), "must be from `4s` to `168h`"),
         (format!("{log}\nname = \"a b\""), "`fleet.name` must have 1 to 64"),
         (format!("{log}\ncert_file = \"/c\""), "set `fleet.key_file` as well"),
         (format!("{log}\nkey_file = \"/k\""), "set `fleet.cert_file` as well"),

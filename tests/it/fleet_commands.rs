@@ -242,6 +242,12 @@ async fn each_wrong_state_is_told_with_what_to_do_and_changes_nothing() {
     log.join(&store, LogLine::new(&log)).await;
     store.member_create(&ACTOR, member("acme", "carl")).await.unwrap();
     store.close().await.unwrap();
+    // The log comes back from a backup: a join would lose what only this store has.
+    log.lose_tail(1);
+    let told = state(one.join(&place).await);
+    assert!(told.contains("(up to entry 1, and the log ends at 0)"), "{told}");
+    assert!(told.contains("kwic.redb` away"), "{told}");
+    assert_eq!(one.names(), ["keys", "kwic.redb"]);
     place.log.lock().unwrap().take();
     assert!(state(one.init(&place).await).contains("a place without its log"));
     assert!(place.log.lock().unwrap().is_none());

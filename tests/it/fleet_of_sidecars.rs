@@ -2,7 +2,10 @@
 //! reach the log, and one that starts without it.
 
 use std::fs;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
 
 use crate::support::postgres_server::{PASSWORD, PostgresServer, USER};
 use crate::support::sidecar::{Answer, Connection, Sidecar, copy_folder, eventually, question};
@@ -25,6 +28,7 @@ impl Fleet {
         let mut nodes: Vec<Sidecar> = (0..3).map(|_| Sidecar::start()).collect();
         nodes[0].account("acme");
         nodes[0].members("acme", &[("ann", "operator"), ("leo", "operator"), ("max", "operator")]);
+        nodes[0].members("acme", &[("chief", "administrator")]);
         for node in &mut nodes {
             node.signal("TERM");
             assert_eq!(node.wait(), Some(0));
@@ -130,6 +134,25 @@ fn a_removal_on_one_node_is_a_deny_on_all() {
 fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
     let Some(fleet) = Fleet::start() else { return };
     let (one, cut_off) = (&fleet.nodes[0], &fleet.nodes[2]);
+    let made = one.ok(&[
+        "token",
+        "create",
+        "--member",
+        "chief",
+        "--role",
+        "administrator",
+        "--days",
+        "1",
+        "job",
+        "--json",
+    ]);
+    let made: Json = serde_json::from_str(&made).unwrap();
+    let bearer = format!("authorization: Bearer {}\r\n", made["secret"].as_str().unwrap());
+    let list = || {
+        let mut console = Connection::new(TcpStream::connect(&cut_off.console).unwrap());
+        console.send("GET", "/api/v1/members", &bearer, "")
+    };
+    eventually("the token is known", || list().status == 200);
     fleet.cut(2, true);
     let begun = Instant::now();
     let mut connection = cut_off.tcp();
@@ -147,6 +170,10 @@ fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
     let ready = cut_off.tcp().get("/readyz");
     assert_eq!((ready.status, ready.json()["code"].as_str()), (503, Some("stale")));
     assert_eq!(metric(cut_off, "kwic_fleet_stale"), Some(1.0));
+    // Nor does it show anything to somebody who may have been removed meanwhile.
+    let refused = list();
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("stale")));
+    assert_eq!(cut_off.admin().get("/api/v1/members?account=acme").status, 200);
     eventually("the log says so", || cut_off.log_text().contains("this node is stale"));
     fleet.cut(2, false);
     eventually("the node is fresh", || decision(&mut connection, "ann") == (true, None));

@@ -73,7 +73,7 @@ impl Inputs {
             ),
             self.query(
                 "wait_seconds",
-                "The longest wait, with `wait=all`; 10 without it.",
+                "The same, for so many seconds at most in place of 10.",
                 seconds,
             ),
         ]
