@@ -12,7 +12,7 @@ use crate::support::sidecar::{Answer, Connection, Sidecar, copy_folder, eventual
 use crate::support::tcp_proxy::{Passing, TcpProxy};
 
 /// How long a node may be without word from the log.
-const MAX_STALENESS: Duration = Duration::from_secs(4);
+const MAX_STALENESS: Duration = Duration::from_secs(8);
 
 /// Three sidecars with the same members, each with a line of its own to the log. Ended in this order.
 struct Fleet {
@@ -164,9 +164,14 @@ fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
     let told = String::from_utf8(removed.stderr).unwrap();
     assert!(!removed.status.success() && told.contains("seen by 2 of 3, not by host-3"), "{told}");
     eventually("the node is stale", || decision(&mut connection, "ann") != (true, None));
-    assert!(begun.elapsed() >= MAX_STALENESS - Duration::from_secs(2), "{:?}", begun.elapsed());
+    // The last report before the cut may have been a second old.
+    assert!(begun.elapsed() >= MAX_STALENESS - Duration::from_secs(4), "{:?}", begun.elapsed());
     let (allowed, stale) = decision(&mut connection, "ann");
-    assert!(!allowed && stale.is_some_and(|seconds| seconds.parse::<u64>().unwrap() >= 4));
+    assert!(
+        !allowed
+            && stale
+                .is_some_and(|seconds| seconds.parse::<u64>().unwrap() >= MAX_STALENESS.as_secs())
+    );
     let ready = cut_off.tcp().get("/readyz");
     assert_eq!((ready.status, ready.json()["code"].as_str()), (503, Some("stale")));
     assert_eq!(metric(cut_off, "kwic_fleet_stale"), Some(1.0));
