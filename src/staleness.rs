@@ -2,7 +2,7 @@
 //!
 //! By a clock of this machine that goes on while it is suspended, read for each request: a flag that a task sets would be
 //! wrong in a process that was stopped for a while and goes on. Knows neither the log nor the store;
-//! whoever follows the log notes here what is known.
+//! the task that follows the log notes here what is known.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

@@ -52,7 +52,7 @@ async fn keep_up(app: &App, node: &Arc<FleetNode>) {
 }
 
 /// Asks the log once, and applies what it has; whether that was everything. A node registers before it
-/// is fresh the first time: whoever waits for all nodes must know of each that decides.
+/// is fresh the first time: a caller that waits for all nodes must know of each that decides.
 async fn step(app: &App, node: &Arc<FleetNode>) -> Result<bool, Failure> {
     if !node.staleness.was_fresh() {
         fleet_status::register(app, node).await?;

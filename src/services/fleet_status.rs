@@ -43,7 +43,7 @@ pub async fn report(app: Arc<App>) {
         let (now, applied) = (clock::monotonic(), node.applied());
         let is_due = last.is_none_or(|(at, then)| then != applied || now - at >= REPORT_EVERY);
         if is_due {
-            // That the log is away is told by whoever follows it.
+            // That the log is away is told by the task that follows it.
             if let Err(why) = put(&app, &node).await {
                 tracing::debug!(why, "the report of this node was not taken");
             }
@@ -59,7 +59,7 @@ pub async fn watch_nodes(app: Arc<App>) {
     let Some(node) = app.fleet.clone() else { return };
     let mut before = None;
     loop {
-        // That the log is away is told by whoever follows it; what is known stays.
+        // That the log is away is told by the task that follows it; what is known stays.
         if let Ok(all) = registered(&node).await {
             look_around(&app, &node, before.as_deref(), &all);
             before = Some(all);

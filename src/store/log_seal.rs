@@ -2,8 +2,9 @@
 //!
 //! A log is kept by others, and is in their backups, so what it has is encrypted and authenticated. The
 //! seal of an entry names the log, the entry's place and its predecessor, that of an object its name:
-//! nothing opens in another place than the one that it was sealed for. Whoever can write the log, and
-//! lacks the keys, can remove what is there and nothing else.
+//! nothing opens in another place than the one that it was sealed for. Somebody who can write the log
+//! and lacks the keys can read nothing and add nothing that a node would apply. They can remove the
+//! report of a node, so that nobody waits for it, and hide the newest entries from a node.
 
 use std::fmt;
 use std::sync::Arc;

@@ -13,7 +13,7 @@
 //! - To survive the loss of a server without losing changes that were answered: a standby that is
 //!   named in `synchronous_standby_names`. With one that is not, the tail of the log may be lost at a
 //!   failover, and nodes that know more stop.
-//! - What stands between, such as a pooler, must give a session to its client until it ends.
+//! - A pooler between must give a session to its client until it ends.
 //!
 //! # What the outcome of an append is known by
 //!

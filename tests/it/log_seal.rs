@@ -1,4 +1,4 @@
-//! The seal of the shared log: what does not open where it is halts a node, and whoever reads the log
+//! The seal of the shared log: what does not open where it is halts a node, and a reader of the log
 //! learns no name.
 
 use std::fs;
@@ -123,7 +123,7 @@ async fn a_node_without_the_newest_key_says_which_to_copy() {
 }
 
 #[tokio::test]
-async fn whoever_reads_the_log_learns_no_name() {
+async fn a_reader_of_the_log_learns_no_name() {
     let (log, _) = log_of_two().await;
     let plain: Vec<u8> = log.plain_entries().iter().flat_map(|entry| entry.encode()).collect();
     let sealed: Vec<u8> =

@@ -337,7 +337,7 @@ fn a_trimmed_log_goes_on_where_it_was() {
     let part = log.read(0, READ_MAX).unwrap();
     assert_eq!((part.head, part.entries.len()), (head, 10));
     assert_eq!(part.entries[0].head.index, 291);
-    // Whoever slept appends nothing into the past.
+    // A node that slept appends nothing into the past.
     let slept = entry(&start(), "slept");
     assert_eq!(log.append(&start(), &slept), Appended::Moved);
     assert!(log.trim(301).unwrap_err().contains("ends at 300"));

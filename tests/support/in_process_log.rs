@@ -142,7 +142,7 @@ impl InProcessLog {
         self.seal().entry(to, entry.id, &plain).unwrap()
     }
 
-    /// Appends bytes as whoever can write the log would: with a chain that is right.
+    /// Appends bytes as somebody would who can write the log: with a chain that is right.
     pub fn write(&self, id: EntryId, bytes: Vec<u8>) {
         let mut state = self.state();
         let entry = LogEntry::after(&state.head(), id, bytes);

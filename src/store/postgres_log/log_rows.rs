@@ -1,4 +1,4 @@
-//! Rows of a log on PostgreSQL, read with checks: whoever owns the database can write anything there.
+//! Rows of a log on PostgreSQL, read with checks: the owner of the database can write anything there.
 
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;

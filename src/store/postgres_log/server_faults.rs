@@ -12,7 +12,7 @@ use crate::tls_authorities;
 /// An `ERROR` ends a statement that is a transaction of its own before it is committed: a timeout, a
 /// full disk, a read-only server. Everything else leaves it open: no answer; a session that ends
 /// (`FATAL`, `PANIC`), which may be told after the commit; and the classes of codes by which servers
-/// and what stands before them say that they do not know.
+/// and the proxies before them say that they do not know.
 pub(super) fn is_certain(fault: &Error) -> bool {
     let Some(fault) = fault.as_db_error() else { return false };
     let code = fault.code().code();
