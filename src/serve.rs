@@ -23,7 +23,7 @@ use crate::app::{App, ConsoleUrls, FleetNode, Reloading};
 use crate::background;
 use crate::backup::{abandoned_files, kept_stores, staged_restore};
 use crate::clock::Clock;
-use crate::config::{Config, remedy, resolve_symlinks};
+use crate::config::{Config, OnStale, remedy, resolve_symlinks};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, plural};
 use crate::file_limit;
@@ -544,7 +544,14 @@ async fn join_fleet(
     let log = log_engine::open(fleet, membership.log, runtime)?;
     store.join_log(Arc::clone(&log) as Arc<dyn SharedLog>, keys.clone()).await?;
     let seal = LogSeal::new(membership.log, keys);
-    let node = FleetNode::new(fleet, membership.node, log, seal, clock.now());
+    let node = FleetNode::new(fleet, membership.node, log, seal, clock.now())?;
+    let (answers, told) = (fleet.on_stale == OnStale::Answer, store.reported_answering().await?);
+    if answers && told {
+        node.staleness.answers();
+    } else if told {
+        // Before other nodes take its silence for denials.
+        store.set_reported_answering(false).await?;
+    }
     tracing::info!(
         name = node.name,
         id = %node.id,
@@ -578,7 +585,8 @@ fn unless_full<T>(done: Result<T, Failure>) -> Result<Option<T>, Failure> {
 }
 
 fn is_outside(code: &str) -> bool {
-    [store::UNAVAILABLE, store::LOG_AWAY, store::LOG_UNCLEAR, store::LOG_HALTED].contains(&code)
+    [store::UNAVAILABLE, store::LOG_AWAY, store::LOG_UNCLEAR, store::LOG_HALTED, store::CLOCK_AHEAD]
+        .contains(&code)
 }
 
 /// Completes an interrupted restore, and removes leftovers of restores and backups: none is running

@@ -31,6 +31,8 @@ pub struct Staleness {
     fresh_ms: AtomicU64,
     /// Whether it is stale for good.
     halted: AtomicBool,
+    /// Whether other nodes know that this one answers while it is stale.
+    answers: AtomicBool,
 }
 
 impl Staleness {
@@ -38,7 +40,8 @@ impl Staleness {
     #[must_use]
     pub fn new(max: Duration, on_stale: OnStale) -> Self {
         let (fresh_ms, halted) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { begun: clock::since_boot(), max, on_stale, fresh_ms, halted }
+        let answers = AtomicBool::new(false);
+        Self { begun: clock::since_boot(), max, on_stale, fresh_ms, halted, answers }
     }
 
     /// The node had everything that the log had at this instant: that of the question, not of its
@@ -46,6 +49,12 @@ impl Staleness {
     pub fn fresh_at(&self, asked: Duration) {
         let ms = millis(asked.saturating_sub(self.begun)).saturating_add(1);
         self.fresh_ms.fetch_max(ms, Ordering::Release);
+    }
+
+    /// Other nodes know that this one answers while it is stale: one that waits for all nodes does not
+    /// take its silence for denials. Until then it denies, whatever was chosen.
+    pub fn answers(&self) {
+        self.answers.store(true, Ordering::Release);
     }
 
     /// The node does not follow the log any more: it is stale from now on, until a restart.
@@ -87,7 +96,7 @@ impl Staleness {
     fn at(&self, now: Duration) -> Option<Stale> {
         let age = self.age_at(now);
         let is_fresh = self.was_fresh() && !self.halted.load(Ordering::Acquire) && age <= self.max;
-        let denies = self.on_stale == OnStale::Deny;
+        let denies = self.on_stale == OnStale::Deny || !self.answers.load(Ordering::Acquire);
         (!is_fresh).then_some(Stale { seconds: age.as_secs(), denies })
     }
 
@@ -128,6 +137,7 @@ mod tests {
     #[test]
     fn a_node_that_has_halted_is_stale_at_once_and_stays_so() {
         let staleness = Staleness::new(MAX, OnStale::Answer);
+        staleness.answers();
         staleness.fresh_at(staleness.begun);
         assert!(staleness.halt() && !staleness.halt());
         staleness.fresh_at(staleness.begun + Duration::from_secs(1));
@@ -138,8 +148,10 @@ mod tests {
     #[test]
     fn the_choice_says_whether_a_stale_node_denies() {
         for (on_stale, denies) in [(OnStale::Deny, true), (OnStale::Answer, false)] {
-            let stale = Staleness::new(MAX, on_stale).now().unwrap();
-            assert_eq!(stale.denies, denies);
+            let staleness = Staleness::new(MAX, on_stale);
+            assert!(staleness.now().unwrap().denies, "no other node knows of the choice");
+            staleness.answers();
+            assert_eq!(staleness.now().unwrap().denies, denies);
         }
     }
 }

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config;
-use crate::domain::Timestamp;
+use crate::domain::{Failure, Timestamp};
+use crate::entropy;
 use crate::staleness::Staleness;
 use crate::store::log_seal::LogSeal;
 use crate::store::shared_log::{FleetLog, NodeId};
@@ -23,6 +24,8 @@ pub struct FleetNode {
     pub log: Arc<dyn FleetLog>,
     /// The seal of what is in the log.
     pub seal: LogSeal,
+    /// Drawn at random for this process.
+    pub process: [u8; 16],
     /// When the program was started.
     pub since: Timestamp,
     /// How long ago it had everything that the log has.
@@ -33,6 +36,8 @@ pub struct FleetNode {
     head: AtomicU64,
     /// Whether this is the node that does the regular work of the fleet.
     tends: AtomicBool,
+    /// Whether another process runs with this node's id, and was there first.
+    is_copy: AtomicBool,
     /// When the last report was sent that the log has taken, since the machine was started.
     reported: Mutex<Option<Duration>>,
     /// Why the log was not reached the last time.
@@ -47,27 +52,31 @@ impl fmt::Debug for FleetNode {
 
 impl FleetNode {
     /// A node that has not asked its log yet.
-    #[must_use]
+    ///
+    /// # Errors
+    /// `Internal`, when there is no randomness.
     pub fn new(
         config: &config::Fleet,
         id: NodeId,
         log: Arc<dyn FleetLog>,
         seal: LogSeal,
         since: Timestamp,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Failure> {
+        Ok(Self {
             id,
             name: config.name.clone(),
             log,
             seal,
+            process: entropy::random()?,
             since,
             staleness: Staleness::new(config.max_staleness, config.on_stale),
             applied: AtomicU64::new(0),
             head: AtomicU64::new(0),
             tends: AtomicBool::new(false),
+            is_copy: AtomicBool::new(false),
             reported: Mutex::default(),
             away: Mutex::default(),
-        }
+        })
     }
 
     /// Notes up to where decisions see the log, and its head.
@@ -108,6 +117,17 @@ impl FleetNode {
     #[must_use]
     pub fn tends(&self) -> bool {
         self.tends.load(Ordering::Acquire)
+    }
+
+    /// Notes that another process runs with this node's id, and was there first.
+    pub fn set_copy(&self) {
+        self.is_copy.store(true, Ordering::Release);
+    }
+
+    /// Whether another process runs with this node's id, and was there first: this one reports no more.
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        self.is_copy.load(Ordering::Acquire)
     }
 
     /// Notes why the log was not reached, or that it was; answers whether that is news.

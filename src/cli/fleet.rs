@@ -60,10 +60,7 @@ pub(super) fn run(global: &Global, command: &FleetCommand) -> CommandResult {
             let path = format!("/api/v1/fleet/{}", encoded(node));
             let forgotten = remote.json(&ApiCall::new("DELETE", path))?;
             output::answer(global, &forgotten, |forgotten| {
-                output::say(&format!(
-                    "{} is forgotten; if it still runs, it registers itself again",
-                    text(forgotten, "forgotten")
-                ))
+                output::say(&format!("{} is forgotten", text(forgotten, "forgotten")))
             })
         }
     }

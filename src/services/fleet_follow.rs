@@ -56,6 +56,7 @@ async fn keep_up(app: &App, node: &Arc<FleetNode>) {
 async fn step(app: &App, node: &Arc<FleetNode>) -> Result<bool, Failure> {
     if !node.staleness.was_fresh() {
         fleet_status::register(app, node).await?;
+        fleet_status::note_choice(app, node).await?;
     }
     let asked = clock::since_boot();
     let Some(seen) = app.store.follow_to_head().await? else { return Ok(true) };

@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::operator_warnings;
 use crate::app::{App, FleetNode};
 use crate::clock;
 use crate::config::OnStale;
-use crate::domain::{Failure, Kind, Timestamp};
+use crate::domain::{Failure, Kind, RoleId, Timestamp};
 use crate::fleet::node_reports::{self, RegisteredNode};
 use crate::services::permissions::StorePermit;
 use crate::store::LOG_AWAY;
@@ -30,6 +31,8 @@ const LOOK_AROUND_EVERY: Duration = Duration::from_secs(10);
 const SILENT: Duration = Duration::from_secs(4);
 /// By how much the clocks of two machines may differ in how long they take a time to be.
 const CLOCK_BOUND: Duration = Duration::from_secs(5);
+/// A node whose clock is further ahead of the other nodes makes no change.
+const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(60);
 /// The usual limit of a wait for all nodes.
 pub const WAIT_USUAL: Duration = Duration::from_secs(10);
 /// The longest that may be asked for.
@@ -41,7 +44,8 @@ pub async fn report(app: Arc<App>) {
     let mut last = None;
     loop {
         let (now, applied) = (clock::monotonic(), node.applied());
-        let is_due = last.is_none_or(|(at, then)| then != applied || now - at >= REPORT_EVERY);
+        let is_due = !node.is_copy()
+            && last.is_none_or(|(at, then)| then != applied || now - at >= REPORT_EVERY);
         if is_due {
             // That the log is away is told by the task that follows it.
             if let Err(why) = put(&app, &node).await {
@@ -57,14 +61,25 @@ pub async fn report(app: Arc<App>) {
 /// the sidecar stops.
 pub async fn watch_nodes(app: Arc<App>) {
     let Some(node) = app.fleet.clone() else { return };
-    let mut before = None;
+    let (mut before, mut told, mut pause) = (None, Vec::<(RoleId, usize)>::new(), REPORT_EVERY * 2);
     loop {
         // That the log is away is told by the task that follows it; what is known stays.
         if let Ok(all) = registered(&node).await {
             look_around(&app, &node, before.as_deref(), &all);
+            // The first comparison is soon: a node with a wrong clock is to change nothing.
+            pause = if before.is_some() { LOOK_AROUND_EVERY } else { REPORT_EVERY * 2 };
             before = Some(all);
         }
-        tokio::time::sleep(LOOK_AROUND_EVERY).await;
+        let unknown = operator_warnings::unknown_roles(&app);
+        for (role, members) in unknown.iter().filter(|role| !told.contains(role)) {
+            tracing::error!(
+                %role,
+                members,
+                "members have a role that the policies of this node lack, and may do nothing here: give this node the policies of the other nodes"
+            );
+        }
+        told = unknown;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -78,6 +93,19 @@ fn look_around(
     // Those that do not live count as well: they may come back.
     app.throttle.share(count(node.id, all));
     let Some(before) = before else { return };
+    look_for_copy(app, node, before, all);
+    let ahead = clock_ahead(node.id, before, all, app.clock.now());
+    if app.store.set_clock_ahead(ahead) {
+        match ahead {
+            Some(seconds) => tracing::error!(
+                seconds,
+                "the clock of this machine is ahead of the other nodes: changes are refused here until it is corrected"
+            ),
+            None => {
+                tracing::info!("the clock of this machine is no longer ahead of the other nodes")
+            }
+        }
+    }
     let tends = app.store.log_fault().is_none() && tends(node.id, before, all);
     if tends != node.tends() {
         tracing::info!(tends, "whether this node does the regular work of the fleet has changed");
@@ -85,14 +113,68 @@ fn look_around(
     node.set_tends(tends);
 }
 
+/// Looks whether another process reports as this node, as where the data folder was copied to another
+/// machine. The one that was started later stops: what one of them has seen, the other may have not.
+fn look_for_copy(app: &App, node: &FleetNode, before: &[RegisteredNode], all: &[RegisteredNode]) {
+    let Some(report) = other_process(node, before, all).filter(|_| !node.is_copy()) else { return };
+    if report.since > node.since {
+        return tracing::error!(
+            name = report.name,
+            "another sidecar runs with a copy of this node's data folder: stop it, and run `kwic-team fleet leave`, then `kwic-team fleet join` there"
+        );
+    }
+    node.set_copy();
+    app.store.halt_log(&format!(
+        "the sidecar `{}` runs with the same data folder as this one, which is a copy: stop this one, run `kwic-team fleet leave`, then `kwic-team fleet join`",
+        report.name
+    ));
+}
+
+/// The report of another process as this node, where one of this process was there before.
+fn other_process<'a>(
+    node: &FleetNode,
+    before: &[RegisteredNode],
+    all: &'a [RegisteredNode],
+) -> Option<&'a NodeReport> {
+    let (then, now) = (report_of(node.id, before)?, report_of(node.id, all)?);
+    (then.process == node.process && now.process != node.process).then_some(now)
+}
+
+fn report_of(id: NodeId, all: &[RegisteredNode]) -> Option<&NodeReport> {
+    all.iter().find(|found| found.id == id)?.report.as_ref().ok()
+}
+
+/// The nodes that have reported since before.
+fn alive<'a>(
+    before: &'a [RegisteredNode],
+    all: &'a [RegisteredNode],
+) -> impl Iterator<Item = (NodeId, &'a NodeReport)> {
+    let is_new = |node: &&RegisteredNode| !before.contains(node);
+    all.iter().filter(is_new).filter_map(|node| Some((node.id, node.report.as_ref().ok()?)))
+}
+
+/// By how many seconds this node's clock is ahead of the others that live, where that is too much for
+/// more than half of them.
+fn clock_ahead(
+    own: NodeId,
+    before: &[RegisteredNode],
+    all: &[RegisteredNode],
+    now: Timestamp,
+) -> Option<u64> {
+    let others = alive(before, all).filter(|(id, _)| *id != own);
+    let mut ahead: Vec<u64> = others
+        .map(|(_, report)| u64::try_from(now.0.saturating_sub(report.at.0)).unwrap_or(0) / 1_000)
+        .collect();
+    ahead.sort_unstable();
+    let most = ahead.get(ahead.len().checked_sub(1)? / 2).copied()?;
+    (most > CLOCK_AHEAD_MAX.as_secs()).then_some(most)
+}
+
 /// Whether a node has the lowest id of those that live: that have reported since before, whatever
 /// their clocks say, and follow the log.
 fn tends(own: NodeId, before: &[RegisteredNode], all: &[RegisteredNode]) -> bool {
-    let is_alive = |node: &&RegisteredNode| {
-        let is_new = !before.contains(node);
-        is_new && node.report.as_ref().is_ok_and(|report| !report.is_halted && !report.is_stale)
-    };
-    all.iter().filter(is_alive).all(|other| own <= other.id)
+    let works = |(_, report): &(NodeId, &NodeReport)| !report.is_halted && !report.is_stale;
+    alive(before, all).filter(works).all(|(other, _)| own <= other)
 }
 
 /// Puts the report of this node, so that others know of it.
@@ -101,6 +183,20 @@ fn tends(own: NodeId, before: &[RegisteredNode], all: &[RegisteredNode]) -> bool
 /// `Busy` `log_unavailable`, when the log is not reached, or takes nothing.
 pub async fn register(app: &App, node: &Arc<FleetNode>) -> Result<(), Failure> {
     put(app, node).await.map_err(|why| unreached(&why))
+}
+
+/// Notes that the log has a report by which this node answers while it is stale.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn note_choice(app: &App, node: &FleetNode) -> Result<(), Failure> {
+    if node.staleness.on_stale() == OnStale::Answer {
+        if !app.store.reported_answering().await? {
+            app.store.set_reported_answering(true).await?;
+        }
+        node.staleness.answers();
+    }
+    Ok(())
 }
 
 async fn put(app: &App, node: &Arc<FleetNode>) -> Result<(), String> {
@@ -125,6 +221,7 @@ fn own(app: &App, node: &FleetNode) -> NodeReport {
         is_halted: app.store.log_fault().is_some(),
         max_staleness: node.staleness.max(),
         on_stale: node.staleness.on_stale(),
+        process: node.process,
         since: node.since,
         at: app.clock.now(),
     }
@@ -232,21 +329,21 @@ fn unreached(why: &str) -> Failure {
     Failure::new(Kind::Busy, LOG_AWAY, sentence).logged(why)
 }
 
-/// Removes the report of a node that does not come back; answers its name. One that is still running
-/// reports again.
+/// Removes the report of a node that does not come back; answers its name. Nobody waits for that node
+/// from then on, so one that still reports is refused.
 ///
 /// # Errors
-/// `NotFound` `no_fleet`, `unknown_node`; `Conflict` `own_node`, `ambiguous_node`; `Busy`
-/// `log_unavailable`.
+/// `NotFound` `no_fleet`, `unknown_node`; `Conflict` `own_node`, `ambiguous_node`, `node_running`;
+/// `Busy` `log_unavailable`.
 pub async fn forget(app: &App, permit: &StorePermit, named: &str) -> Result<String, Failure> {
-    let _ = permit;
-    let Some(node) = &app.fleet else { return Err(no_fleet()) };
-    let all = registered(node).await?;
-    let is_named = |found: &&RegisteredNode| {
+    let (Some(node), Some(fleet)) = (&app.fleet, status(app, permit).await?) else {
+        return Err(no_fleet());
+    };
+    let is_named = |found: &&NodeStatus| {
         found.id.to_string() == named
             || found.report.as_ref().is_ok_and(|report| report.name == named)
     };
-    let mut found = all.iter().filter(is_named);
+    let mut found = fleet.nodes.iter().filter(is_named);
     let (Some(one), others) = (found.next(), found.count()) else {
         return Err(Failure::new(
             Kind::NotFound,
@@ -261,11 +358,18 @@ pub async fn forget(app: &App, permit: &StorePermit, named: &str) -> Result<Stri
             "several nodes have this name: give the id, which `kwic-team fleet status` lists",
         ));
     }
-    if one.id == node.id {
+    if one.is_own {
         return Err(Failure::new(
             Kind::Conflict,
             "own_node",
             "this is the node that answers, and it would report again: stop it, run `kwic-team fleet leave` there, then forget it on another node",
+        ));
+    }
+    if one.report.is_ok() && one.silent_seconds.is_none() {
+        return Err(Failure::new(
+            Kind::Conflict,
+            "node_running",
+            "this node has reported a moment ago, and nobody would wait for it any more: stop it first, then try again in a few seconds",
         ));
     }
     let (log, id) = (Arc::clone(&node.log), one.id);
@@ -387,6 +491,7 @@ mod tests {
             is_halted: false,
             max_staleness: Duration::from_secs(30),
             on_stale,
+            process: [id; 16],
             since: Timestamp(0),
             at: Timestamp(0),
         };
@@ -444,6 +549,31 @@ mod tests {
         }
         // One that is forgotten, or was never there.
         assert_eq!(tend(&[at(3, 6, well)]), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_clock_is_ahead_where_it_is_so_of_more_than_half_of_the_others() {
+        let (hour, own) = (3_600_000, NodeId([1; 16]));
+        let at = |id: u8, at: i64| {
+            let mut node = node(id, 0, OnStale::Deny);
+            if let Ok(report) = &mut node.report {
+                report.at = Timestamp(at);
+            }
+            node
+        };
+        let before = [at(1, 0), at(2, 0), at(3, 0)];
+        let ahead = |others: &[RegisteredNode]| {
+            let all = [&[at(1, hour)], others].concat();
+            clock_ahead(own, &before, &all, Timestamp(hour))
+        };
+        assert_eq!(ahead(&[]), None);
+        assert_eq!(ahead(&[at(2, 1_000)]), Some(3_599));
+        assert_eq!(ahead(&[at(2, hour - 61_000)]), Some(61));
+        assert_eq!(ahead(&[at(2, hour - 60_000)]), None);
+        assert_eq!(ahead(&[at(2, 2 * hour)]), None, "behind changes nothing");
+        assert_eq!(ahead(&[at(2, 1_000), at(3, hour)]), None, "it is the other one that is behind");
+        assert_eq!(ahead(&[at(2, 1_000), at(3, 2_000)]), Some(3_598));
+        assert_eq!(ahead(&[at(2, 0), at(3, hour)]), None, "a report of before says nothing");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use super::orphaned_invites;
 use super::permissions::StorePermit;
 use crate::app::App;
+use crate::domain::{RoleId, plural};
 
 /// One thing to fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,5 +40,22 @@ pub async fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
     let orphaned = orphaned_invites::notes(app, &app.policies.load_full()).await;
     let orphaned =
         orphaned.into_iter().map(|sentence| Warning { about: "invites", fails: false, sentence });
-    configured.chain(keys).chain(bounces).chain(orphaned).collect()
+    let unknown = unknown_roles(app).into_iter().map(|(role, members)| Warning {
+        about: "policies",
+        fails: true,
+        sentence: format!(
+            "{} the role `{role}`, which the policies of this node lack, and may do nothing here: give this node the policies of the other nodes",
+            plural(members, "member has", "members have")
+        ),
+    });
+    configured.chain(keys).chain(bounces).chain(orphaned).chain(unknown).collect()
+}
+
+/// Roles that members have and the live policies lack, with how many have them: in a fleet another node,
+/// with other policies, can give one that this node's folder no longer has.
+#[must_use]
+pub fn unknown_roles(app: &App) -> Vec<(RoleId, usize)> {
+    let policies = app.policies.load();
+    let held = app.directory.roles_held().into_iter();
+    held.filter(|(role, members)| *members > 0 && !policies.has_role(role)).collect()
 }

@@ -98,7 +98,7 @@ pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
 pub use self::log_apply::Followed;
 use self::log_link::LogLink;
-pub use self::log_link::{LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
+pub use self::log_link::{CLOCK_AHEAD, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
 use self::mail_claims::Claimant;
 pub use self::snapshot_copy::SnapshotContent;
 use self::table_reads::{Rows, TableRead as _};

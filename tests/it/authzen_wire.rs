@@ -1023,7 +1023,7 @@ fn fleet_node(on_stale: OnStale) -> Arc<FleetNode> {
     };
     let log = InProcessLog::default();
     let (line, seal) = (LogLine::new(&log), log.seal());
-    Arc::new(FleetNode::new(&config, NodeId([1; 16]), line, seal, Timestamp(0)))
+    Arc::new(FleetNode::new(&config, NodeId([1; 16]), line, seal, Timestamp(0)).unwrap())
 }
 
 fn stale_of(answer: &Answer) -> Option<u64> {

@@ -48,7 +48,8 @@ impl Node {
             keep_old_days: 30,
         };
         let id = NodeId([number; 16]);
-        let node = Arc::new(FleetNode::new(&config, id, line.clone(), log.seal(), NOW));
+        let node = FleetNode::new(&config, id, line.clone(), log.seal(), NOW).unwrap();
+        let node = Arc::new(node);
         Arc::get_mut(&mut stage.app).unwrap().fleet = Some(node.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn(fleet_follow::follow(stage.app.clone()));
@@ -161,7 +162,18 @@ async fn what_one_node_changes_is_seen_by_all_or_it_is_said_who_has_not() {
     let forget = |name: &'static str| fleet_status::forget(&nodes[0].stage.app, &permit, name);
     assert_eq!(forget("host-3").await.unwrap_err().code, "unknown_node");
     assert_eq!(forget("host-1").await.unwrap_err().code, "own_node");
-    assert_eq!(forget("host-2").await.unwrap(), "host-2");
+    nodes[1].line.cut(false);
+    assert_eq!(forget("host-2").await.unwrap_err().code, "node_running");
+    nodes[1].line.cut(true);
+    let mut forgotten = Err("");
+    for _ in 0..10 {
+        forgotten = forget("host-2").await.map_err(|fault| fault.code);
+        if forgotten != Err("node_running") {
+            break;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(forgotten.as_deref(), Ok("host-2"));
     assert!(fleet_status::seen_by_all(&nodes[0].stage.app, Duration::ZERO).await.is_all());
     // It runs: it registers itself again.
     nodes[1].line.cut(false);

@@ -191,7 +191,18 @@ fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
 fn a_start_without_the_log_serves_as_a_stale_node() {
     let Some(mut fleet) = Fleet::start() else { return };
     fleet.cut(2, true);
-    for (on_stale, allowed, status) in [("deny", false, 503), ("answer", true, 200)] {
+    let starts = [
+        ("deny", false, 503),
+        // The others do not know of the choice yet.
+        ("answer", false, 503),
+        ("answer", true, 200),
+    ];
+    for (number, (on_stale, allowed, status)) in starts.into_iter().enumerate() {
+        if number == 2 {
+            fleet.cut(2, false);
+            eventually("it is fresh", || decision(&mut fleet.nodes[2].tcp(), "leo").1.is_none());
+            fleet.cut(2, true);
+        }
         fleet.nodes[2].kill();
         configure(&fleet.nodes[2], 3, &fleet.lines[2], on_stale);
         fleet.nodes[2].restart();

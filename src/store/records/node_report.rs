@@ -29,6 +29,8 @@ pub struct NodeReport {
     pub max_staleness: Duration,
     /// What it does about decisions then.
     pub on_stale: OnStale,
+    /// Drawn at random when its program was started: two with one id are not the same node.
+    pub process: [u8; 16],
     /// When its program was started, by its clock.
     pub since: Timestamp,
     /// When it said this, by its clock.
@@ -51,6 +53,7 @@ impl NodeReport {
             .byte(self.is_halted.into())
             .long(staleness)
             .byte((self.on_stale == OnStale::Deny).into())
+            .raw(&self.process)
             .time(self.since)
             .time(self.at)
             .0
@@ -73,6 +76,7 @@ impl NodeReport {
             is_halted: reader.flag()?,
             max_staleness: Duration::from_millis(reader.long()?),
             on_stale: if reader.flag()? { OnStale::Deny } else { OnStale::Answer },
+            process: reader.array()?,
             since: reader.time()?,
             at: reader.time()?,
         };
@@ -97,6 +101,7 @@ mod tests {
             is_halted: true,
             max_staleness: Duration::from_secs(30),
             on_stale: OnStale::Deny,
+            process: [3; 16],
             since: Timestamp(1_764_000_000_000),
             at: Timestamp(1_764_000_060_000),
         };

@@ -113,11 +113,17 @@ pub(super) struct CommitFault {
     pub(super) fault: Failure,
     /// What they are told whose change was written, and may have been made.
     pub(super) of_writers: Failure,
+    /// Whether it is of the first change alone: the others wait for the next commit.
+    pub(super) only_first: bool,
 }
 
 impl CommitFault {
     pub(super) fn of_all(fault: Failure) -> Box<Self> {
-        Box::new(Self { of_writers: fault.clone(), fault })
+        Box::new(Self { of_writers: fault.clone(), fault, only_first: false })
+    }
+
+    pub(super) fn of_first(fault: Failure) -> Box<Self> {
+        Box::new(Self { of_writers: fault.clone(), fault, only_first: true })
     }
 }
 

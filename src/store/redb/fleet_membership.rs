@@ -3,11 +3,13 @@
 //! A file in a fleet has another format, so that a program that knows of no fleet refuses it: it would
 //! change it alone.
 
+use redb::WriteTransaction;
+
 use super::database_file::begin_write;
 use super::group_commit::Ready;
 use super::log_apply::position;
 use super::table_reads::Rows;
-use super::tables::{FORMAT, FORMAT_ROW, IN_FLEET, LOG, LOG_APPLIED, LOG_FLEET, META};
+use super::tables::{FORMAT, FORMAT_ROW, IN_FLEET, LOG, LOG_ANSWERS, LOG_APPLIED, LOG_FLEET, META};
 use super::{Store, StoreError, blocking};
 use crate::domain::Failure;
 use crate::store::records::fleet_membership::FleetMembership;
@@ -59,31 +61,69 @@ impl Store {
         &self,
         fleet: Option<(FleetMembership, LogPosition)>,
     ) -> Result<(), Failure> {
+        if self.0.log.get().is_some() {
+            return Err(Failure::internal("the store follows a log already"));
+        }
+        self.set_local(move |tx| {
+            let mut log = tx.open_table(LOG)?;
+            let mut meta = tx.open_table(META)?;
+            match fleet {
+                Some((fleet, applied)) => {
+                    log.insert(LOG_FLEET, fleet.encode().as_slice())?;
+                    log.insert(LOG_APPLIED, applied.encode().as_slice())?;
+                    meta.insert(FORMAT_ROW, FORMAT | IN_FLEET)?;
+                }
+                None => {
+                    log.remove(LOG_FLEET)?;
+                    log.remove(LOG_APPLIED)?;
+                    log.remove(LOG_ANSWERS)?;
+                    meta.insert(FORMAT_ROW, FORMAT)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether the log has a report by which this node answers while it is stale, and none since by
+    /// which it denies.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn reported_answering(&self) -> Result<bool, Failure> {
+        self.read(|tx| Ok(tx.open(LOG)?.get(LOG_ANSWERS)?.is_some())).await
+    }
+
+    /// Notes [`Self::reported_answering`]: `true` after such a report was taken, `false` before one by
+    /// which the node denies is sent.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn set_reported_answering(&self, answers: bool) -> Result<(), Failure> {
+        self.set_local(move |tx| {
+            let mut log = tx.open_table(LOG)?;
+            if answers {
+                log.insert(LOG_ANSWERS, [].as_slice())?;
+            } else {
+                log.remove(LOG_ANSWERS)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes rows of this node alone.
+    async fn set_local(
+        &self,
+        set: impl FnOnce(&WriteTransaction) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), Failure> {
         let store = self.clone();
         blocking(move || {
-            if store.0.log.get().is_some() {
-                return Err(Failure::internal("the store follows a log already"));
-            }
             let mut writer = store.writer();
             store.ready(&mut writer)?;
             let set = store.write_and_tell(&mut writer, |database| {
                 let tx = begin_write(database)?;
-                {
-                    let mut log = tx.open_table(LOG)?;
-                    let mut meta = tx.open_table(META)?;
-                    match fleet {
-                        Some((fleet, applied)) => {
-                            log.insert(LOG_FLEET, fleet.encode().as_slice())?;
-                            log.insert(LOG_APPLIED, applied.encode().as_slice())?;
-                            meta.insert(FORMAT_ROW, FORMAT | IN_FLEET)?;
-                        }
-                        None => {
-                            log.remove(LOG_FLEET)?;
-                            log.remove(LOG_APPLIED)?;
-                            meta.insert(FORMAT_ROW, FORMAT)?;
-                        }
-                    }
-                }
+                set(&tx)?;
                 Ok((Some(Ready { tx, told: Vec::new() }), ()))
             });
             set.map_err(|fault| fault.of_writers)

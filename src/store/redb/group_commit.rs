@@ -142,9 +142,10 @@ impl Store {
     }
 
     /// Makes a commit of what waits once the file is free.
-    fn lead(&self) {
+    pub(super) fn lead(&self) {
         let _lead = Lead(&self.0.queue);
         if let Some(link) = self.0.log.get() {
+            link.wait_for_turn();
             let mut jobs = self.0.queue.take();
             let ended = self.commit_by_log(link, &mut jobs);
             return self.answer_all(jobs, ended);
@@ -168,7 +169,12 @@ impl Store {
                 self.0.queue.put_back(jobs.split_off(run));
                 None
             }
-            Err(fault) => Some(fault),
+            Err(fault) => {
+                if fault.only_first && !jobs.is_empty() {
+                    self.0.queue.put_back(jobs.split_off(1));
+                }
+                Some(fault)
+            }
         };
         for job in jobs {
             job.answer(fault.as_deref());
@@ -226,7 +232,11 @@ impl Store {
                 self.tell(writer);
                 // The file may have been removed while it was written.
                 let lasts = self.in_place();
-                lasts.map_err(|fault| CommitFault { of_writers: not_lasting(&fault), fault })?;
+                lasts.map_err(|fault| CommitFault {
+                    of_writers: not_lasting(&fault),
+                    fault,
+                    only_first: false,
+                })?;
                 Ok(value)
             }
             Ok(value) => Ok(value),
@@ -235,7 +245,7 @@ impl Store {
                 self.0.unsettled.store(is_told, Ordering::Release);
                 // If this fails too, it is retried until the outcome is known.
                 let _ = self.settle(writer);
-                Err(Box::new(CommitFault { of_writers: unclear(&fault), fault }))
+                Err(Box::new(CommitFault { of_writers: unclear(&fault), fault, only_first: false }))
             }
             Err(fault) => Err(CommitFault::of_all(fault)),
         }

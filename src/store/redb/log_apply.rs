@@ -93,6 +93,20 @@ impl Store {
         self.0.log.get().and_then(LogLink::fault)
     }
 
+    /// Stops following the log for good, as where it does not lead on from what was applied.
+    pub fn halt_log(&self, why: &str) {
+        if let Some(link) = self.0.log.get() {
+            link.halt(why);
+        }
+    }
+
+    /// Notes by how many seconds the clock of this machine is ahead of the other nodes, where that is
+    /// too much: no change is made then, as the times of all later ones would be ahead, too. Answers
+    /// whether that is news.
+    pub fn set_clock_ahead(&self, seconds: Option<u64>) -> bool {
+        self.0.log.get().is_some_and(|link| link.set_clock_ahead(seconds))
+    }
+
     /// Applies what the log has beyond the file, up to a bound.
     pub(super) fn follow_once(&self, link: &LogLink) -> Result<Followed, Failure> {
         let at = self.guarded(|database| position(&database.begin_read()?))?;

@@ -5,6 +5,8 @@
 //! nodes append. What is refused, or has nothing to change, is answered only once the log has nothing
 //! newer, so that every answer is true of one place in the log.
 
+use std::time::Duration;
+
 use super::change_jobs::{CommitFault, Job, Written};
 use super::entry_rows::{self, Split};
 use super::group_commit::{Group, RunRules};
@@ -13,6 +15,7 @@ use super::log_link::{LogLink, away, unclear};
 use super::staged_rows::StagedRows;
 use super::workspace::Workspace;
 use super::{Store, StoreError, revision, told_records};
+use crate::clock;
 use crate::domain::{Failure, Kind, Revision};
 use crate::entropy;
 use crate::store::log_seal::SEAL_BYTES_MAX;
@@ -20,8 +23,8 @@ use crate::store::records::entry::{Difference, Entry};
 use crate::store::records::log_position::LogPosition;
 use crate::store::shared_log::{Appended, ENTRY_BYTES_MAX, EntryId, LogEntry, LogHead, READ_MAX};
 
-/// How often changes are run where other nodes are faster.
-const RUNS_MAX: usize = 20;
+/// How long changes are run again where other nodes are faster.
+const CONTENTION_MAX: Duration = Duration::from_secs(10);
 /// How often the same entry is sent where it is not known what came of it.
 const APPEND_TRIES: usize = 3;
 
@@ -59,8 +62,9 @@ impl Store {
         link: &LogLink,
         jobs: &mut [Box<dyn Job>],
     ) -> Result<usize, Box<CommitFault>> {
-        let mut most = jobs.len();
-        for _ in 0..RUNS_MAX {
+        let (first, mut most) = (clock::monotonic(), jobs.len());
+        while first.elapsed() < CONTENTION_MAX {
+            let begun = clock::monotonic();
             let proposal = self.propose(link, jobs, most).map_err(CommitFault::of_all)?;
             let Proposal { at, reached, group, entry, own } = proposal;
             let head = at.head;
@@ -74,20 +78,19 @@ impl Store {
                 }
                 continue;
             }
-            let bytes = entry.encode();
-            if bytes.len() > ENTRY_BYTES_MAX - SEAL_BYTES_MAX {
-                if group.run == 1 {
-                    return Err(CommitFault::of_all(too_large()));
+            let entry = match sealed(link, at, reached, &entry) {
+                Ok(entry) => entry,
+                // Of one change it is known that it is the one at fault.
+                Err(fault) if group.run == 1 => return Err(CommitFault::of_first(fault)),
+                Err(_) => {
+                    most = group.run / 2;
+                    continue;
                 }
-                most = group.run / 2;
-                continue;
-            }
-            let id = EntryId(entropy::random().map_err(CommitFault::of_all)?);
-            let entry = link.seal.entry(&head, id, &bytes).map_err(CommitFault::of_all)?;
-            check(&link.seal, at, reached, &entry)
-                .map_err(|why| CommitFault::of_all(no_entry(&why)))?;
+            };
             if append(link, &head, &entry)? {
+                let appended = entry.head;
                 let applied = self.apply(link, &[entry], Some(own));
+                link.appended(&head, appended, begun.elapsed());
                 applied.map_err(|fault| not_seen_here(&fault.fault))?;
                 return Ok(group.run);
             }
@@ -104,7 +107,7 @@ impl Store {
         most: usize,
     ) -> Result<Proposal, Failure> {
         self.ready(&mut self.writer())?;
-        link.followed()?;
+        link.takes_changes()?;
         self.guarded(|database| {
             let mut rows = Workspace::staged(database)?;
             let (at, reached) = (position(&rows)?, revision(&rows)?);
@@ -126,6 +129,23 @@ impl Store {
         self.apply(link, &part.entries, None).map_err(|fault| fault.fault)?;
         Ok(false)
     }
+}
+
+/// The entry that is to follow a place in the log; one that no node could apply is refused.
+fn sealed(
+    link: &LogLink,
+    at: LogPosition,
+    reached: Revision,
+    entry: &Entry,
+) -> Result<LogEntry, Failure> {
+    let bytes = entry.encode();
+    if bytes.len() > ENTRY_BYTES_MAX - SEAL_BYTES_MAX {
+        return Err(too_large());
+    }
+    let id = EntryId(entropy::random()?);
+    let entry = link.seal.entry(&at.head, id, &bytes)?;
+    check(&link.seal, at, reached, &entry).map_err(|why| no_entry(&why))?;
+    Ok(entry)
 }
 
 /// Appends an entry; whether it is in the log, or never will be.
@@ -161,14 +181,14 @@ fn is_appended(
 
 /// Nothing is known of the changes that wrote rows; the others are not answered without the log.
 fn not_known(why: &str) -> Box<CommitFault> {
-    Box::new(CommitFault { fault: away(why), of_writers: unclear(why) })
+    Box::new(CommitFault { fault: away(why), of_writers: unclear(why), only_first: false })
 }
 
 /// The log has the changes, and this node could not apply them yet.
 fn not_seen_here(fault: &Failure) -> Box<CommitFault> {
     let public = "this change was made, and is not seen on this node yet: do not repeat it; this node's own log says why";
     let of_writers = Failure { public: public.to_owned(), ..fault.clone() };
-    Box::new(CommitFault { fault: fault.clone(), of_writers })
+    Box::new(CommitFault { fault: fault.clone(), of_writers, only_first: false })
 }
 
 /// Of a change that is none of an entry.
@@ -186,7 +206,7 @@ fn too_large() -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -200,10 +220,10 @@ mod tests {
     use crate::store::redb::tables::ACCOUNTS;
     use crate::store::shared_log::{LogId, LogPart, NodeId, SharedLog};
 
-    const LOG: LogId = LogId([7; 16]);
+    pub(in crate::store::redb) const LOG: LogId = LogId([7; 16]);
 
     /// Encrypts nothing.
-    struct Plain;
+    pub(in crate::store::redb) struct Plain;
 
     impl LogCipher for Plain {
         fn seal(&self, _: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
@@ -266,6 +286,34 @@ mod tests {
         let acme = AccountSlug::parse("acme").unwrap();
         store.account_create(&Actor::System, acme, "Acme".into(), None).await.unwrap();
         assert_eq!(log.entries(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_change_at_fault_does_not_fail_those_that_wait_with_it() {
+        let (store, log) = on(Appended::Made).await;
+        let row = |key: &'static str, bytes: usize| {
+            submitted("system".to_owned(), move |change| {
+                change.tx.open_table(ACCOUNTS)?.insert(key, vec![0; bytes].as_slice())?;
+                Ok(TransactionEnd::Changed(()))
+            })
+        };
+        let (jobs, answers): (Vec<_>, Vec<_>) =
+            [row("a", 1), row("b", ENTRY_BYTES_MAX), row("c", 1)].into_iter().unzip();
+        for job in jobs {
+            store.0.queue.add(job);
+        }
+        let mut ended = Vec::new();
+        for answers in answers {
+            while ended.len() < 3 {
+                match answers.try_recv() {
+                    Ok(Message::Answer(answer)) => break ended.push(answer.map_err(|f| f.code)),
+                    Ok(Message::Lead) | Err(_) => store.lead(),
+                }
+            }
+        }
+        let codes: Vec<_> = ended.iter().map(|ended| ended.as_ref().err().copied()).collect();
+        assert_eq!(codes, [None, Some("too_large_for_log"), None]);
+        assert_eq!(log.entries(), 2);
     }
 
     #[tokio::test]

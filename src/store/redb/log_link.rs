@@ -3,9 +3,12 @@
 //! A node that meets what cannot follow what it has stops for good: it never guesses which of two
 //! orders is the right one.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::domain::{Failure, Kind};
 use crate::store::log_seal::LogSeal;
 use crate::store::shared_log::{LogHead, LogPart, NodeId, READ_MAX, SharedLog};
@@ -16,6 +19,11 @@ pub const LOG_AWAY: &str = "log_unavailable";
 pub const LOG_UNCLEAR: &str = "log_unclear";
 /// The code of a failure because this node has stopped following the shared log.
 pub const LOG_HALTED: &str = "log_halted";
+/// The code of a failure because this machine's clock is too far ahead of the other nodes.
+pub const CLOCK_AHEAD: &str = "clock_ahead";
+
+/// So many entries in a row are appended by one node before it leaves a gap for the others.
+const IN_A_ROW_MAX: u32 = 8;
 
 /// A log, and how it is followed.
 pub(super) struct LogLink {
@@ -27,11 +35,60 @@ pub(super) struct LogLink {
     pub(super) bytes: AtomicU64,
     /// Why nothing more of it is applied.
     halted: Mutex<Option<String>>,
+    own: Mutex<OwnEntries>,
+    /// By how many seconds the clock is ahead of the other nodes; 0 where it is not.
+    clock_ahead: AtomicU64,
+}
+
+/// The entries in a row that this node appended, no other node in between.
+///
+/// A node that has just appended knows the head at once, and would win the next append as well: the
+/// others learn of it by losing. So after some entries in a row it leaves a gap of the length that
+/// another node needs to read, apply and append.
+#[derive(Default)]
+struct OwnEntries {
+    last: Option<LogHead>,
+    in_a_row: u32,
+    /// Until then it appends nothing.
+    gap_until: Option<Instant>,
 }
 
 impl LogLink {
     pub(super) fn new(log: Arc<dyn SharedLog>, seal: LogSeal, node: NodeId) -> Self {
-        Self { log, seal, node, bytes: AtomicU64::new(0), halted: Mutex::default() }
+        Self {
+            log,
+            seal,
+            node,
+            bytes: AtomicU64::new(0),
+            halted: Mutex::default(),
+            own: Mutex::default(),
+            clock_ahead: AtomicU64::new(0),
+        }
+    }
+
+    fn own(&self) -> MutexGuard<'_, OwnEntries> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while other nodes are to have their turn. Blocks.
+    #[expect(clippy::disallowed_methods, reason = "nobody tells that the others have had theirs")]
+    pub(super) fn wait_for_turn(&self) {
+        let gap = self.own().gap_until.take();
+        if let Some(left) = gap.and_then(|until| until.checked_duration_since(clock::monotonic())) {
+            thread::sleep(left);
+        }
+    }
+
+    /// Notes an entry that this node appended behind a head. `took`: from the run of its changes to
+    /// its application.
+    pub(super) fn appended(&self, before: &LogHead, entry: LogHead, took: Duration) {
+        let mut own = self.own();
+        own.in_a_row = if own.last == Some(*before) { own.in_a_row.saturating_add(1) } else { 1 };
+        own.last = Some(entry);
+        if own.in_a_row >= IN_A_ROW_MAX {
+            own.in_a_row = 0;
+            own.gap_until = clock::monotonic().checked_add(took * 2);
+        }
     }
 
     fn halted(&self) -> MutexGuard<'_, Option<String>> {
@@ -46,6 +103,21 @@ impl LogLink {
     /// Refuses where nothing more of the log is applied.
     pub(super) fn followed(&self) -> Result<(), Failure> {
         self.fault().map_or(Ok(()), |why| Err(halted(&why)))
+    }
+
+    /// Notes by how many seconds the clock is too far ahead; whether that is news.
+    pub(super) fn set_clock_ahead(&self, seconds: Option<u64>) -> bool {
+        let before = self.clock_ahead.swap(seconds.unwrap_or(0), Ordering::AcqRel);
+        (before > 0) != seconds.is_some()
+    }
+
+    /// Refuses a change where it cannot be made on this node.
+    pub(super) fn takes_changes(&self) -> Result<(), Failure> {
+        self.followed()?;
+        match self.clock_ahead.load(Ordering::Acquire) {
+            0 => Ok(()),
+            seconds => Err(clock_ahead(seconds)),
+        }
     }
 
     /// Stops following the log.
@@ -94,6 +166,13 @@ fn halted(why: &str) -> Failure {
     .logged(why)
 }
 
+fn clock_ahead(seconds: u64) -> Failure {
+    let public = format!(
+        "the clock of this node's machine is {seconds} seconds ahead of the other nodes, and nothing was changed: correct the clock (NTP), or make the change on another node"
+    );
+    Failure::new(Kind::Busy, CLOCK_AHEAD, public)
+}
+
 /// The log was not reached, or did not take a change.
 pub(super) fn away(why: &str) -> Failure {
     Failure::new(
@@ -112,4 +191,58 @@ pub(super) fn unclear(why: &str) -> Failure {
         "the log that the nodes share did not answer, and this change may or may not have been made, so look before you repeat it",
     )
     .logged(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::redb::log_commit::tests::{LOG, Plain};
+    use crate::store::shared_log::{Appended, EntryId, LogEntry};
+
+    /// Is not asked.
+    struct NoLog;
+
+    impl SharedLog for NoLog {
+        fn append(&self, _: &LogHead, _: &LogEntry) -> Appended {
+            Appended::Moved
+        }
+
+        fn read(&self, _: u64, _: usize) -> Result<LogPart, String> {
+            Err("there is none".to_owned())
+        }
+    }
+
+    fn link() -> LogLink {
+        LogLink::new(Arc::new(NoLog), LogSeal::new(LOG, Arc::new(Plain)), NodeId([1; 16]))
+    }
+
+    fn append(link: &LogLink, count: u32, before: LogHead) -> LogHead {
+        (0..count).fold(before, |before, _| {
+            let entry = LogEntry::after(&before, EntryId([0; 16]), Vec::new()).head;
+            link.appended(&before, entry, Duration::from_secs(60));
+            entry
+        })
+    }
+
+    #[test]
+    fn a_node_that_appends_several_entries_in_a_row_leaves_a_gap() {
+        let link = link();
+        let head = append(&link, IN_A_ROW_MAX - 1, LOG.start());
+        assert!(link.own().gap_until.is_none());
+        append(&link, 1, head);
+        let gap = link.own().gap_until.unwrap();
+        assert!(gap > clock::monotonic() + Duration::from_secs(100), "{gap:?}");
+    }
+
+    #[test]
+    fn entries_of_other_nodes_in_between_need_no_gap() {
+        let link = link();
+        let mut head = LOG.start();
+        for _ in 0..IN_A_ROW_MAX {
+            head = append(&link, IN_A_ROW_MAX - 1, head);
+            // Another node's.
+            head = LogEntry::after(&head, EntryId([1; 16]), Vec::new()).head;
+        }
+        assert!(link.own().gap_until.is_none());
+    }
 }

@@ -114,6 +114,8 @@ pub(super) const FORMAT_ROW: &str = "format";
 pub(super) const LOG_FLEET: &str = "fleet";
 /// The row of [`LOG`] that says up to where the log is in the file.
 pub(super) const LOG_APPLIED: &str = "applied";
+/// There, while other nodes may believe that this one answers while it is stale.
+pub(super) const LOG_ANSWERS: &str = "answers";
 
 /// The layout of the tables above.
 pub const FORMAT: u64 = 4;
