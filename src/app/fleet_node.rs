@@ -38,6 +38,8 @@ pub struct FleetNode {
     tends: AtomicBool,
     /// Whether another process runs with this node's id, and was there first.
     is_copy: AtomicBool,
+    /// How often another process has replaced this one's report.
+    of_others: AtomicU64,
     /// When the last report was sent that the log has taken, since the machine was started.
     reported: Mutex<Option<Duration>>,
     /// Why the log was not reached the last time.
@@ -74,6 +76,7 @@ impl FleetNode {
             head: AtomicU64::new(0),
             tends: AtomicBool::new(false),
             is_copy: AtomicBool::new(false),
+            of_others: AtomicU64::new(0),
             reported: Mutex::default(),
             away: Mutex::default(),
         })
@@ -117,6 +120,12 @@ impl FleetNode {
     #[must_use]
     pub fn tends(&self) -> bool {
         self.tends.load(Ordering::Acquire)
+    }
+
+    /// Notes a report of another process in the place of the own one; whether it is the second. The
+    /// first may be one of the process before this, which was late.
+    pub fn is_second_of_other(&self) -> bool {
+        self.of_others.fetch_add(1, Ordering::AcqRel) == 1
     }
 
     /// Notes that another process runs with this node's id, and was there first.

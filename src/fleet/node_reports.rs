@@ -48,13 +48,25 @@ pub fn all(log: &dyn FleetLog, seal: &LogSeal) -> Result<Vec<RegisteredNode>, St
     for name in log.object_names(PREFIX)? {
         let Some(id) = node_of(&name) else { continue };
         // One that was forgotten meanwhile is none.
-        let Some(bytes) = log.object(&name)? else { continue };
-        let plain = seal.open_object(&name, &bytes);
-        let report =
-            plain.and_then(|plain| NodeReport::decode(&plain).map_err(|fault| said(&fault)));
-        nodes.push(RegisteredNode { id, report });
+        nodes.extend(of(log, seal, id)?);
     }
     Ok(nodes)
+}
+
+/// A node, if it is registered.
+///
+/// # Errors
+/// As [`all`].
+pub fn of(
+    log: &dyn FleetLog,
+    seal: &LogSeal,
+    node: NodeId,
+) -> Result<Option<RegisteredNode>, String> {
+    let name = object_name(node);
+    let Some(bytes) = log.object(&name)? else { return Ok(None) };
+    let plain = seal.open_object(&name, &bytes);
+    let report = plain.and_then(|plain| NodeReport::decode(&plain).map_err(|fault| said(&fault)));
+    Ok(Some(RegisteredNode { id: node, report }))
 }
 
 /// Removes the report of a node.

@@ -93,7 +93,6 @@ fn look_around(
     // Those that do not live count as well: they may come back.
     app.throttle.share(count(node.id, all));
     let Some(before) = before else { return };
-    look_for_copy(app, node, before, all);
     let ahead = clock_ahead(node.id, before, all, app.clock.now());
     if app.store.set_clock_ahead(ahead) {
         match ahead {
@@ -111,37 +110,6 @@ fn look_around(
         tracing::info!(tends, "whether this node does the regular work of the fleet has changed");
     }
     node.set_tends(tends);
-}
-
-/// Looks whether another process reports as this node, as where the data folder was copied to another
-/// machine. The one that was started later stops: what one of them has seen, the other may have not.
-fn look_for_copy(app: &App, node: &FleetNode, before: &[RegisteredNode], all: &[RegisteredNode]) {
-    let Some(report) = other_process(node, before, all).filter(|_| !node.is_copy()) else { return };
-    if report.since > node.since {
-        return tracing::error!(
-            name = report.name,
-            "another sidecar runs with a copy of this node's data folder: stop it, and run `kwic-team fleet leave`, then `kwic-team fleet join` there"
-        );
-    }
-    node.set_copy();
-    app.store.halt_log(&format!(
-        "the sidecar `{}` runs with the same data folder as this one, which is a copy: stop this one, run `kwic-team fleet leave`, then `kwic-team fleet join`",
-        report.name
-    ));
-}
-
-/// The report of another process as this node, where one of this process was there before.
-fn other_process<'a>(
-    node: &FleetNode,
-    before: &[RegisteredNode],
-    all: &'a [RegisteredNode],
-) -> Option<&'a NodeReport> {
-    let (then, now) = (report_of(node.id, before)?, report_of(node.id, all)?);
-    (then.process == node.process && now.process != node.process).then_some(now)
-}
-
-fn report_of(id: NodeId, all: &[RegisteredNode]) -> Option<&NodeReport> {
-    all.iter().find(|found| found.id == id)?.report.as_ref().ok()
 }
 
 /// The nodes that have reported since before.
@@ -201,11 +169,37 @@ pub async fn note_choice(app: &App, node: &FleetNode) -> Result<(), Failure> {
 
 async fn put(app: &App, node: &Arc<FleetNode>) -> Result<(), String> {
     let (sent, report) = (clock::since_boot(), own(app, node));
-    let of = Arc::clone(node);
-    let put = move || node_reports::put(&*of.log, &of.seal, of.id, &report);
-    tokio::task::spawn_blocking(put).await.map_err(|fault| fault.to_string())??;
+    let (of, has_reported) = (Arc::clone(node), node.last_reported().is_some());
+    let put = move || {
+        let last = if has_reported { node_reports::of(&*of.log, &of.seal, of.id)? } else { None };
+        node_reports::put(&*of.log, &of.seal, of.id, &report)?;
+        Ok::<_, String>(last)
+    };
+    let last = tokio::task::spawn_blocking(put).await.map_err(|fault| fault.to_string())??;
     node.reported(sent);
+    if let Some(Ok(last)) = last.map(|last| last.report)
+        && last.process != node.process
+        && node.is_second_of_other()
+    {
+        stop_copy(app, node, &last);
+    }
     Ok(())
+}
+
+/// Another process reports as this node, as where the data folder was copied to another machine. The
+/// one that was started later stops: what one of them has seen, the other may have not.
+fn stop_copy(app: &App, node: &FleetNode, other: &NodeReport) {
+    if other.since > node.since {
+        return tracing::error!(
+            name = other.name,
+            "another sidecar runs with a copy of this node's data folder: stop it, and run `kwic-team fleet leave`, then `kwic-team fleet join` there"
+        );
+    }
+    node.set_copy();
+    app.store.halt_log(&format!(
+        "the sidecar `{}` runs with the same data folder as this one, which is a copy: stop this one, run `kwic-team fleet leave`, then `kwic-team fleet join`",
+        other.name
+    ));
 }
 
 /// What this node says of itself.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use kwic_team::app::FleetNode;
 use kwic_team::config::{Fleet, LogAddress, OnStale};
-use kwic_team::domain::Kind;
+use kwic_team::domain::{Kind, Timestamp};
 use kwic_team::password::PasswordHasher;
 use kwic_team::services::permissions::StorePermit;
 use kwic_team::services::{accounts, fleet_follow, fleet_status, sessions};
 use kwic_team::store::shared_log::NodeId;
-use kwic_team::store::{LOG_AWAY, LOG_HALTED};
+use kwic_team::store::{CLOCK_AHEAD, LOG_AWAY, LOG_HALTED};
 use kwic_team::throttle::LoginKey;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -33,6 +33,10 @@ struct Node {
 
 impl Node {
     async fn on(log: &InProcessLog, number: u8, on_stale: OnStale) -> Self {
+        Self::started(log, number, on_stale, NOW).await
+    }
+
+    async fn started(log: &InProcessLog, number: u8, on_stale: OnStale, since: Timestamp) -> Self {
         let mut stage = Fixture::empty(PasswordHasher::cheap().unwrap(), |_| {}).await;
         let line = LogLine::new(log);
         log.join(&stage.app.store, line.clone()).await;
@@ -48,7 +52,7 @@ impl Node {
             keep_old_days: 30,
         };
         let id = NodeId([number; 16]);
-        let node = FleetNode::new(&config, id, line.clone(), log.seal(), NOW).unwrap();
+        let node = FleetNode::new(&config, id, line.clone(), log.seal(), since).unwrap();
         let node = Arc::new(node);
         Arc::get_mut(&mut stage.app).unwrap().fleet = Some(node.clone());
         let mut tasks = JoinSet::new();
@@ -180,6 +184,37 @@ async fn what_one_node_changes_is_seen_by_all_or_it_is_said_who_has_not() {
     let all = fleet_status::seen_by_all(&nodes[0].stage.app, PATIENCE).await;
     assert!(all.is_all());
     eventually("it has the member", || nodes[1].node.applied() == nodes[0].node.applied()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_processes_as_one_node_the_later_one_stops() {
+    let log = InProcessLog::default();
+    let first = Node::on(&log, 1, OnStale::Deny).await;
+    let copy = Node::started(&log, 1, OnStale::Deny, Timestamp(NOW.0 + 1)).await;
+    eventually("the copy stops", || copy.is_stale() && copy.node.is_copy()).await;
+    assert_eq!(copy.found().await, Err((Kind::Busy, LOG_HALTED)));
+    assert!(copy.stage.app.store.log_fault().unwrap().contains("fleet leave"));
+    first.found().await.unwrap();
+    assert!(!first.is_stale() && !first.node.is_copy());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_clock_is_ahead_of_the_others_changes_nothing() {
+    let log = InProcessLog::default();
+    let [one, mut ahead] =
+        [Node::on(&log, 1, OnStale::Deny).await, Node::on(&log, 2, OnStale::Deny).await];
+    ahead.stage.later(3_600_000);
+    ahead.tasks.spawn(fleet_status::watch_nodes(ahead.stage.app.clone()));
+    let refused = async {
+        while ahead.found().await != Err((Kind::Busy, CLOCK_AHEAD)) {
+            // Its clock runs, so that its reports differ.
+            one.stage.later(50);
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, refused).await.unwrap();
+    assert!(!ahead.is_stale(), "it decides");
+    assert_eq!(one.found().await, Err((Kind::Conflict, "account_exists")), "it asks the log");
 }
 
 #[tokio::test]
