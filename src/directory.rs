@@ -10,7 +10,7 @@ mod token_index;
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use tokio::sync::watch;
 use self::member_index::{MemberIndex, SlotCounts};
 use self::token_index::TokenIndex;
 use crate::domain::{
-    AccountSlug, ApiToken, ApiTokenId, Change, ChangedRecord, LoadedRecord, Member, MemberAccess,
-    MemberId, MemberTexts, MemberView, Revision, RoleId, Session, SessionId, Status, Timestamp,
-    TokenHash,
+    AccountSlug, ApiToken, ApiTokenId, Change, ChangedRecord, ImportId, LoadedRecord, Member,
+    MemberAccess, MemberId, MemberTexts, MemberView, Revision, RoleId, Session, SessionId, Status,
+    Timestamp, TokenHash,
 };
 
 /// Ids up to this length, which all generated ones have, are stored inline in the table.
@@ -87,6 +87,8 @@ struct MemberEntry {
     first_name_end: u16,
     active: bool,
     two_step: bool,
+    /// Whether it is of an import that is not made: nobody sees it.
+    hidden: AtomicBool,
     joined: Timestamp,
 }
 
@@ -158,6 +160,8 @@ struct WriterState {
     words: HashMap<Arc<str>, usize>,
     /// Every account that there is.
     accounts: HashSet<String>,
+    /// The members of imports that are not made.
+    importing: HashMap<ImportId, Vec<MemberId>>,
     filled: SlotCounts,
 }
 
@@ -244,7 +248,9 @@ impl Directory {
     /// Calls `read` with the member of this id, if there is one.
     pub fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
         let members = self.members.pin();
-        members.get(&MemberKeyRef(id.as_bytes())).map(|entry| read(entry.view(id)))
+        let found = members.get(&MemberKeyRef(id.as_bytes()));
+        let seen = found.filter(|entry| !entry.hidden.load(Ordering::Acquire));
+        seen.map(|entry| read(entry.view(id)))
     }
 
     /// Calls `read` with a member's entry in the index, several times faster than [`Self::with`].
@@ -318,9 +324,12 @@ impl Directory {
             }
             LoadedRecord::Member(member) => {
                 let words = self.enter(&mut self.ledger(), &member);
-                if let Some(role) = self.put(words, &member) {
+                if let Some(role) = self.put(words, &member, false) {
                     self.ledger().release_role(&role);
                 }
+            }
+            LoadedRecord::Importing(import, member) => {
+                self.put_hidden(&mut self.ledger(), import, &member);
             }
             LoadedRecord::Session(session) => self.put_session(session),
             LoadedRecord::ApiToken(token) => self.put_api_token(&token),
@@ -348,18 +357,20 @@ impl Directory {
                 }
                 ChangedRecord::Member(member) => {
                     let words = self.enter(&mut ledger, member);
-                    if let Some(role) = self.put(words, member) {
+                    if let Some(role) = self.put(words, member, false) {
                         ledger.release_role(&role);
                     }
                 }
-                ChangedRecord::MemberGone { id, .. } => {
-                    self.member_index.remove(&mut ledger.filled, id.as_str());
-                    if let Some(entry) =
-                        self.members.pin().remove(&MemberKeyRef(id.as_str().as_bytes()))
-                    {
-                        ledger.release_role(&entry.role);
+                ChangedRecord::Importing(import, member) => {
+                    self.put_hidden(&mut ledger, *import, member);
+                }
+                ChangedRecord::Imported { import, .. } => self.show(&mut ledger, *import),
+                ChangedRecord::ImportGone(import) => {
+                    for id in ledger.importing.remove(import).unwrap_or_default() {
+                        self.remove(&mut ledger, &id);
                     }
                 }
+                ChangedRecord::MemberGone { id, .. } => self.remove(&mut ledger, id),
                 ChangedRecord::Session(session) => self.put_session(session.clone()),
                 ChangedRecord::SessionGone(token) => self.sessions.remove(token),
                 ChangedRecord::ApiToken(token) => self.put_api_token(token),
@@ -369,6 +380,13 @@ impl Directory {
         }
         // Before the ledger is unlocked: see `settled`.
         self.reach(change.revision);
+    }
+
+    fn remove(&self, ledger: &mut WriterState, id: &MemberId) {
+        self.member_index.remove(&mut ledger.filled, id.as_str());
+        if let Some(entry) = self.members.pin().remove(&MemberKeyRef(id.as_str().as_bytes())) {
+            ledger.release_role(&entry.role);
+        }
     }
 
     /// Adds a member to the ledger and to the index.
@@ -381,8 +399,35 @@ impl Directory {
         SharedNames { account, role }
     }
 
+    /// Adds a member of an import that is not made. It holds its role already, and is in no index.
+    fn put_hidden(&self, ledger: &mut WriterState, import: ImportId, member: &Member) {
+        let (role, _) = ledger.hold(&self.member_index, member.role.as_str());
+        let (account, _) = ledger.on_account(&self.member_index, member.account.as_str());
+        ledger.importing.entry(import).or_default().push(member.id.clone());
+        if let Some(role) = self.put(SharedNames { account, role }, member, true) {
+            ledger.release_role(&role);
+        }
+    }
+
+    /// Shows the members of an import.
+    fn show(&self, ledger: &mut WriterState, import: ImportId) {
+        let shown = ledger.importing.remove(&import).unwrap_or_default();
+        self.member_index.reserve(&mut ledger.filled, self.members.len());
+        let members = self.members.pin();
+        for id in shown {
+            let Some(entry) = members.get(&MemberKeyRef(id.as_str().as_bytes())) else { continue };
+            let account = ledger.words.get(&entry.account).copied();
+            let role = ledger.roles.get(&entry.role).map(|role| role.number);
+            if let (Some(account), Some(role)) = (account, role) {
+                let filled = &mut ledger.filled;
+                self.member_index.put(filled, id.as_str(), account, role, entry.active);
+            }
+            entry.hidden.store(false, Ordering::Release);
+        }
+    }
+
     /// Puts a member into the table; returns the member's previous role.
-    fn put(&self, words: SharedNames, member: &Member) -> Option<Arc<str>> {
+    fn put(&self, words: SharedNames, member: &Member, hidden: bool) -> Option<Arc<str>> {
         let (email, first) = (member.email.key(), member.first_name.as_str());
         // The domain's limits keep both far below 65,536.
         let end = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
@@ -394,6 +439,7 @@ impl Directory {
             first_name_end: end(email.len() + first.len()),
             active: member.status == Status::Active,
             two_step: member.two_step,
+            hidden: AtomicBool::new(hidden),
             joined: member.joined,
         };
         let members = self.members.pin();
@@ -446,16 +492,18 @@ impl Directory {
     /// How many members there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.members.len()
+        let hidden: usize = self.ledger().importing.values().map(Vec::len).sum();
+        self.members.len().saturating_sub(hidden)
     }
 
     /// Whether there is nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.len() == 0
     }
 
-    /// Each role that members have, with the number of members, suspended ones included; sorted.
+    /// Each role that members have, with the number of members, suspended ones and those of imports
+    /// that are not made included; sorted.
     #[must_use]
     pub fn roles_held(&self) -> Vec<(RoleId, usize)> {
         let ledger = self.ledger();

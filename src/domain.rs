@@ -51,7 +51,7 @@ pub use digest::Digest;
 pub use email::Email;
 pub use failure::{Failure, Kind};
 pub use idempotency_key::IdempotencyKey;
-pub use ids::{ApiTokenId, InviteId, KeyId, LinkId, MailId, PasskeyId, SessionId};
+pub use ids::{ApiTokenId, ImportId, InviteId, KeyId, LinkId, MailId, PasskeyId, SessionId};
 pub use invite::{Generation, Invite, InviteOutcome, InviteState};
 pub use ip_network::IpNetwork;
 pub use mailbox::Mailbox;

@@ -4,6 +4,7 @@
 
 use super::account::{Account, AccountSlug};
 use super::api_token::ApiToken;
+use super::ids::ImportId;
 use super::member::{Member, MemberId};
 use super::queued_mail::MailStop;
 use super::revision::Revision;
@@ -33,6 +34,17 @@ pub enum ChangedRecord {
         /// The member's account.
         account: AccountSlug,
     },
+    /// A member of an import that is not made yet: nobody sees it.
+    Importing(ImportId, Member),
+    /// An import was made: its members are seen from now on.
+    Imported {
+        /// The import.
+        import: ImportId,
+        /// The account of its members.
+        account: AccountSlug,
+    },
+    /// An import was given up: its members never were any.
+    ImportGone(ImportId),
     /// A session, begun or used.
     Session(Session),
     /// A session that ended.
@@ -56,6 +68,8 @@ pub enum LoadedRecord {
     Account(Account),
     /// A member.
     Member(Member),
+    /// A member of an import that is not made yet.
+    Importing(ImportId, Member),
     /// A session.
     Session(Session),
     /// An API token.

@@ -124,7 +124,7 @@ pub const IMPORT_FILE_BYTES_MAX: usize = 1 << 30;
 pub const IMPORT_LINE_BYTES_MAX: usize = 16 << 10;
 /// Most members of one import.
 pub const IMPORT_MEMBERS_MAX: usize = 2_000_000;
-/// Most members of one import in a fleet, where it is one entry of the log.
+/// Most members of an import that is one entry of a fleet's log: a larger one is staged.
 pub const FLEET_IMPORT_MAX: usize = 2_000;
 /// Most faults that one import reports: enough to see the pattern.
 pub const IMPORT_FAULTS_MAX: usize = 100;

@@ -186,6 +186,10 @@ async fn tell_change(
     events: &mpsc::Sender<Event>,
 ) -> bool {
     let account = listener.caller.account();
+    if change.rows.iter().any(|row| is_import_of(account, row)) {
+        // The members of an import are not told one by one: the listener connects again, and reads.
+        return false;
+    }
     let mut told = change.rows.iter().filter_map(|row| event_of(account, change.revision, row));
     let first = told.next();
     let is_over = listener.is_ended_by(change);
@@ -202,6 +206,10 @@ async fn tell_change(
     }
     // One by one: an import is far larger than a listener's buffer.
     first.into_iter().chain(told).all(|event| events.try_send(event).is_ok())
+}
+
+fn is_import_of(account: &AccountSlug, row: &ChangedRecord) -> bool {
+    matches!(row, ChangedRecord::Imported { account: whose, .. } if whose == account)
 }
 
 fn event_of(account: &AccountSlug, revision: Revision, row: &ChangedRecord) -> Option<Event> {

@@ -1,4 +1,4 @@
-//! Import: creates members from a file, streamed, all or nothing, in one revision.
+//! Import: creates members from a file, streamed, all or nothing.
 //!
 //! The file is spooled to disk until it is complete, so that a slow sender delays nobody. Then
 //! bytes become records, records become rows, and rows go to the store in parts; the file is never
@@ -114,6 +114,21 @@ pub async fn try_to_keep(app: &App) {
         Ok(()) => app.spooling.worked(),
         Err(fault) => app.spooling.failed(fault.private.as_deref().unwrap_or(&fault.public)),
     }
+}
+
+/// Removes what is left of imports that were never made; in a fleet one node does.
+///
+/// # Errors
+/// `Busy`, when the disk fails, or the log of a fleet is not reached.
+pub async fn sweep_once(app: &App) -> Result<(), Failure> {
+    while app.tends() {
+        let done = app.store.imports_sweep().await?;
+        directory_sync::wait_until_settled(app, done.revision).await?;
+        if !done.value {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a folder takes a file.

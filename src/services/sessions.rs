@@ -11,7 +11,7 @@ use super::members::{self, ChosenMember};
 use super::permissions::{Permit, by_self};
 use super::rights::Right;
 use super::session_auth::{SignedIn, limits};
-use super::{api_tokens, directory_sync, roles};
+use super::{api_tokens, directory_sync, import, roles};
 use crate::app::App;
 use crate::domain::{Email, Failure, MemberId, Session, SessionId, Token};
 use crate::store::Committed;
@@ -122,6 +122,9 @@ pub async fn run_expiry(app: Arc<App>) {
         }
         if let Err(failure) = api_tokens::expire_once(&app).await {
             tracing::warn!(%failure, "the last use of API tokens could not be saved");
+        }
+        if let Err(failure) = import::sweep_once(&app).await {
+            tracing::warn!(%failure, "what is left of an import could not be removed");
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod api_tokens;
 pub mod entry;
 pub mod fleet_membership;
+pub mod import;
 pub mod invites;
 pub mod log_position;
 pub mod node_report;
@@ -19,8 +20,8 @@ pub mod two_step;
 use std::time::Duration;
 
 use crate::domain::{
-    Account, AccountSlug, Actor, Digest, Email, Failure, FieldChange, Member, MemberId, Name,
-    Revision, RoleId, Status, Timestamp, Version,
+    Account, AccountSlug, Actor, Digest, Email, Failure, FieldChange, ImportId, Member, MemberId,
+    Name, Revision, RoleId, Status, Timestamp, Version,
 };
 use crate::store::StoredPolicies;
 
@@ -28,6 +29,8 @@ use crate::store::StoredPolicies;
 const VERSION: u8 = 1;
 /// The second version of an account has settings, and its last change.
 const ACCOUNT_VERSION: u8 = 2;
+/// The second version of a member names its import.
+const MEMBER_VERSION: u8 = 2;
 
 /// The last change of a record, for the refusal of an older version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,8 @@ pub struct MemberRecord {
     pub member: Member,
     /// Its last change.
     pub last_change: LastChange,
+    /// The import that staged it, until it is changed: while that is not made, nobody sees it.
+    pub import: Option<ImportId>,
 }
 
 /// The part of an audit entry that the hash chain covers.
@@ -326,7 +331,8 @@ impl MemberRecord {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let member = &self.member;
-        RecordWriter::new()
+        // Without an import it is what every version reads.
+        RecordWriter::of_version(if self.import.is_some() { MEMBER_VERSION } else { VERSION })
             .byte(u8::from(member.status == Status::Active) | u8::from(member.two_step) << 1)
             .time(member.joined)
             .long(member.version.0)
@@ -337,6 +343,7 @@ impl MemberRecord {
             .text(member.email.as_str())
             .text(member.first_name.as_str())
             .text(member.last_name.as_str())
+            .raw(self.import.map(|import| import.0.to_le_bytes()).as_ref().map_or(&[], |id| id))
             .0
     }
 
@@ -345,12 +352,13 @@ impl MemberRecord {
     /// # Errors
     /// `Internal`, when it is damaged or of a newer version.
     pub fn decode(id: &str, bytes: &[u8]) -> Result<Self, Failure> {
-        let mut reader = RecordReader::new("member", bytes)?;
+        let (of, mut reader) = RecordReader::up_to(MEMBER_VERSION, "member", bytes)?;
         let flags = reader.byte()?;
         let (joined, version, at) = (reader.time()?, Version(reader.long()?), reader.time()?);
         let actor = reader.text()?.to_owned();
         let (account, role, email) = (reader.text()?, reader.text()?, reader.text()?);
         let (first_name, last_name) = (reader.text()?, reader.text()?);
+        let import = (of > VERSION).then(|| reader.long().map(ImportId)).transpose()?;
         let checked = || {
             Ok(Member {
                 id: MemberId::parse(id)?,
@@ -366,7 +374,7 @@ impl MemberRecord {
             })
         };
         let member = as_damage("member", checked())?;
-        reader.end(Self { member, last_change: LastChange { actor, at } })
+        reader.end(Self { member, last_change: LastChange { actor, at }, import })
     }
 }
 

@@ -49,6 +49,7 @@ mod api_token_rows;
 mod credential_rows;
 mod factor_rows;
 mod idempotency;
+mod import_rows;
 mod invite_rows;
 mod last_sign_in;
 mod letter_rows;
@@ -59,12 +60,14 @@ mod session_rows;
 mod invariants;
 mod purge;
 mod second_factor;
+mod staged_import;
 
 mod accounts;
 mod api_tokens;
 mod invites;
 mod mail_claims;
 mod mail_status;
+mod member_import;
 mod members;
 mod one_time_links;
 mod passkeys;
@@ -96,6 +99,7 @@ use self::change_transaction::TransactionEnd;
 use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
+use self::import_rows::Seen;
 pub use self::log_apply::Followed;
 use self::log_link::LogLink;
 pub use self::log_link::{CLOCK_AHEAD, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
@@ -305,7 +309,11 @@ impl Store {
         let load = move |tx: &ReadTransaction| {
             account_rows::all(tx, |account| each(LoadedRecord::Account(account)))?;
             each(LoadedRecord::Coming(member_rows::count(tx)?));
-            member_rows::all(tx, |member| each(LoadedRecord::Member(member)))?;
+            member_rows::all(tx, |seen, member| match seen {
+                Seen::ByAll => each(LoadedRecord::Member(member)),
+                Seen::Later(import) => each(LoadedRecord::Importing(import, member)),
+                Seen::Never => {}
+            })?;
             session_rows::all(tx, |session| each(LoadedRecord::Session(session)))?;
             api_token_rows::all(tx, |token| each(LoadedRecord::ApiToken(token)))?;
             revision(tx)

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
-    AccountSlug, ApiToken, ApiTokenId, Change, ChangedRecord, Digest, Email, Member, MemberAccess,
-    MemberId, Name, Revision, RoleId, Session, SessionId, Status, Timestamp, TokenHash, Version,
+    AccountSlug, ApiToken, ApiTokenId, Change, ChangedRecord, Digest, Email, ImportId, Member,
+    MemberAccess, MemberId, Name, Revision, RoleId, Session, SessionId, Status, Timestamp,
+    TokenHash, Version,
 };
 use kwic_team::store::change_feed::LoadedRecord;
 use rand::rngs::StdRng;
@@ -327,6 +328,25 @@ fn roles_are_counted_through_every_change() {
     apply(&directory, 4, vec![gone("b")]);
     assert_eq!(held(&directory), [("operator".to_owned(), 1)]);
     assert_eq!((directory.len(), directory.revision()), (1, Revision(4)));
+}
+
+#[test]
+fn members_of_an_import_are_seen_once_it_is_made() {
+    let directory = Directory::new();
+    let [made, gone_one] = [ImportId(1), ImportId(2)];
+    apply(&directory, 1, vec![ChangedRecord::Importing(made, member("a", "viewer"))]);
+    directory.load_one(LoadedRecord::Importing(made, member("b", "viewer")));
+    apply(&directory, 2, vec![ChangedRecord::Importing(gone_one, member("c", "operator"))]);
+    let seen = || ["a", "b", "c"].map(|id| standings(&directory, id).map(|found| found.is_some()));
+    assert_eq!(seen(), [[false; 2]; 3]);
+    assert!(directory.is_empty());
+    let both = [("operator".to_owned(), 1), ("viewer".to_owned(), 2)];
+    assert_eq!(held(&directory), both, "a policy set must keep the roles that they will have");
+    let account = AccountSlug::parse("acme").unwrap();
+    apply(&directory, 3, vec![ChangedRecord::Imported { import: made, account }]);
+    apply(&directory, 4, vec![ChangedRecord::ImportGone(gone_one)]);
+    assert_eq!(seen(), [[true; 2], [true; 2], [false; 2]]);
+    assert_eq!((directory.len(), held(&directory)), (2, vec![("viewer".to_owned(), 2)]));
 }
 
 #[tokio::test]

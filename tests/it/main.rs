@@ -61,6 +61,7 @@ mod removal;
 mod shared_log;
 mod shutdown;
 mod snapshots;
+mod staged_import;
 mod startup;
 mod store_file_faults;
 mod store_suite;

@@ -98,6 +98,7 @@ async fn contents(store: &Store, disk: &FailingStorage) -> Contents {
         match record {
             LoadedRecord::Coming(_) | LoadedRecord::Account(_) => {}
             LoadedRecord::Member(_) => loaded += 1,
+            LoadedRecord::Importing(..) => panic!("without a log nothing is staged"),
             LoadedRecord::Session(session) => sessions.push(session),
             LoadedRecord::ApiToken(_) => tokens += 1,
         }

@@ -5,7 +5,9 @@
 //! subscribers are told is a reference to a row, except for what is gone.
 
 use super::{RecordReader, RecordWriter, as_damage};
-use crate::domain::{AccountSlug, Digest, Failure, MemberId, Revision, Timestamp, TokenHash};
+use crate::domain::{
+    AccountSlug, Digest, Failure, ImportId, MemberId, Revision, Timestamp, TokenHash,
+};
 
 const KIND: &str = "log entry";
 
@@ -67,6 +69,15 @@ pub enum Told {
     ApiTokenGone(TokenHash),
     /// A letter was queued.
     LetterQueued,
+    /// An import was made.
+    Imported {
+        /// The import.
+        import: ImportId,
+        /// The account of its members.
+        account: AccountSlug,
+    },
+    /// An import was given up.
+    ImportGone(ImportId),
 }
 
 impl Entry {
@@ -146,6 +157,10 @@ impl Told {
             Self::SessionGone(token) => writer.byte(2).raw(&token.0.0),
             Self::ApiTokenGone(token) => writer.byte(3).raw(&token.0.0),
             Self::LetterQueued => writer.byte(4),
+            Self::Imported { import, account } => {
+                writer.byte(5).long(import.0).text(account.as_str())
+            }
+            Self::ImportGone(import) => writer.byte(6).long(import.0),
         }
     }
 
@@ -159,6 +174,11 @@ impl Told {
             2 => Self::SessionGone(TokenHash(Digest(reader.array()?))),
             3 => Self::ApiTokenGone(TokenHash(Digest(reader.array()?))),
             4 => Self::LetterQueued,
+            5 => Self::Imported {
+                import: ImportId(reader.long()?),
+                account: as_damage(KIND, AccountSlug::parse(reader.text()?))?,
+            },
+            6 => Self::ImportGone(ImportId(reader.long()?)),
             _ => return Err(reader.damaged()),
         })
     }

@@ -12,14 +12,15 @@ use redb::{AccessGuard, ReadTransaction, ReadableTable, ReadableTableMetadata, S
 use super::addresses::{AddressOwner, Addresses};
 use super::audit_diff;
 use super::change_transaction::ChangeTransaction;
+use super::import_rows::{Seen, UnmadeImports};
 use super::table_reads::{Rows, TableRead};
 use super::tables::{ERASED, MEMBERS, ROLE_COUNTS};
 use super::workspace::{WorkTable, Workspace};
-use super::{StoreError, invite_rows, link_rows, record_version, row_counts};
+use super::{StoreError, import_rows, invite_rows, link_rows, record_version, row_counts};
 use crate::clock;
 use crate::domain::{
-    AccountSlug, AuditEvent, ChangedRecord, Email, Failure, FieldChange, Invite, Kind, Member,
-    MemberId, RoleId, Status, Version, member,
+    AccountSlug, AuditEvent, ChangedRecord, Email, Failure, FieldChange, ImportId, Invite, Kind,
+    Member, MemberId, RoleId, Status, Version, member,
 };
 use crate::store::MemberTarget;
 use crate::store::preconditions::{ALREADY_INVITED, ALREADY_MEMBER, SUSPENDED_MEMBER};
@@ -41,7 +42,7 @@ impl From<MemberTarget<'_>> for OwnedTarget {
 }
 
 /// The number of active members with each role of each account, counted before it is written.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct RoleCounts(BTreeMap<(AccountSlug, RoleId), i64>);
 
 impl RoleCounts {
@@ -75,6 +76,8 @@ enum AddressState {
 /// Who keeps an address from others.
 pub(super) enum AddressHolder {
     Member(Box<Member>),
+    /// A member of an import that is not made.
+    Importing,
     Invite(Box<Invite>),
 }
 
@@ -86,6 +89,7 @@ impl AddressHolder {
             Self::Member(_) => {
                 format!("`{email}` is the address of somebody on the team already: use another one")
             }
+            Self::Importing => being_imported(email),
             Self::Invite(_) => format!(
                 "`{email}` has a pending invite to the team: use another address, or have the invite revoked first"
             ),
@@ -98,6 +102,7 @@ impl AddressHolder {
             Self::Member(_) => format!(
                 "`{email}` is the address of somebody on the team already: ask an administrator of the team"
             ),
+            Self::Importing => being_imported(email),
             Self::Invite(_) => format!(
                 "`{email}` has another pending invite to the team: ask an administrator of the team"
             ),
@@ -106,7 +111,7 @@ impl AddressHolder {
 
     fn refused(&self, sentence: String) -> Failure {
         let code = match self {
-            Self::Member(_) => ALREADY_MEMBER,
+            Self::Member(_) | Self::Importing => ALREADY_MEMBER,
             Self::Invite(_) => ALREADY_INVITED,
         };
         Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
@@ -130,6 +135,7 @@ impl AddressHolder {
                     member.role
                 ),
             ),
+            Self::Importing => (ALREADY_MEMBER, being_imported(email)),
             Self::Invite(invite) => (
                 ALREADY_INVITED,
                 format!(
@@ -141,6 +147,12 @@ impl AddressHolder {
         };
         Failure { kind: Kind::Conflict, code, ..Failure::invalid("email", sentence) }
     }
+}
+
+fn being_imported(email: &Email) -> String {
+    format!(
+        "`{email}` is the address of somebody in an import that has not ended: wait for its end"
+    )
 }
 
 /// The two tables of members. While they are open, nothing else may open them.
@@ -193,7 +205,11 @@ impl<'t> MemberTables<'t> {
             Some(AddressOwner::Member(id)) => {
                 let found = self.members.get(id)?.ok_or_else(damaged_address)?;
                 let record = MemberRecord::decode(id, found.value())?;
-                Ok(AddressState::Held(AddressHolder::Member(Box::new(record.member))))
+                Ok(AddressState::Held(if import_rows::is_hidden(change.tx, &record)? {
+                    AddressHolder::Importing
+                } else {
+                    AddressHolder::Member(Box::new(record.member))
+                }))
             }
             Some(AddressOwner::Invite(id)) => {
                 let record = invite_rows::read(change.tx, id)?.ok_or_else(damaged_address)?;
@@ -262,7 +278,36 @@ impl<'t> MemberTables<'t> {
     ) -> Result<(), StoreError> {
         // An id that is used again is a current member, who is recorded in the log again.
         change.tx.open_table(ERASED)?.remove((member.account.as_str(), member.id.as_str()))?;
-        let record = MemberRecord { member: member.clone(), last_change: change.as_last() };
+        self.write(change, member, None)
+    }
+
+    /// Writes a member of an import that is not made: whose role is not counted yet, and whom nobody
+    /// sees.
+    pub(super) fn put_hidden(
+        &mut self,
+        change: &ChangeTransaction<'_>,
+        member: &Member,
+        import: ImportId,
+    ) -> Result<(), StoreError> {
+        self.write(change, member, Some(import))
+    }
+
+    /// Whether a member was staged by this import already.
+    pub(super) fn is_staged(&self, member: &Member, import: ImportId) -> Result<bool, StoreError> {
+        let id = member.id.as_str();
+        let Some(found) = self.members.get(id)? else { return Ok(false) };
+        let record = MemberRecord::decode(id, found.value())?;
+        Ok(record.import == Some(import) && record.member == *member)
+    }
+
+    fn write(
+        &mut self,
+        change: &ChangeTransaction<'_>,
+        member: &Member,
+        import: Option<ImportId>,
+    ) -> Result<(), StoreError> {
+        let last_change = change.as_last();
+        let record = MemberRecord { member: member.clone(), last_change, import };
         self.members.insert(member.id.as_str(), record.encode().as_slice())?;
         let owner = AddressOwner::Member(member.id.as_str());
         self.addresses.give(&member.account, &member.email, &owner)
@@ -276,6 +321,11 @@ impl<'t> MemberTables<'t> {
         let mut held = RoleCounts::default();
         held.shift(member, -1);
         held.write(change.tx)?;
+        self.remove_hidden(member)
+    }
+
+    /// Removes a member whose role was not counted.
+    pub(super) fn remove_hidden(&mut self, member: &Member) -> Result<(), StoreError> {
         self.members.remove(member.id.as_str())?;
         self.addresses.free(&member.account, &member.email)
     }
@@ -287,11 +337,11 @@ pub(super) fn find_target(
     target: &OwnedTarget,
 ) -> Result<Member, StoreError> {
     let id = target.id.as_str();
-    let found = change.tx.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
+    let found = seen(change.tx, id)?;
     let record = found
         .filter(|record| record.member.account == target.account)
         .ok_or_else(|| unknown(&target.id))?;
-    let MemberRecord { member, last_change } = record;
+    let MemberRecord { member, last_change, .. } = record;
     record_version::need("member", target.expected, member.version, &last_change)?;
     Ok(member)
 }
@@ -365,20 +415,39 @@ fn damaged_address() -> Failure {
 
 /// A member, in whichever account.
 pub(super) fn read(rows: &impl Rows, id: &str) -> Result<Option<Member>, StoreError> {
-    let found = rows.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
-    Ok(found.map(|record| record.member))
+    Ok(seen(rows, id)?.map(|record| record.member))
 }
 
-/// How many members there are.
+/// The import that staged a member, if it was not changed since.
+pub(super) fn import_of(rows: &impl Rows, id: &str) -> Result<Option<ImportId>, StoreError> {
+    let found = rows.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))?;
+    Ok(found.and_then(|record| record.import))
+}
+
+/// The record of a member, unless it is of an import that is not made.
+fn seen(rows: &impl Rows, id: &str) -> Result<Option<MemberRecord>, StoreError> {
+    match rows.record(MEMBERS, id, |bytes| MemberRecord::decode(id, bytes))? {
+        Some(record) if import_rows::is_hidden(rows, &record)? => Ok(None),
+        found => Ok(found),
+    }
+}
+
+/// How many members there are, with those of imports that are not made.
 pub(super) fn count(tx: &ReadTransaction) -> Result<usize, StoreError> {
     let count = tx.open_table(MEMBERS)?.len()?;
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// Reads every member, in no order: one thread from each end of the table, until they meet.
-pub(super) fn all(tx: &ReadTransaction, each: impl Fn(Member) + Sync) -> Result<(), StoreError> {
+/// Reads every member, in no order: one thread from each end of the table, until they meet. Those that
+/// are seen later, too.
+pub(super) fn all(
+    tx: &ReadTransaction,
+    each: impl Fn(Seen, Member) + Sync,
+) -> Result<(), StoreError> {
     let table = tx.open_table(MEMBERS)?;
-    let (left, each) = (&AtomicU64::new(table.len()?), &each);
+    let unmade = UnmadeImports::read(tx)?;
+    let each = &|record: MemberRecord| each(unmade.seen(&record), record.member);
+    let left = &AtomicU64::new(table.len()?);
     let (forwards, backwards) = (ReadableTable::iter(&table)?, ReadableTable::iter(&table)?.rev());
     thread::scope(|threads| {
         let other = threads.spawn(move || read_while(left, backwards, each));
@@ -393,13 +462,13 @@ type MemberRow<'r> = (AccessGuard<'r, &'static str>, AccessGuard<'r, &'static [u
 fn read_while<'r>(
     left: &AtomicU64,
     mut rows: impl Iterator<Item = Result<MemberRow<'r>, StorageError>>,
-    each: impl Fn(Member),
+    each: impl Fn(MemberRecord),
 ) -> Result<(), StoreError> {
     let take = |left: u64| left.checked_sub(1);
     while left.try_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
         let Some(row) = rows.next() else { break };
         let (id, bytes) = row?;
-        each(MemberRecord::decode(id.value(), bytes.value())?.member);
+        each(MemberRecord::decode(id.value(), bytes.value())?);
     }
     Ok(())
 }

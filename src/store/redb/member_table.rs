@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use redb::{ReadOnlyTable, ReadTransaction};
 
 use super::addresses::{self, AddressOwner};
+use super::import_rows::{Seen, UnmadeImports};
 use super::tables::{ADDRESSES, MEMBERS, SIGNED_IN};
 use super::{Store, StoreError};
 use crate::domain::case_folding::TextSearch;
@@ -69,6 +70,7 @@ fn each(
     mut take: impl FnMut(Member) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
     let (addresses, members) = (tx.open_table(ADDRESSES)?, tx.open_table(MEMBERS)?);
+    let unmade = UnmadeImports::read(tx)?;
     let prefix = addresses::key(account, "");
     let after = after.map(|after| addresses::key(account, after));
     for row in addresses.range(after.as_deref().unwrap_or(&prefix)..)? {
@@ -81,7 +83,8 @@ fn each(
         }
         let Some(AddressOwner::Member(id)) = AddressOwner::decode(bytes.value()) else { continue };
         let Some(found) = members.get(id)? else { continue };
-        if !take(MemberRecord::decode(id, found.value())?.member)? {
+        let record = MemberRecord::decode(id, found.value())?;
+        if matches!(unmade.seen(&record), Seen::ByAll) && !take(record.member)? {
             break;
         }
     }

@@ -3,26 +3,21 @@
 //! Each change checks, writes, audits and publishes in one transaction.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use tokio::sync::mpsc;
 
 use super::addresses::{self, AddressOwner};
 use super::audit_diff;
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::member_rows::{self, MemberTables, OwnedTarget, RoleCounts};
+use super::change_transaction::TransactionEnd;
+use super::member_rows::{self, MemberTables, OwnedTarget};
 use super::tables::{ADDRESSES, CREDENTIALS, REMOVED, SIGNED_IN};
 use super::{
-    Store, StoreError, account_rows, api_token_rows, factor_rows, invariants, invite_rows,
-    link_rows, session_rows,
+    Store, account_rows, api_token_rows, factor_rows, invariants, invite_rows, link_rows,
+    session_rows,
 };
 use crate::domain::{
-    AccountSlug, Actor, AuditEvent, ChangedRecord, Digest, Failure, FieldChange, Kind, Member,
-    MemberId, Status, limits,
+    AccountSlug, Actor, AuditEvent, ChangedRecord, Failure, FieldChange, Kind, Member, MemberId,
+    Status,
 };
-use crate::store::{
-    Committed, ImportPart, ImportRow, MemberEdit, MemberTarget, Preconditions, Removal,
-};
+use crate::store::{Committed, MemberEdit, MemberTarget, Preconditions, Removal};
 
 impl Store {
     /// Makes an active member.
@@ -220,122 +215,6 @@ impl Store {
             }))
         })
         .await
-    }
-
-    /// Creates many members, all or nothing: one revision, one audit entry. Returns their number.
-    /// In a fleet they are one entry of the log, so their number has a bound.
-    ///
-    /// # Errors
-    /// `NotFound` `unknown_account`; `Invalid` `import_refused` with a field for each line that
-    /// clashes; `TooLarge` `too_large_for_log`; `Busy`, when the disk fails.
-    pub async fn member_import(
-        &self,
-        actor: &Actor,
-        account: &AccountSlug,
-        parts: mpsc::Receiver<ImportPart>,
-    ) -> Result<Committed<u64>, Failure> {
-        let account = account.clone();
-        if self.0.log.get().is_some() {
-            let parts = gathered(parts).await?;
-            let import = move |change: &mut ChangeTransaction<'_>| {
-                import(change, &account, parts.iter().cloned())
-            };
-            return self.write(actor, import).await;
-        }
-        let mut parts = parts;
-        let parts = std::iter::from_fn(move || parts.blocking_recv());
-        self.write_direct(actor, move |change| import(change, &account, parts)).await
-    }
-}
-
-/// All rows of an import, for one entry of the log, which may have to be made several times.
-async fn gathered(mut parts: mpsc::Receiver<ImportPart>) -> Result<Arc<[ImportPart]>, Failure> {
-    let (mut gathered, mut rows) = (Vec::new(), 0);
-    while let Some(part) = parts.recv().await {
-        if let ImportPart::Rows(some) = &part {
-            rows += some.len();
-        }
-        if rows > limits::FLEET_IMPORT_MAX {
-            return Err(Failure::new(
-                Kind::TooLarge,
-                "too_large_for_log",
-                format!(
-                    "in a fleet, a file has up to {} members, and nothing was imported: split it",
-                    limits::FLEET_IMPORT_MAX
-                ),
-            ));
-        }
-        gathered.push(part);
-    }
-    Ok(gathered.into())
-}
-
-fn import(
-    change: &mut ChangeTransaction<'_>,
-    account: &AccountSlug,
-    parts: impl Iterator<Item = ImportPart>,
-) -> Result<TransactionEnd<u64>, StoreError> {
-    account_rows::need(change.tx, account)?;
-    let (count, digest) = import_rows(change, parts)?;
-    let fields = vec![
-        FieldChange::added("members", count.to_string()),
-        FieldChange::added("file_sha256", digest.hex()),
-    ];
-    let slug = account.as_str();
-    change.audit(slug, AuditEvent::UsersImported, slug, fields)?;
-    Ok(TransactionEnd::Changed(count))
-}
-
-/// Takes rows until the end; all conflicts are collected, and any of them refuses the import.
-fn import_rows(
-    change: &mut ChangeTransaction<'_>,
-    parts: impl Iterator<Item = ImportPart>,
-) -> Result<(u64, Digest), StoreError> {
-    let mut faults = Vec::new();
-    let mut count = 0;
-    let mut held = RoleCounts::default();
-    for part in parts {
-        let rows = match part {
-            ImportPart::Rows(rows) => rows,
-            ImportPart::End { digest } if faults.is_empty() => {
-                held.write(change.tx)?;
-                return Ok((count, digest));
-            }
-            ImportPart::End { .. } => return Err(refused(faults).into()),
-        };
-        let mut tables = MemberTables::open(change)?;
-        for ImportRow { line, member } in rows {
-            let free = tables.need_free_id(&member.id);
-            match free.and_then(|()| tables.need_free_address(change, &member)) {
-                Ok(()) => {}
-                Err(StoreError::Rule(clash)) => {
-                    if faults.len() < limits::IMPORT_FAULTS_MAX {
-                        faults.push((format!("line {line}"), clash.public));
-                    }
-                    continue;
-                }
-                Err(disk) => return Err(disk),
-            }
-            tables.put_row(change, &member)?;
-            held.add(&member);
-            count += 1;
-            if faults.is_empty() {
-                change.tell(ChangedRecord::Member(member));
-            }
-        }
-    }
-    // The sender of the rows found a fault, which it reports together with these.
-    Err(refused(faults).into())
-}
-
-fn refused(faults: Vec<(String, String)>) -> Failure {
-    Failure {
-        fields: faults,
-        ..Failure::new(
-            Kind::Invalid,
-            "import_refused",
-            "the import was refused and nothing was changed: fix the lines that are named, then import the whole file again",
-        )
     }
 }
 

@@ -14,8 +14,8 @@ pub(super) type RecordTable<K> = TableDefinition<'static, K, &'static [u8]>;
 /// The hash of a token.
 type HashKey = &'static [u8; 32];
 
-/// `format`, `revision`, `letter`: the last id of a letter, and `rewrite`: present while freed
-/// pages of the file may contain erased data.
+/// `format`, `revision`, `letter` and `import`: the last id of a letter and of an import, and
+/// `rewrite`: present while freed pages of the file may contain erased data.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// By slug.
 pub(super) const ACCOUNTS: RecordTable<&str> = TableDefinition::new("accounts");
@@ -100,6 +100,8 @@ pub(super) const AUDIT_HEADS: RecordTable<&str> = TableDefinition::new("audit_he
 pub(super) const POLICIES: RecordTable<&str> = TableDefinition::new("policies");
 /// `fleet`: which log the file follows, as which node. `applied`: up to where that log is in it.
 pub(super) const LOG: RecordTable<&str> = TableDefinition::new("log");
+/// By id: imports that are staged and not made.
+pub(super) const IMPORTS: RecordTable<u64> = TableDefinition::new("imports");
 
 /// The row of [`MAIL`] that says why mail is stopped.
 pub(super) const MAIL_STOP: &str = "stop";
@@ -216,6 +218,7 @@ macro_rules! every_table {
             AUDIT_HEADS,
             POLICIES,
             LOG,
+            IMPORTS,
         )
     };
 }

@@ -25,7 +25,9 @@ fn reference(told: &ChangedRecord) -> Result<Told, StoreError> {
     };
     match told {
         ChangedRecord::Account(account) => text(ACCOUNTS, account.slug.as_str()),
-        ChangedRecord::Member(member) => text(MEMBERS, member.id.as_str()),
+        ChangedRecord::Member(member) | ChangedRecord::Importing(_, member) => {
+            text(MEMBERS, member.id.as_str())
+        }
         ChangedRecord::ApiToken(token) => text(API_TOKENS, token.id.as_str()),
         ChangedRecord::Mail(_) => text(MAIL, MAIL_STOP),
         ChangedRecord::Session(session) => {
@@ -38,6 +40,10 @@ fn reference(told: &ChangedRecord) -> Result<Told, StoreError> {
         ChangedRecord::SessionGone(token) => Ok(Told::SessionGone(*token)),
         ChangedRecord::ApiTokenGone(token) => Ok(Told::ApiTokenGone(*token)),
         ChangedRecord::LetterQueued => Ok(Told::LetterQueued),
+        ChangedRecord::Imported { import, account } => {
+            Ok(Told::Imported { import: *import, account: account.clone() })
+        }
+        ChangedRecord::ImportGone(import) => Ok(Told::ImportGone(*import)),
     }
 }
 
@@ -53,6 +59,10 @@ pub(super) fn resolve(change: &Difference) -> Result<Vec<ChangedRecord>, StoreEr
             Told::SessionGone(token) => Some(ChangedRecord::SessionGone(*token)),
             Told::ApiTokenGone(token) => Some(ChangedRecord::ApiTokenGone(*token)),
             Told::LetterQueued => Some(ChangedRecord::LetterQueued),
+            Told::Imported { import, account } => {
+                Some(ChangedRecord::Imported { import: *import, account: account.clone() })
+            }
+            Told::ImportGone(import) => Some(ChangedRecord::ImportGone(*import)),
         });
     }
     Ok(records)
@@ -75,7 +85,11 @@ fn record(change: &Difference, table: u8, key: &[u8]) -> Result<Option<ChangedRe
     Ok(Some(if table == tables::number(&ACCOUNTS)? {
         ChangedRecord::Account(AccountRecord::decode(&key, bytes)?.account)
     } else if table == tables::number(&MEMBERS)? {
-        ChangedRecord::Member(MemberRecord::decode(&key, bytes)?.member)
+        let MemberRecord { member, import, .. } = MemberRecord::decode(&key, bytes)?;
+        match import {
+            Some(import) => ChangedRecord::Importing(import, member),
+            None => ChangedRecord::Member(member),
+        }
     } else if table == tables::number(&API_TOKENS)? {
         ChangedRecord::ApiToken(decode_api_token(&key, bytes)?)
     } else if table == tables::number(&MAIL)? && key == MAIL_STOP {
