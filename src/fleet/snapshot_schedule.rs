@@ -13,6 +13,7 @@ use super::snapshot_writer;
 use crate::domain::Failure;
 use crate::store::Store;
 use crate::store::log_seal::LogSeal;
+use crate::store::records::entry::LargeEntry;
 use crate::store::records::snapshot_manifest::SnapshotManifest;
 use crate::store::shared_log::FleetLog;
 
@@ -35,7 +36,7 @@ pub struct SnapshotSchedule {
 pub struct Trimmed {
     /// Entries up to and with this index.
     pub through: u64,
-    /// How many objects of older snapshots.
+    /// How many objects: of older snapshots, and of large entries that were trimmed.
     pub objects: usize,
 }
 
@@ -111,6 +112,12 @@ fn trim_now(log: &dyn FleetLog, seal: &LogSeal) -> Result<Option<Trimmed>, Failu
         let rest = of.iter().filter(|object| !is_manifest(object));
         for object in of.iter().filter(is_manifest).chain(rest) {
             log.remove_object(object).map_err(|why| away(&why))?;
+            objects += 1;
+        }
+    }
+    for name in log.object_names(LargeEntry::PREFIX).map_err(|why| away(&why))? {
+        if LargeEntry::index_of(&name).is_some_and(|index| index <= through) {
+            log.remove_object(&name).map_err(|why| away(&why))?;
             objects += 1;
         }
     }

@@ -29,7 +29,9 @@ use self::gateway::{CallFault, Gateway, Outcome, Repeat};
 use self::head_watch::HeadWatch;
 use self::messages::{Compare, KeyValue, Operation, Range, Transaction, TransactionAnswer};
 use self::rows::{HeadFault, Keys};
-use super::shared_log::{Appended, ENTRY_BYTES_MAX, LogEntry, LogHead, LogPart, SharedLog};
+use super::shared_log::{
+    Appended, ENTRY_BYTES_MAX, FleetLog, LogEntry, LogHead, LogPart, SharedLog,
+};
 
 pub use self::rows::LogId;
 pub use self::settings::{
@@ -352,6 +354,10 @@ impl SharedLog for EtcdLog {
         }
         part.entries.truncate(within_bytes(&part.entries).min(most));
         Ok(part)
+    }
+
+    fn objects(&self) -> Option<&dyn FleetLog> {
+        Some(self)
     }
 }
 

@@ -48,7 +48,7 @@ use self::session::{Line, Link, Session};
 use self::settings::LogServer;
 use self::tables::TRIM_STEP;
 use crate::store::shared_log::{
-    Appended, ENTRY_BYTES_MAX, LogEntry, LogHead, LogPart, READ_MAX, SharedLog,
+    Appended, ENTRY_BYTES_MAX, FleetLog, LogEntry, LogHead, LogPart, READ_MAX, SharedLog,
 };
 
 pub use self::settings::PostgresSettings;
@@ -233,6 +233,10 @@ impl SharedLog for PostgresLog {
     /// Reads up to `most` entries after an index: fewer, where they are more than 8 MiB.
     fn read(&self, after: u64, most: usize) -> Result<LogPart, String> {
         self.runtime.block_on(self.read_after(after, most))
+    }
+
+    fn objects(&self) -> Option<&dyn FleetLog> {
+        Some(self)
     }
 }
 

@@ -36,6 +36,7 @@ mod change_jobs;
 mod change_transaction;
 mod expiry;
 mod group_commit;
+mod large_entries;
 mod log_apply;
 mod log_commit;
 mod log_link;

@@ -166,6 +166,11 @@ pub trait SharedLog: Send + Sync {
     /// # Errors
     /// Why the log cannot be reached.
     fn read(&self, after: u64, most: usize) -> Result<LogPart, String>;
+
+    /// Where the log keeps objects; `None`, where it keeps none.
+    fn objects(&self) -> Option<&dyn FleetLog> {
+        None
+    }
 }
 
 /// What the nodes of a fleet need of a log's engine beside the log itself. The calls block, and end
@@ -182,7 +187,7 @@ pub trait FleetLog: SharedLog {
     fn trim(&self, through: u64) -> Result<(), String>;
 
     /// Keeps an object under a name, in place of the one that it had: the report of a node
-    /// (`nodes/...`), a part of a snapshot (`snapshots/...`). At most [`OBJECT_BYTES_MAX`].
+    /// (`nodes/...`), a part of a snapshot (`snapshots/...`) or of an entry (`entries/...`). At most [`OBJECT_BYTES_MAX`].
     ///
     /// # Errors
     /// As [`Self::trim`].

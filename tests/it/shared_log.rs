@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Actor, Change, Digest, Failure, Kind, Member, Revision};
 use kwic_team::store::change_feed::Follower;
-use kwic_team::store::shared_log::{Appended, LogEntry, LogHead, LogPart, SharedLog};
+use kwic_team::store::shared_log::{Appended, FleetLog, LogEntry, LogHead, LogPart, SharedLog};
 use kwic_team::store::{
     AuditFilter, Committed, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, MemberTarget, Store, StoredPolicies,
     UNAVAILABLE,
@@ -330,4 +330,56 @@ async fn changes_of_three_nodes_at_once_are_in_one_order() {
     revisions.sort_unstable();
     assert!(revisions.into_iter().eq(2..=3 * EACH as u64 + 1));
     assert_alike(&mut nodes).await;
+}
+
+/// An account whose record is larger than an entry of the log.
+async fn create_large(node: &Node, name: &str) -> Result<(), Failure> {
+    let title = "x".repeat(5 << 18);
+    node.store.account_create(&ACTOR, slug(name), title, None).await.map(drop)
+}
+
+fn parts(node: &Node) -> Vec<String> {
+    node.line.object_names("entries/").unwrap()
+}
+
+#[tokio::test]
+async fn a_change_that_is_too_large_for_an_entry_is_named_by_one() {
+    let (log, mut nodes) = three().await;
+    create_large(&nodes[0], "large").await.unwrap();
+    assert_eq!(parts(&nodes[0]).len(), 2);
+    assert!(log.entries().last().unwrap().bytes.len() < 500);
+    for object in parts(&nodes[0]) {
+        let bytes = nodes[0].line.object(&object).unwrap().unwrap();
+        assert!(!bytes.windows(9).any(|part| part == b"xxxxxxxxx"), "{object} is not sealed");
+    }
+    // Another node is faster each time: what lost is not kept.
+    nodes[1].follow().await;
+    nodes[2].create("anna").await.unwrap();
+    create_large(&nodes[1], "later").await.unwrap();
+    assert_eq!(parts(&nodes[0]).len(), 4);
+    nodes[0].line.plan([Refused]);
+    assert_eq!(refused(create_large(&nodes[0], "refused").await), (Kind::Busy, LOG_AWAY));
+    assert_alike(&mut nodes).await;
+}
+
+#[tokio::test]
+async fn a_large_entry_without_its_objects_is_not_applied() {
+    let (_, mut nodes) = three().await;
+    create_large(&nodes[0], "large").await.unwrap();
+    let object = parts(&nodes[0]).pop().unwrap();
+    let bytes = nodes[0].line.object(&object).unwrap().unwrap();
+    nodes[0].line.remove_object(&object).unwrap();
+    // It may have been trimmed: that is no damage.
+    assert_eq!(refused(nodes[1].store.follow_log().await), (Kind::Busy, LOG_AWAY));
+    assert_eq!(refused(nodes[1].create("anna").await), (Kind::Busy, LOG_AWAY));
+    nodes[0].line.put_object(&object, &bytes).unwrap();
+    nodes[0].create("anna").await.unwrap();
+    assert_alike(&mut nodes).await;
+    // What was altered is.
+    let (_, nodes) = three().await;
+    create_large(&nodes[0], "large").await.unwrap();
+    let [.., one, other] = &parts(&nodes[0])[..] else { panic!("there are several parts") };
+    let moved = nodes[0].line.object(one).unwrap().unwrap();
+    nodes[0].line.put_object(other, &moved).unwrap();
+    assert_halted(&nodes[1]).await;
 }

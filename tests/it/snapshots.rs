@@ -325,3 +325,23 @@ async fn a_snapshot_is_written_when_it_is_due() {
     let found = snapshot_list::list(&*line, &log.seal()).unwrap();
     assert_eq!((found.whole.len(), found.refused.len()), (1, 0));
 }
+
+#[tokio::test]
+async fn what_a_large_entry_names_is_kept_until_it_is_trimmed() {
+    let (log, first) = begun().await;
+    let large = |name: &str| {
+        let title = "x".repeat(5 << 18);
+        first.store.account_create(&ACTOR, slug(name), title, None)
+    };
+    large("early").await.unwrap();
+    first.snapshot(&log).await.unwrap();
+    large("late").await.unwrap();
+    let parts = || first.line.object_names("entries/").unwrap().len();
+    assert_eq!(parts(), 4);
+    let joined = Node::from_snapshot(&log).await.unwrap();
+    assert!(joined.has_the_content_of(&first).await);
+    first.snapshot(&log).await.unwrap();
+    let trimmed = first.trim(&log).await.unwrap();
+    assert_eq!(trimmed.through, BEGUN + 1);
+    assert_eq!(parts(), 2);
+}

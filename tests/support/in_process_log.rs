@@ -277,6 +277,10 @@ impl SharedLog for LogLine {
         let behind = state.entries.iter().filter(|entry| entry.head.index > after);
         Ok(LogPart { entries: behind.take(most).cloned().collect(), head: state.head() })
     }
+
+    fn objects(&self) -> Option<&dyn FleetLog> {
+        Some(self)
+    }
 }
 
 impl FleetLog for LogLine {

@@ -8,8 +8,11 @@ use super::{RecordReader, RecordWriter, as_damage};
 use crate::domain::{
     AccountSlug, Digest, Failure, ImportId, MemberId, Revision, Timestamp, TokenHash,
 };
+use crate::store::shared_log::EntryId;
 
 const KIND: &str = "log entry";
+/// The version byte of an entry that names its bytes.
+const LARGE_VERSION: u8 = 2;
 
 /// What is appended to the log at once: changes, in their order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -78,6 +81,64 @@ pub enum Told {
     },
     /// An import was given up.
     ImportGone(ImportId),
+}
+
+/// An entry whose bytes are too many for a log: it names the objects beside the log that have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LargeEntry {
+    /// How many objects.
+    pub parts: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Of these bytes.
+    pub digest: Digest,
+}
+
+impl LargeEntry {
+    /// What the names of these objects begin with.
+    pub const PREFIX: &str = "entries/";
+
+    /// Whether bytes are of such an entry.
+    #[must_use]
+    pub fn is_one(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&LARGE_VERSION)
+    }
+
+    /// What the names of the objects of one entry begin with.
+    #[must_use]
+    pub fn objects_of(index: u64, id: EntryId) -> String {
+        format!("{}{index:020}/{id:?}/", Self::PREFIX)
+    }
+
+    /// The name of an object that an entry names.
+    #[must_use]
+    pub fn object_name(index: u64, id: EntryId, part: u64) -> String {
+        format!("{}{part:04}", Self::objects_of(index, id))
+    }
+
+    /// The index of the entry that names an object, or was to.
+    #[must_use]
+    pub fn index_of(name: &str) -> Option<u64> {
+        name.strip_prefix(Self::PREFIX)?.split('/').next()?.parse().ok()
+    }
+
+    /// The entry as bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let writer = RecordWriter::of_version(LARGE_VERSION);
+        writer.long(self.parts).long(self.bytes).raw(&self.digest.0).0
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// As [`Entry::decode`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
+        let (_, mut reader) = RecordReader::up_to(LARGE_VERSION, KIND, bytes)?;
+        let (parts, bytes) = (reader.long()?, reader.long()?);
+        let digest = Digest(reader.array()?);
+        reader.end(Self { parts, bytes, digest })
+    }
 }
 
 impl Entry {

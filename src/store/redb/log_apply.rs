@@ -12,7 +12,8 @@ use redb::ReadableDatabase as _;
 use super::change_jobs::CommitFault;
 use super::database_file::begin_write;
 use super::group_commit::Ready;
-use super::log_link::LogLink;
+use super::large_entries::{self, NotApplied};
+use super::log_link::{LogLink, away};
 use super::row_keys;
 use super::staged_rows::StagedRows;
 use super::table_reads::Rows;
@@ -21,7 +22,7 @@ use super::workspace;
 use super::{Store, StoreError, blocking, entry_rows, revision, told_records};
 use crate::domain::{Change, Failure, Revision};
 use crate::store::log_seal::{LogCipher, LogSeal};
-use crate::store::records::entry::{Difference, Entry};
+use crate::store::records::entry::Difference;
 use crate::store::records::log_position::LogPosition;
 use crate::store::shared_log::{LogEntry, LogHead, READ_MAX, SharedLog};
 
@@ -140,7 +141,12 @@ impl Store {
         let (at, reached) = read.map_err(CommitFault::of_all)?;
         let mut staged = Staged::behind(at, reached);
         for entry in entries {
-            staged.add(&link.seal, entry).map_err(|why| CommitFault::of_all(link.halt(&why)))?;
+            staged.add(link, entry).map_err(|why| {
+                CommitFault::of_all(match why {
+                    NotApplied::Never(why) => link.halt(&why),
+                    NotApplied::NotYet(why) => away(&why),
+                })
+            })?;
         }
         if staged.at.head == at.head && own.is_none() {
             return Ok(());
@@ -184,12 +190,12 @@ pub(super) fn position(rows: &impl Rows) -> Result<LogPosition, StoreError> {
 /// Why an entry could not be applied behind a place in the log, if that is so. Asked before an entry
 /// is appended: one that cannot be applied would stop every node.
 pub(super) fn check(
-    seal: &LogSeal,
+    link: &LogLink,
     at: LogPosition,
     reached: Revision,
     entry: &LogEntry,
-) -> Result<(), String> {
-    Staged::behind(at, reached).add(seal, entry)
+) -> Result<(), NotApplied> {
+    Staged::behind(at, reached).add(link, entry)
 }
 
 /// Entries that are to be written.
@@ -207,20 +213,20 @@ impl Staged {
     }
 
     /// Adds the next entry; why it is not the next one.
-    fn add(&mut self, seal: &LogSeal, entry: &LogEntry) -> Result<(), String> {
+    fn add(&mut self, link: &LogLink, entry: &LogEntry) -> Result<(), NotApplied> {
         let (index, last) = (entry.head.index, self.at.head.index);
         if index < last || entry.head == self.at.head {
             return Ok(());
         }
         if index > last.saturating_add(1) {
-            return Err(format!("entry {index} came after entry {last}"));
+            return Err(format!("entry {index} came after entry {last}").into());
         }
         if !entry.follows(&self.at.head) {
-            return Err(format!("entry {index} does not follow what was applied"));
+            return Err(format!("entry {index} does not follow what was applied").into());
         }
         let of_entry = |fault: StoreError| format!("entry {index}: {}", text(&fault));
-        let plain = seal.open_entry(&self.at.head, entry)?;
-        let decoded = Entry::decode(&plain).map_err(|fault| of_entry(fault.into()))?;
+        let plain = link.seal.open_entry(&self.at.head, entry)?;
+        let decoded = large_entries::whole(link, entry, &plain)?;
         for change in &decoded.changes {
             self.add_change(change).map_err(of_entry)?;
         }

@@ -10,18 +10,18 @@ use std::time::Duration;
 use super::change_jobs::{CommitFault, Job, Written};
 use super::entry_rows::{self, Split};
 use super::group_commit::{Group, RunRules};
+use super::large_entries::{self, NotApplied};
 use super::log_apply::{check, position};
 use super::log_link::{LogLink, away, unclear};
 use super::staged_rows::StagedRows;
 use super::workspace::Workspace;
 use super::{Store, StoreError, revision, told_records};
 use crate::clock;
-use crate::domain::{Failure, Kind, Revision};
+use crate::domain::{Failure, Revision};
 use crate::entropy;
-use crate::store::log_seal::SEAL_BYTES_MAX;
 use crate::store::records::entry::{Difference, Entry};
 use crate::store::records::log_position::LogPosition;
-use crate::store::shared_log::{Appended, ENTRY_BYTES_MAX, EntryId, LogEntry, LogHead, READ_MAX};
+use crate::store::shared_log::{Appended, EntryId, LogEntry, LogHead, READ_MAX};
 
 /// How long changes are run again where other nodes are faster.
 const CONTENTION_MAX: Duration = Duration::from_secs(10);
@@ -78,8 +78,8 @@ impl Store {
                 }
                 continue;
             }
-            let entry = match sealed(link, at, reached, &entry) {
-                Ok(entry) => entry,
+            let (entry, is_large) = match sealed(link, at, reached, &entry) {
+                Ok(sealed) => sealed,
                 // Of one change it is known that it is the one at fault.
                 Err(fault) if group.run == 1 => return Err(CommitFault::of_first(fault)),
                 Err(_) => {
@@ -93,6 +93,9 @@ impl Store {
                 link.appended(&head, appended, begun.elapsed());
                 applied.map_err(|fault| not_seen_here(&fault.fault))?;
                 return Ok(group.run);
+            }
+            if is_large {
+                large_entries::remove(link, &entry);
             }
             while self.follow_once(link).map_err(CommitFault::of_all)?.is_behind() {}
         }
@@ -131,21 +134,31 @@ impl Store {
     }
 }
 
-/// The entry that is to follow a place in the log; one that no node could apply is refused.
+/// The entry that is to follow a place in the log, and whether it names its bytes; one that no node
+/// could apply is refused.
 fn sealed(
     link: &LogLink,
     at: LogPosition,
     reached: Revision,
     entry: &Entry,
-) -> Result<LogEntry, Failure> {
+) -> Result<(LogEntry, bool), Failure> {
     let bytes = entry.encode();
-    if bytes.len() > ENTRY_BYTES_MAX - SEAL_BYTES_MAX {
-        return Err(too_large());
+    let is_large = bytes.len() > large_entries::PLAIN_BYTES_MAX;
+    if is_large && entry.changes.len() > 1 {
+        return Err(large_entries::too_large());
     }
     let id = EntryId(entropy::random()?);
-    let entry = link.seal.entry(&at.head, id, &bytes)?;
-    check(&link.seal, at, reached, &entry).map_err(|why| no_entry(&why))?;
-    Ok(entry)
+    let entry = if is_large {
+        let named = large_entries::put(link, &at.head, id, &bytes)?;
+        link.seal.entry(&at.head, id, &named)?
+    } else {
+        link.seal.entry(&at.head, id, &bytes)?
+    };
+    check(link, at, reached, &entry).map_err(|why| match why {
+        NotApplied::Never(why) => no_entry(&why),
+        NotApplied::NotYet(why) => away(&why),
+    })?;
+    Ok((entry, is_large))
 }
 
 /// Appends an entry; whether it is in the log, or never will be.
@@ -196,29 +209,20 @@ fn no_entry(why: &str) -> Failure {
     Failure::internal(format!("nothing was changed, as no node could apply it: {why}"))
 }
 
-/// Of a change that is too large for an entry.
-fn too_large() -> Failure {
-    Failure::new(
-        Kind::TooLarge,
-        "too_large_for_log",
-        "this change is too large for the log that the nodes share, and nothing was changed: make it in parts",
-    )
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::clock::Clock;
-    use crate::domain::{AccountSlug, Actor, ChangedRecord, KeyId, Sealed, Timestamp};
+    use crate::domain::{AccountSlug, Actor, ChangedRecord, KeyId, Kind, Sealed, Timestamp};
     use crate::store::log_seal::LogCipher;
     use crate::store::records::fleet_membership::FleetMembership;
     use crate::store::redb::change_jobs::{Message, submitted};
     use crate::store::redb::change_transaction::TransactionEnd;
     use crate::store::redb::log_link::{LOG_AWAY, LOG_UNCLEAR};
     use crate::store::redb::tables::ACCOUNTS;
-    use crate::store::shared_log::{LogId, LogPart, NodeId, SharedLog};
+    use crate::store::shared_log::{ENTRY_BYTES_MAX, LogId, LogPart, NodeId, SharedLog};
 
     pub(in crate::store::redb) const LOG: LogId = LogId([7; 16]);
 
