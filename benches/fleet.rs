@@ -1,7 +1,7 @@
 //! What does a shared log cost, and how soon is a removal on one node a deny on the others?
 //!
 //! `cargo bench --bench fleet` prints the table of `docs/performance.md`, with a stage's name behind
-//! `--` that stage alone. Three sidecars, one PostgreSQL and an etcd of three members run on this
+//! `--` that stage alone: `postgresql`, `etcd`, `join`, `import` and behind it how many members. Three sidecars, one PostgreSQL and an etcd of three members run on this
 //! machine, on loopback; neither log waits for the disk. Only ratios inside one run count.
 #![allow(
     clippy::unwrap_used,
@@ -36,6 +36,7 @@ use support::sidecar::{Sidecar, copy_folder, eventually, question};
 /// How many members are removed, and the pause between two of them.
 const REMOVALS: usize = 1_000;
 const PAUSE: Duration = Duration::from_millis(5);
+const IMPORT_PAUSE: Duration = Duration::from_millis(200);
 /// Connections to each node that edit at the same time.
 const WRITERS: usize = 16;
 const ROUND: Duration = Duration::from_secs(3);
@@ -64,6 +65,12 @@ fn main() {
         let server = PostgresServer::start(&[]).expect("PostgreSQL is installed");
         let log = format!("postgresql://{USER}@127.0.0.1:{}/postgres", server.port);
         join(&log);
+    }
+    if is_wanted("import") {
+        let server = PostgresServer::start(&[]).expect("PostgreSQL is installed");
+        let log = format!("postgresql://{USER}@127.0.0.1:{}/postgres", server.port);
+        let members = arguments.get(2).and_then(|members| members.parse().ok()).unwrap_or(MANY);
+        import(&log, members);
     }
 }
 
@@ -100,31 +107,89 @@ fn measure(engine: &str, log: &str, has_password: bool, goal_ms: f64) {
 
 /// Milliseconds from each request to remove until both other nodes deny.
 fn removals(nodes: &[Sidecar]) -> Vec<f64> {
-    let mut admin = nodes[0].admin();
-    let mut others: Vec<_> = nodes[1..].iter().map(Sidecar::unix).collect();
-    let mut taken = Vec::new();
-    for number in 0..REMOVALS {
-        let name = format!("m{number:07}");
-        let asked = question(&name, "templates:view", ("template", "t"), "acme");
-        assert!(others.iter_mut().all(|node| node.allows(&asked)));
-        let began = Instant::now();
-        let removed = thread::scope(|threads| {
-            let request = threads.spawn(|| {
-                let path = format!("/api/v1/members/{name}?account=acme");
-                admin.send("DELETE", &path, "if-match: *\r\n", "")
-            });
-            for node in &mut others {
-                while node.allows(&asked) {
-                    thread::sleep(Duration::from_micros(200));
-                }
-            }
-            taken.push(began.elapsed().as_secs_f64() * 1_000.0);
-            request.join().unwrap()
-        });
-        assert!(removed.status < 300, "{removed:?}");
+    let measured = (0..REMOVALS).map(|number| {
         thread::sleep(PAUSE);
+        removal(nodes, 0, number)
+    });
+    measured.collect()
+}
+
+/// Milliseconds from the request to one node to remove a member until all others deny.
+fn removal(nodes: &[Sidecar], by: usize, number: usize) -> f64 {
+    let name = format!("m{number:07}");
+    let asked = question(&name, "templates:view", ("template", "t"), "acme");
+    let mut admin = nodes[by].admin();
+    let others = nodes.iter().enumerate().filter(|(node, _)| *node != by);
+    let mut others: Vec<_> = others.map(|(_, node)| node.unix()).collect();
+    assert!(others.iter_mut().all(|node| node.allows(&asked)));
+    let began = Instant::now();
+    thread::scope(|threads| {
+        let request = threads.spawn(|| {
+            let path = format!("/api/v1/members/{name}?account=acme");
+            admin.send("DELETE", &path, "if-match: *\r\n", "")
+        });
+        for node in &mut others {
+            while node.allows(&asked) {
+                thread::sleep(Duration::from_micros(200));
+            }
+        }
+        let taken = began.elapsed().as_secs_f64() * 1_000.0;
+        let removed = request.join().unwrap();
+        assert!(removed.status < 300, "{removed:?}");
+        taken
+    })
+}
+
+/// An import into a fleet of three, and removals on two of its nodes meanwhile.
+fn import(log: &str, members: usize) {
+    let nodes = fleet(log, true, 3, REMOVALS + 1_000);
+    let file = nodes[0].path("many.csv");
+    fs::write(&file, scattered(members)).unwrap();
+    let began = Instant::now();
+    let (mut during, mut whole) = (Vec::new(), 0.0);
+    thread::scope(|threads| {
+        let importing = threads.spawn(|| {
+            nodes[0].ok(&["member", "import", "--account", "acme", file.to_str().unwrap()]);
+            began.elapsed().as_secs_f64()
+        });
+        let mut number = 0;
+        while number < REMOVALS && !importing.is_finished() {
+            during.push(removal(&nodes, number % 2, number));
+            number += 1;
+            thread::sleep(IMPORT_PAUSE);
+        }
+        whole = importing.join().unwrap();
+    });
+    let last = scattered_id(members - 1);
+    let asked = question(&last, "templates:view", ("template", "t"), "acme");
+    for node in &nodes {
+        eventually("the node has the import", || node.unix().allows(&asked));
     }
-    taken
+    let seen = began.elapsed().as_secs_f64();
+    during.sort_by(f64::total_cmp);
+    println!(
+        "| import of {members} into a fleet of three on PostgreSQL: until it is answered, and seen on all nodes | {whole:.0} s, {seen:.0} s | 300 s |"
+    );
+    println!(
+        "| request to remove meanwhile, on the node that imports and on another in turns, to the first deny on both others, {} removals | p50 {:.0} ms, longest {:.0} ms | longest 2,000 ms |",
+        during.len(),
+        during[during.len() / 2],
+        during[during.len() - 1]
+    );
+}
+
+/// Ids in an order of no kind, as those of other systems are.
+fn scattered_id(number: usize) -> String {
+    format!("{:016x}", (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+fn scattered(members: usize) -> String {
+    let mut file = String::from("id,first_name,last_name,email,role\n");
+    for number in 0..members {
+        let id = scattered_id(number);
+        writeln!(file, "{id},Ann,Example {number},{id}@example.org,template_manager").unwrap();
+    }
+    file
 }
 
 /// Edits a second, by so many connections to each node, each of members of its own.
