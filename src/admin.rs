@@ -175,6 +175,8 @@ calls! {
     Warnings: Get "/warnings" Operator Empty => warnings::list,
 
     Policies: Get "/policies" Anyone Empty => policies::show,
+    PolicyHistory: Get "/policies/history" Anyone Empty => policies::history,
+    PolicySet: Get "/policies/history/{id}" Anyone Empty => policies::history_entry,
     PoliciesCheck: Post "/policies/check" Anyone Empty => policies::check,
     PoliciesReload: Post "/policies/reload" Anyone Empty => policies::reload,
 

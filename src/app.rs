@@ -17,7 +17,9 @@ use crate::clock::Clock;
 use crate::config::{Config, Passwords};
 use crate::cross_check::CrossCheck;
 use crate::directory::Directory;
-use crate::domain::{Digest, Failure, Kind, PolicyFiles, Timestamp, Token, TokenHash, limits};
+use crate::domain::{
+    Digest, Failure, Kind, PolicyCause, PolicyFiles, Timestamp, Token, TokenHash, limits,
+};
 use crate::engine::{AccessChanges, Snapshot};
 use crate::keys::Keys;
 use crate::mail::{Mailer, RefusalTracker};
@@ -143,8 +145,10 @@ pub struct UnsavedPolicies {
     pub files: PolicyFiles,
     /// What changed since the saved set, for the audit log.
     pub changes: AccessChanges,
-    /// What the sidecar itself reloaded them for; `None` if somebody asked for it.
-    pub cause: Option<&'static str>,
+    /// What brought them.
+    pub cause: PolicyCause,
+    /// When they went live.
+    pub at: Timestamp,
 }
 
 /// The base of links in mail: the public URL of the console.

@@ -28,6 +28,7 @@ pub mod passkey;
 mod plural;
 pub mod policy_file_kind;
 pub mod policy_files;
+pub mod policy_history;
 pub mod printable;
 mod printed_as;
 pub mod query;
@@ -60,6 +61,7 @@ pub use one_time_link::{AddressSide, LinkPurpose, OneTimeLink};
 pub use passkey::Passkey;
 pub use plural::plural;
 pub use policy_files::PolicyFiles;
+pub use policy_history::{PolicyCause, PolicyEntry, PolicyOutcome, PolicyReport, PolicySetName};
 pub(crate) use printed_as::printed_as;
 pub use query::{EntityRef, Query, Value};
 pub use queued_mail::{

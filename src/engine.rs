@@ -5,6 +5,7 @@
 //! reads members through [`Members`], and Cedar's types never leave it.
 
 mod access_changes;
+mod access_difference;
 mod attribute_types;
 mod cacheable_policies;
 mod change_report;
@@ -14,6 +15,7 @@ mod decision_cache;
 mod engine_tests;
 mod entity_builder;
 mod evaluate;
+mod example_query;
 mod explain;
 #[cfg(test)]
 mod explanation_tests;
@@ -45,10 +47,13 @@ use std::sync::{Arc, OnceLock};
 
 use cedar_policy::PolicyId;
 
+pub use access_difference::{AccessDifference, ChangedCell, Example, Place};
 pub use change_report::AccessChanges;
+pub use example_query::{ExampleQuery, made_up_member};
 pub use format::format;
 pub use load::{LoadFacts, LoadMode};
 pub use policy_fault::{PolicyFault, render};
+pub use policy_set_diff::AccessChange;
 pub use role_catalogue::RoleCard;
 pub use role_matrix::{Cell, Matrix, MatrixRow};
 pub use type_titles::TypeTitles;

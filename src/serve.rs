@@ -25,7 +25,7 @@ use crate::backup::{abandoned_files, kept_stores, staged_restore};
 use crate::clock::Clock;
 use crate::config::{Config, OnStale, remedy, resolve_symlinks};
 use crate::directory::Directory;
-use crate::domain::{Digest, Failure, Kind, plural};
+use crate::domain::{Digest, Failure, Kind, PolicyCause, plural};
 use crate::file_limit;
 use crate::gate;
 use crate::http::{ConnectionBounds, Listen, Listener, SOCKET_TAKEN, Server, SmallRequest};
@@ -769,8 +769,9 @@ impl Signals {
             loop {
                 heard.notified().await;
                 // The outcome is in the log and in the status.
-                let _ = reload::reload_now(&app, StorePermit::system().because(reload::SIGNALLED))
-                    .await;
+                let _ =
+                    reload::reload_now(&app, StorePermit::system().because(PolicyCause::Signal))
+                        .await;
             }
         });
         loop {

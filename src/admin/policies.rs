@@ -1,23 +1,41 @@
-//! `/policies`: the live policy set, a preview of what the folder would change, and a reload.
+//! `/policies`: the live policy set, the history of sets, a preview of what the folder would change, and
+//! a reload.
 
 use super::api_request::{ApiRequest, ApiResult, RequestSource};
-use super::wire;
+use super::wire::{self, List};
 use crate::domain::Failure;
 use crate::http::Reply;
-use crate::services::permissions::{Permit, StorePermit};
+use crate::services::permissions::StorePermit;
+use crate::services::policy_history::{self, PolicyReader};
 use crate::services::reload;
-use crate::services::rights::Right;
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
-    match call.who {
-        Some(RequestSource::Member(_) | RequestSource::Token(_)) => {
-            let caller = call.caller().await?;
-            Permit::authorize(call.app, caller, [Right::VIEW_SETTINGS]).await?;
-        }
-        _ => drop(call.operator()?),
-    }
+    reading(call).await?;
     let (live, status) = (call.app.policies.load(), call.app.policy_status.load());
     Ok(Reply::json_of(&wire::Policies::new(&live, &status)))
+}
+
+pub(super) async fn history(call: &mut ApiRequest<'_>) -> ApiResult {
+    let before = call.params.read_as("after", number);
+    let limit = call.params.limit();
+    let reader = reading(call).await?;
+    let page = policy_history::list(call.app, &reader, before, limit).await?;
+    Ok(Reply::json_of(&List::<wire::PolicyHistoryEntry>::from(page)))
+}
+
+pub(super) async fn history_entry(call: &mut ApiRequest<'_>) -> ApiResult {
+    let reader = reading(call).await?;
+    let set = policy_history::set(call.app, &reader, &call.id).await?;
+    Ok(Reply::json_of(&wire::PolicySet::from(set)))
+}
+
+fn number(text: &str) -> Result<u64, Failure> {
+    text.parse().map_err(|_| {
+        Failure::invalid(
+            "after",
+            "`after` is not a valid cursor: send the `next` of the previous page",
+        )
+    })
 }
 
 pub(super) async fn check(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -38,5 +56,15 @@ async fn managing(call: &mut ApiRequest<'_>) -> Result<StorePermit, Failure> {
             StorePermit::managing_policies(call.app, caller).await
         }
         _ => call.operator(),
+    }
+}
+
+async fn reading(call: &mut ApiRequest<'_>) -> Result<PolicyReader, Failure> {
+    match call.who {
+        Some(RequestSource::Member(_) | RequestSource::Token(_)) => {
+            let caller = call.caller().await?;
+            PolicyReader::of_member(call.app, caller).await
+        }
+        _ => call.operator().map(|permit| PolicyReader::of_operator(&permit)),
     }
 }

@@ -70,7 +70,9 @@ pub(super) use mail::{MailReport, MailTest};
 pub(super) use passkeys::{Passkey, PasskeyPrompt};
 pub(super) use passwords::{AdministratorRecovery, PasswordResetLink};
 pub(super) use personal_data::{Erasure, MemberData};
-pub(super) use roles_and_policies::{Comparison, Permissions, Policies, Reload, Role, Suggestion};
+pub(super) use roles_and_policies::{
+    Comparison, Permissions, Policies, PolicyHistoryEntry, PolicySet, Reload, Role, Suggestion,
+};
 pub(super) use tokens::{ApiToken, ApiTokenMade};
 pub(super) use two_step::{
     Enrolment, PendingSignIn, RecoveryCodes, TwoStepSignedIn, TwoStepStatus,

@@ -14,13 +14,11 @@ use super::json_object;
 use super::output;
 use super::role::strings;
 use super::sidecar_client::{ApiCall, SidecarClient};
-use super::{CommandError, CommandResult, Exit, Global, policy};
+use super::{CommandError, CommandResult, Exit, Global, policy_sets};
 use crate::domain::policy_file_kind::ENTITIES;
 use crate::domain::query::{Record, type_and_id};
-use crate::domain::{
-    Decision, EntityRef, MemberTexts, MemberView, Query, Timestamp, Value, limits,
-};
-use crate::engine::{Members, QueryContext, Snapshot};
+use crate::domain::{Decision, EntityRef, MemberView, Query, Value, limits};
+use crate::engine::{Members, QueryContext, Snapshot, made_up_member};
 use crate::services::roles::RoleTitles;
 
 /// One byte more than the maximum of a policy file: shows that the file is too large.
@@ -55,8 +53,8 @@ pub(super) struct DecideArgs {
     /// Explain the decision
     #[arg(long)]
     explain: bool,
-    /// Ask this policy folder instead of the running sidecar
-    #[arg(long, value_name = "DIR")]
+    /// Ask this policy folder instead of the live policies; or a set of the history: `live`, `pending`, a number, or the first 12 digits of a digest
+    #[arg(long, value_name = "SET")]
     policies: Option<PathBuf>,
     /// With --policies: a file of entities instead of the folder's `entities.json`
     #[arg(long, value_name = "FILE", requires = "policies")]
@@ -178,19 +176,9 @@ fn on_folder(
     let role = args.role.as_ref().map(|role| RoleTitles::of(&snapshot).find(role)).transpose();
     let role = role.map_err(|fault| CommandError::usage(fault.public))?;
     let account = args.member_account.as_deref().or(args.account.as_deref()).unwrap_or_default();
-    let member = role.as_ref().map(|role| MemberView {
-        id: subject.1,
-        account,
-        role: role.as_str(),
-        active: !args.suspended,
-        texts: MemberTexts::Apart {
-            email_key: "made.up@example.org",
-            first_name: "Made",
-            last_name: "Up",
-        },
-        two_step: false,
-        joined: Timestamp(0),
-    });
+    let member = role
+        .as_ref()
+        .map(|role| made_up_member(subject.1, account, role.as_str(), !args.suspended));
     let query = Query {
         subject: EntityRef { kind: subject.0, id: subject.1, properties: &record(&said.subject) },
         action: &args.action,
@@ -208,15 +196,18 @@ fn on_folder(
 
 /// The folder, with other entities if they are given.
 fn snapshot(global: &Global, args: &DecideArgs) -> Result<Snapshot, CommandError> {
-    let Some(entities) = &args.entities else { return policy::load(args.policies.as_deref()) };
-    let own = policy::files(args.policies.as_deref())?;
+    let own = match &args.policies {
+        Some(set) => policy_sets::named(global, set)?,
+        None => policy_sets::files(None)?,
+    };
+    let Some(entities) = &args.entities else { return policy_sets::gate(&own) };
     let text = file_input::bytes(entities, ENTITIES_BYTES_MAX, &global.wait_limit)?;
     if u64::try_from(text.len()).is_ok_and(|length| length >= ENTITIES_BYTES_MAX) {
         let most = limits::POLICY_FILE_BYTES_MAX >> 20;
         let why = format!("`{}` is too large: at most {most} MiB are accepted", entities.display());
         return Err(CommandError::failure(why));
     }
-    policy::gate(&own.with_file(ENTITIES, text)).map_err(|stop| by_own_name(stop, entities))
+    policy_sets::gate(&own.with_file(ENTITIES, text)).map_err(|stop| by_own_name(stop, entities))
 }
 
 /// Faults of the entities by the name of the file that was given.

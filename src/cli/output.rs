@@ -32,6 +32,26 @@ pub(super) fn line(text: &str) -> Result<(), CommandError> {
     print(&format!("{text}\n"))
 }
 
+/// A colour of a line on a terminal. What it says is in its words, too.
+#[derive(Clone, Copy)]
+pub(super) enum Colour {
+    Red,
+    Green,
+}
+
+/// Prints a line, coloured on a terminal unless `NO_COLOR` is set.
+pub(super) fn coloured(text: &str, colour: Colour) -> Result<(), CommandError> {
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if is_plain || !is_terminal() {
+        return line(text);
+    }
+    let code = match colour {
+        Colour::Red => 31,
+        Colour::Green => 32,
+    };
+    bytes(format!("\u{1b}[{code}m{}\u{1b}[0m\n", shown(text)).as_bytes())
+}
+
 /// Prints a sentence on standard output, on one line.
 pub(super) fn say(sentence: &str) -> Result<(), CommandError> {
     line(&shown(sentence))

@@ -1,6 +1,7 @@
 //! `kwic-team policy`: policy folders on disk, and the reload of the sidecar's own.
 //!
-//! Only `reload` needs a running sidecar; the other commands read or write a folder.
+//! `history`, `show` and `reload` need a running sidecar, and `diff` where it is given a set of one; the
+//! other commands read or write a folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json, json};
 
 use super::output::{self, text};
+use super::policy_diff::{self, DiffArgs};
+use super::policy_history;
+use super::policy_sets::{files, load};
 use super::role::{Matrix, MatrixRow, print_matrix, strings};
 use super::serve::configured;
 use super::sidecar_client::{ApiCall, SidecarClient};
@@ -50,6 +54,11 @@ pub(super) enum PolicyCommand {
         #[arg(long, value_name = "DIR")]
         before: Option<PathBuf>,
     },
+    /// Print who gains and who loses access from one set to another, each change with a `kwic-team decide` command that shows it
+    #[command(
+        after_help = "Example: kwic-team policy diff live policies --fail-on widening\n         kwic-team policy diff 11 12 --json\n\nA set is a folder, `live`, `pending`, a number of `kwic-team policy history`, or the first 12 digits of a digest; write `./12` for a folder with such a name."
+    )]
+    Diff(DiffArgs),
     /// Format the `.cedar` files of a folder
     #[command(after_help = "Example: kwic-team policy fmt policies --check")]
     Fmt {
@@ -58,6 +67,25 @@ pub(super) enum PolicyCommand {
         /// Change nothing; exit 1 if a file would change
         #[arg(long)]
         check: bool,
+    },
+    /// List the sets that went live, were held or were refused, newest first
+    #[command(
+        after_help = "Example: kwic-team policy history\n         kwic-team policy history --limit 5"
+    )]
+    History {
+        /// The number of sets; by default all
+        #[arg(long)]
+        limit: Option<usize>,
+    },
+    /// Print a set of the history: what it changed and which files it has; or one of the files
+    #[command(
+        after_help = "Example: kwic-team policy show 12\n         kwic-team policy show live roles/operator.cedar"
+    )]
+    Show {
+        /// `live`, `pending`, a number of the history, or the first 12 digits of a digest
+        set: String,
+        /// A file of the set
+        file: Option<String>,
     },
     /// Reload the sidecar's policy folder, and the bearer keys in `decision.keys_file`, and wait for the result; exits 3 if the folder is refused
     #[command(after_help = "Example: kwic-team policy reload")]
@@ -80,25 +108,12 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
         PolicyCommand::Matrix { folder, before } => {
             matrix(global, chosen(global, folder)?.as_deref(), before)
         }
+        PolicyCommand::Diff(args) => policy_diff::run(global, &args),
         PolicyCommand::Fmt { dir, check } => format_all(global, &dir, check),
+        PolicyCommand::History { limit } => policy_history::list(global, limit),
+        PolicyCommand::Show { set, file } => policy_history::show(global, &set, file.as_deref()),
         PolicyCommand::Reload => reload(global),
     }
-}
-
-pub(super) fn files(dir: Option<&Path>) -> Result<PolicyFiles, CommandError> {
-    Ok(match dir {
-        Some(dir) => policy_folder::read(dir)?,
-        None => policy_folder::embedded_policies(),
-    })
-}
-
-/// Loads a folder.
-pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, CommandError> {
-    gate(&files(dir)?)
-}
-
-pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, CommandError> {
-    Ok(gate::load(files, &[])?)
 }
 
 /// The chosen folder: by default the one of the configuration, else the built-in policies. Prints

@@ -23,10 +23,9 @@ mod failure_texts;
 mod log;
 mod team_texts;
 
-use crate::domain::{AuditEvent, Reason, plural};
+use crate::domain::{AuditEvent, PolicyCause, Reason, plural};
 use crate::engine::{Cell, TypeTitles};
 use crate::mail::SmtpStep;
-use crate::services::reload;
 pub(super) use failure_texts::*;
 pub(super) use log::*;
 pub(super) use team_texts::*;
@@ -570,6 +569,8 @@ events! {
     UsersImported: "Members imported", "{who} imported members";
     StoreRestored: "Backup restored", "{who} restored a backup, and later changes were undone";
     PoliciesReloaded: "Policies loaded", "{who} loaded policies";
+    PoliciesHeld: "Policies held for approval", "{who} brought policies that wait for approval";
+    PoliciesUnpinned: "Policies unpinned", "{who} ended the pin of former policies";
     InviteCreated: "Invitation created", "{who} invited {whom}";
     InviteResent: "Invitation resent", "{who} resent the invitation of {whom}";
     InviteUpdated: "Invitation changed", "{who} changed the invitation of {whom}";
@@ -756,11 +757,12 @@ sentences! {
 
 /// What KWIC Team loaded the policies for by itself.
 pub(super) fn reload_cause(cause: &str) -> String {
-    match cause {
-        reload::FOLDER_CHANGED => "Automatic reload: the folder changed",
-        reload::SIGNALLED => "Reload by your system administrator",
-        reload::STARTED => "Start of KWIC Team",
-        reload::EARLIER_FAILED => "Automatic retry of a reload that had failed",
+    let known = PolicyCause::ALL.into_iter().find(|known| known.told() == Some(cause));
+    match known {
+        Some(PolicyCause::Watch) => "Automatic reload: the folder changed",
+        Some(PolicyCause::Signal) => "Reload by your system administrator",
+        Some(PolicyCause::Start) => "Start of KWIC Team",
+        Some(PolicyCause::Retry) => "Automatic retry of a reload that had failed",
         _ => BY_ITSELF,
     }
     .to_owned()

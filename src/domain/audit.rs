@@ -113,6 +113,10 @@ worded! {
         UsersImported = "users_imported",
         /// A policy set became live.
         PoliciesReloaded = "policies_reloaded",
+        /// A policy set was held for approval, since somebody would gain access by it.
+        PoliciesHeld = "policies_held",
+        /// A pin of a former policy set ended.
+        PoliciesUnpinned = "policies_unpinned",
         /// A backup was restored.
         StoreRestored = "store_restored",
         /// An invite was created.

@@ -117,6 +117,18 @@ pub const POLICY_FOLDER_BYTES_MAX: u64 = 64 << 20;
 pub const POLICY_ENTRIES_MAX: usize = 20_000;
 /// Most policies in a set.
 pub const POLICIES_MAX: usize = 100_000;
+/// Most sets that went live in the history of the policies: some a day, for a year.
+pub const POLICY_HISTORY_LIVE_MAX: usize = 1_000;
+/// Most sets that were held or refused.
+pub const POLICY_HISTORY_OTHERS_MAX: usize = 100;
+/// Most bytes of all sets in the history, each content once: as much as one folder may have.
+pub const POLICY_HISTORY_BYTES_MAX: u64 = POLICY_FOLDER_BYTES_MAX;
+/// Most lines of each list in an entry of the history; the audit log has more.
+pub const POLICY_ENTRY_LINES_MAX: usize = 100;
+/// Longest such line.
+pub const POLICY_ENTRY_LINE_CHARS_MAX: usize = 500;
+/// Longest text of faults in an entry: some tens of faults with their lines.
+pub const POLICY_FAULT_CHARS_MAX: usize = 16 << 10;
 
 /// Most bytes of a file of members: the most members, with room for long names.
 pub const IMPORT_FILE_BYTES_MAX: usize = 1 << 30;

@@ -11,12 +11,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use cedar_policy::{Effect, EntityUid, Policy};
 
 use super::change_report::{AccessChanges, ReportDraft};
-use super::policy_set_diff::{WORK_MAX, compare};
+use super::policy_set_diff::{CellResults, WORK_MAX, compare};
 use super::policy_slices::{PolicyScope, ScopeConstraint};
 use super::{PolicyMeta, Snapshot};
 
 /// For an incomplete comparison.
-const TOO_MUCH: &str = "too much changed to compare: somebody may gain or lose access";
+pub(super) const TOO_MUCH: &str = "too much changed to compare: somebody may gain or lose access";
 
 impl Snapshot {
     /// The access changes from `before` to this set. May take seconds: not for threads that answer.
@@ -27,17 +27,27 @@ impl Snapshot {
 
     /// The same with a limit on the work.
     pub(super) fn changes_within(&self, before: &Self, work: usize) -> AccessChanges {
+        self.compared(before, work, |_| ()).0
+    }
+
+    /// The same, with what is read from the cells that changed.
+    pub(super) fn compared<R>(
+        &self,
+        before: &Self,
+        work: usize,
+        read: impl FnOnce(&CellResults<'_>) -> R,
+    ) -> (AccessChanges, R) {
         let mut draft = ReportDraft::default();
         // The most important lines come first.
         self.changed_data(before, &mut draft);
         self.changed_policies(before, &mut draft);
-        let whole = compare(self, before, work, &mut draft);
+        let (found, whole) = compare(self, before, work, &mut draft, read);
         let mut changes = draft.told();
         if !whole {
             changes.may_gain.insert(0, TOO_MUCH.to_owned());
             changes.may_lose.insert(0, TOO_MUCH.to_owned());
         }
-        changes
+        (changes, found)
     }
 
     /// Changed policies whose effect cells do not show completely.
@@ -85,7 +95,8 @@ impl Snapshot {
         }
     }
 
-    fn by_id(&self) -> HashMap<&str, &(Policy, PolicyScope)> {
+    /// The policies by their ids.
+    pub(super) fn by_id(&self) -> HashMap<&str, &(Policy, PolicyScope)> {
         self.policies.iter().map(|found| (found.0.id().as_ref(), found)).collect()
     }
 

@@ -59,6 +59,12 @@ impl AccessChanges {
         lines
     }
 
+    /// Whether somebody gains access, or may.
+    #[must_use]
+    pub fn widens(&self) -> bool {
+        !self.gains.is_empty() || !self.may_gain.is_empty()
+    }
+
     /// The number of lines about gains and losses, certain or possible.
     #[must_use]
     pub fn count(&self) -> usize {

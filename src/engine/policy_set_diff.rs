@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use cedar_policy::{Effect, EntityUid, Policy};
 
 use super::Snapshot;
-use super::change_report::{AccessChanges, ReportDraft, ReportLines};
-use super::role_matrix::{Cell, CertainVerdict, SITUATIONS, UndeterminedPolicies};
-use crate::domain::RoleId;
+use super::change_report::{ReportDraft, ReportLines};
+use super::role_matrix::{Cell, CertainVerdict, MatrixScenario, SITUATIONS, UndeterminedPolicies};
+use crate::domain::{RoleId, worded};
 
 /// The limit on the work of one comparison, in units of some microseconds: 15,000 cells with a few
 /// policies, two or three seconds.
@@ -49,10 +49,16 @@ type CellKey<'s> = (&'s RoleId, &'s str, &'static str);
 struct RoleDifferences<'s>(BTreeMap<CellKey<'s>, (Vec<&'s str>, BTreeSet<&'s str>)>);
 
 impl<'s> RoleDifferences<'s> {
-    fn add(&mut self, key: CellKey<'s>, resource: &'s str, on: impl IntoIterator<Item = &'s str>) {
-        let (resources, policies) = self.0.entry(key).or_default();
-        resources.push(resource);
-        policies.extend(on);
+    /// The cells with one kind of change.
+    fn of(cells: &[FoundCell<'s>], change: AccessChange) -> Self {
+        let mut found = Self::default();
+        for cell in cells.iter().filter(|cell| cell.is_told && cell.change == change) {
+            let key = (cell.role, cell.action, cell.situation.label);
+            let (resources, policies) = found.0.entry(key).or_default();
+            resources.push(cell.resource);
+            policies.extend(&cell.on);
+        }
+        found
     }
 
     /// One line for each role, action and situation.
@@ -225,27 +231,70 @@ impl<'s> ComparedSet<'s> {
     }
 }
 
-type CellResults<'s> = AccessChanges<RoleDifferences<'s>>;
-
-impl CellResults<'_> {
-    fn tell(&self, draft: &mut ReportDraft) {
-        self.gains.tell("gains", &mut draft.gains);
-        self.loses.tell("loses", &mut draft.loses);
-        self.may_gain.tell("may gain", &mut draft.may_gain);
-        self.may_lose.tell("may lose", &mut draft.may_lose);
+worded! {
+    /// How access changes.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum AccessChange {
+        /// It was denied and is allowed, whatever the attributes are.
+        Gains = "gains",
+        /// The reverse.
+        Loses = "loses",
+        /// More may be allowed.
+        MayGain = "may_gain",
+        /// Less may be allowed.
+        MayLose = "may_lose",
     }
 }
 
-/// Evaluates every cell that may have changed; false if the limit on the work was reached.
-pub(super) fn compare(
+/// A cell that changed.
+#[derive(Debug)]
+pub(super) struct FoundCell<'s> {
+    pub(super) role: &'s RoleId,
+    pub(super) action: &'s str,
+    pub(super) resource: &'s str,
+    pub(super) situation: MatrixScenario,
+    pub(super) before: Cell,
+    pub(super) now: Cell,
+    pub(super) change: AccessChange,
+    /// The policies that are not determined, on which it depends; none if the change is certain.
+    pub(super) on: BTreeSet<&'s str>,
+    /// False where only a changed policy that is not determined may have changed it: reports have a line
+    /// for that policy.
+    pub(super) is_told: bool,
+}
+
+/// The cells that changed, and how many were evaluated.
+#[derive(Debug, Default)]
+pub(super) struct CellResults<'s> {
+    pub(super) cells: Vec<FoundCell<'s>>,
+    pub(super) cases: usize,
+}
+
+impl CellResults<'_> {
+    fn tell(&self, draft: &mut ReportDraft) {
+        for (change, verb, lines) in [
+            (AccessChange::Gains, "gains", &mut draft.gains),
+            (AccessChange::Loses, "loses", &mut draft.loses),
+            (AccessChange::MayGain, "may gain", &mut draft.may_gain),
+            (AccessChange::MayLose, "may lose", &mut draft.may_lose),
+        ] {
+            RoleDifferences::of(&self.cells, change).tell(verb, lines);
+        }
+    }
+}
+
+/// Evaluates every cell that may have changed, and reads what was found; the second is false if the
+/// limit on the work was reached.
+pub(super) fn compare<R>(
     now: &Snapshot,
     then: &Snapshot,
     work: usize,
     draft: &mut ReportDraft,
-) -> bool {
+    read: impl FnOnce(&CellResults<'_>) -> R,
+) -> (R, bool) {
     let both = ComparedSets::new(now, then);
     if !both.now.differs() && !both.then.differs() {
-        return true;
+        return (read(&CellResults::default()), true);
     }
     let questions: BTreeSet<_> = now.asked().into_iter().chain(then.asked()).collect();
     let roles = both.now.roles.keys().chain(both.then.roles.keys()).copied().collect();
@@ -254,7 +303,7 @@ pub(super) fn compare(
         .iter()
         .all(|(action, resource)| both.question(action, resource, &roles, &mut work, &mut cells));
     cells.tell(draft);
-    whole
+    (read(&cells), whole)
 }
 
 /// The same for every cell without a limit, to verify that [`compare`] misses nothing.
@@ -337,25 +386,66 @@ impl<'s> ComparedSets<'s> {
         for situation in SITUATIONS {
             let certain_now = self.now.set.certain(role, action, resource, situation);
             let certain_then = self.then.set.certain(role, action, resource, situation);
-            let key = (role, action, situation.label);
-            let on = || then.on(certain_then).into_iter().chain(now.on(certain_now));
-            match (then.cell(certain_then), now.cell(certain_now)) {
-                (Cell::Denied, Cell::Denied) => {}
-                (Cell::Denied, Cell::Allowed) => cells.gains.add(key, resource, []),
-                (Cell::Allowed, Cell::Denied) => cells.loses.add(key, resource, []),
-                (cell_then, cell_now) => {
+            let (before, after) = (then.cell(certain_then), now.cell(certain_now));
+            let changed = match (before, after) {
+                (Cell::Denied, Cell::Denied) => [None, None],
+                (Cell::Denied, Cell::Allowed) => [Some((AccessChange::Gains, true)), None],
+                (Cell::Allowed, Cell::Denied) => [Some((AccessChange::Loses, true)), None],
+                _ => {
                     let (more, less) = self.moved(then, certain_then, now, certain_now);
+                    let (may_be_more, may_be_less) = self.conditions_changed(then, now);
                     // A cell that is always denied cannot lose, and one that stays so does not
                     // gain.
-                    if more && cell_now != Cell::Denied {
-                        cells.may_gain.add(key, resource, on());
-                    }
-                    if less && cell_then != Cell::Denied {
-                        cells.may_lose.add(key, resource, on());
-                    }
+                    let gains = (more || may_be_more) && after != Cell::Denied;
+                    let loses = (less || may_be_less) && before != Cell::Denied;
+                    [
+                        gains.then_some((AccessChange::MayGain, more)),
+                        loses.then_some((AccessChange::MayLose, less)),
+                    ]
                 }
+            };
+            cells.cases += 1;
+            for (change, is_told) in changed.into_iter().flatten() {
+                let on = match change {
+                    AccessChange::Gains | AccessChange::Loses => BTreeSet::new(),
+                    AccessChange::MayGain | AccessChange::MayLose => {
+                        &then.on(certain_then) | &now.on(certain_now)
+                    }
+                };
+                let now = after;
+                let found = FoundCell {
+                    role,
+                    action,
+                    resource,
+                    situation,
+                    before,
+                    now,
+                    change,
+                    on,
+                    is_told,
+                };
+                cells.cells.push(found);
             }
         }
+    }
+
+    /// Whether both sets have a policy with this meaning.
+    fn is_same(&self, id: &str) -> bool {
+        match (self.now.set.meta.get(id), self.then.set.meta.get(id)) {
+            (Some(now), Some(then)) => now.meaning == then.meaning,
+            _ => false,
+        }
+    }
+
+    /// Whether a cell may allow more, and whether it may allow less, by changed policies that are not
+    /// determined.
+    fn conditions_changed(
+        &self,
+        then: &UndeterminedPolicies<'_>,
+        now: &UndeterminedPolicies<'_>,
+    ) -> (bool, bool) {
+        let other = |ids: &BTreeSet<&str>| ids.iter().any(|id| !self.is_same(id));
+        (other(&now.permits) || other(&then.forbids), other(&now.forbids) || other(&then.permits))
     }
 
     /// Whether a cell allows more, and whether it allows less, by its determined policies and by
@@ -367,10 +457,7 @@ impl<'s> ComparedSets<'s> {
         now: &UndeterminedPolicies<'_>,
         certain_now: CertainVerdict,
     ) -> (bool, bool) {
-        let same = |id: &str| match (self.now.set.meta.get(id), self.then.set.meta.get(id)) {
-            (Some(now), Some(then)) => now.meaning == then.meaning,
-            _ => false,
-        };
+        let same = |id: &str| self.is_same(id);
         let only = |these: &BTreeSet<&str>, those: &BTreeSet<&str>| {
             these.difference(those).any(|id| same(id))
         };

@@ -13,10 +13,11 @@ use cedar_policy::{Effect, Policy, PolicyId, PolicySet};
 use super::attribute_types::{AttributeShape, AttributeType, Extension};
 use super::entity_builder::{EntityBuilder, Principal, ResolvedQuery, is_supplied};
 use super::evaluate::{Environment, Evaluation, SliceKeys};
+use super::example_query::ExampleQuery;
 use super::policy_slices::PolicyScope;
 use super::{NoMembers, Snapshot};
 use crate::domain::query::Record;
-use crate::domain::{EntityRef, MemberTexts, MemberView, Query, RoleId, Timestamp, Value, worded};
+use crate::domain::{RoleId, Value, worded};
 
 worded! {
     /// What a role may do with one action on one type of resource, on its own account.
@@ -68,18 +69,18 @@ pub struct Matrix {
 }
 
 /// Where the synthetic resource is, relative to the synthetic member.
-#[derive(Clone, Copy)]
-enum ResourceLocation {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ResourceLocation {
     Own,
     Other,
     Nowhere,
 }
 
 /// A situation in which a synthetic member is evaluated.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct MatrixScenario {
-    active: bool,
-    place: ResourceLocation,
+    pub(super) active: bool,
+    pub(super) place: ResourceLocation,
     pub(super) label: &'static str,
 }
 
@@ -285,19 +286,17 @@ impl Snapshot {
         (at(0).unwrap_or("matrix-own"), at(1).unwrap_or("matrix-other"))
     }
 
-    /// Evaluates the determined policies of one cell in one situation. What this set does not have
-    /// is neither permitted nor forbidden.
-    pub(super) fn certain(
+    /// The query of one cell in one situation; `None` if this set does not have the action or the
+    /// type.
+    pub(super) fn example(
         &self,
         role: &RoleId,
         action: &str,
         resource: &str,
         situation: MatrixScenario,
-    ) -> CertainVerdict {
-        let Some((env, action_at, kind)) = self.env_of(role, action, resource) else {
-            return CertainVerdict::Silent;
-        };
-        let Some(info) = self.names.actions.get(action_at) else { return CertainVerdict::Silent };
+    ) -> Option<ExampleQuery> {
+        let info = self.names.actions.get(self.names.action_index(action)?)?;
+        let kind = self.names.type_index(resource)?;
         let (own, other) = self.accounts();
         let account = match situation.place {
             ResourceLocation::Own => Some(own),
@@ -312,32 +311,54 @@ impl Snapshot {
         };
         let mut properties = defaults(self.names.shape(kind), |name| name == "account");
         if let Some(account) = account {
-            properties.push((Cow::Borrowed("account"), Value::String(Cow::Borrowed(account))));
+            let account = Value::String(Cow::Owned(account.to_owned()));
+            properties.push((Cow::Borrowed("account"), account));
         }
-        let said = defaults(self.names.shape(self.names.user), is_supplied);
-        let context = defaults(&info.context, |_| false);
-        let query = Query {
-            subject: EntityRef { kind: "", id: "matrix-member", properties: &said },
-            action,
-            action_properties: &[],
-            resource: EntityRef { kind: resource, id, properties: &properties },
-            context: &context,
-        };
-        let view = MemberView {
-            id: "matrix-member",
-            account: own,
-            role: role.as_str(),
+        Some(ExampleQuery {
+            member: "matrix-member".to_owned(),
+            member_account: own.to_owned(),
+            role: role.clone(),
             active: situation.active,
-            texts: MemberTexts::Apart {
-                email_key: "matrix@example.org",
-                first_name: "Matrix",
-                last_name: "Member",
-            },
-            two_step: true,
-            joined: Timestamp(0),
+            subject_properties: defaults(self.names.shape(self.names.user), is_supplied),
+            action: action.to_owned(),
+            resource_type: resource.to_owned(),
+            resource: id.to_owned(),
+            properties,
+            context: defaults(&info.context, |_| false),
+        })
+    }
+
+    /// The result of the determined policies of one cell in one situation. What this set does not
+    /// have is neither permitted nor forbidden.
+    pub(super) fn certain(
+        &self,
+        role: &RoleId,
+        action: &str,
+        resource: &str,
+        situation: MatrixScenario,
+    ) -> CertainVerdict {
+        self.certain_with_reasons(role, action, resource, situation).0
+    }
+
+    /// The same, with the policies that decide it.
+    pub(super) fn certain_with_reasons(
+        &self,
+        role: &RoleId,
+        action: &str,
+        resource: &str,
+        situation: MatrixScenario,
+    ) -> (CertainVerdict, BTreeSet<PolicyId>) {
+        let silent = (CertainVerdict::Silent, BTreeSet::new());
+        let Some((env, action_at, kind)) = self.env_of(role, action, resource) else {
+            return silent;
         };
+        let example = self.example(role, action, resource, situation);
+        let (Some(info), Some(example)) = (self.names.actions.get(action_at), example) else {
+            return silent;
+        };
+        let query = example.query();
         let case = ResolvedQuery {
-            principal: Principal::Member(view),
+            principal: Principal::Member(example.view()),
             query: &query,
             action: info,
             resource_type: kind,
@@ -348,7 +369,9 @@ impl Snapshot {
             EntityBuilder { names: &self.names, stored: &self.stored, members: &NoMembers };
         // A resource that cannot exist in this situation (for example because its account is
         // required) is a deny there.
-        let Ok(gathered) = gatherer.gather(&case) else { return CertainVerdict::Forbidden };
+        let Ok(gathered) = gatherer.gather(&case) else {
+            return (CertainVerdict::Forbidden, BTreeSet::new());
+        };
         let keys = SliceKeys {
             role: Some(role.as_str()),
             role_lineage: &gathered.role_lineage,
@@ -369,11 +392,12 @@ impl Snapshot {
         let verdict = evaluation.whole(&determined);
         let forbidden =
             verdict.forbid_erred || verdict.reasons.iter().any(|id| self.forbids.contains(id));
-        match (verdict.allowed, forbidden) {
+        let certain = match (verdict.allowed, forbidden) {
             (_, true) => CertainVerdict::Forbidden,
             (true, _) => CertainVerdict::Permitted,
             (false, _) => CertainVerdict::Silent,
-        }
+        };
+        (certain, verdict.reasons)
     }
 
     fn is_determined(&self, id: &PolicyId) -> bool {
@@ -404,7 +428,7 @@ fn defaults(shape: &AttributeShape, known: fn(&str) -> bool) -> Record<'static> 
     record
 }
 
-fn default_of(kind: &AttributeType) -> Value<'static> {
+pub(super) fn default_of(kind: &AttributeType) -> Value<'static> {
     match kind {
         AttributeType::Long => Value::Long(0),
         AttributeType::Bool => Value::Bool(false),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::app::{App, UnsavedPolicies};
 use crate::clock;
-use crate::domain::Actor;
+use crate::domain::{Actor, PolicyCause};
 use crate::engine::AccessChanges;
 use crate::policy_folder::FolderWatch;
 use crate::services::permissions::StorePermit;
@@ -24,7 +24,7 @@ pub async fn watch(app: Arc<App>, mut folder: FolderWatch) {
         folder.changed().await;
         let began = clock::monotonic();
         // The outcome is in the log and the status.
-        let permit = StorePermit::system().because(reload::FOLDER_CHANGED);
+        let permit = StorePermit::system().because(PolicyCause::Watch);
         if reload::reload_now(&app, permit).await.is_ok() {
             tracing::info!(
                 took_ms = began.elapsed().as_millis(),
@@ -46,7 +46,7 @@ pub async fn retry_failed_reload(app: Arc<App>) {
             None => drop(changed.await),
             Some(pause) if tokio::time::timeout(pause, changed).await.is_err() => {
                 // The outcome is in the log and the status, with the next retry.
-                let permit = StorePermit::system().because(reload::EARLIER_FAILED);
+                let permit = StorePermit::system().because(PolicyCause::Retry);
                 if reload::reload_now(&app, permit).await.is_ok() {
                     tracing::info!("policies were reloaded after an earlier attempt failed");
                 }
@@ -64,11 +64,10 @@ pub async fn save_unsaved_policies(app: Arc<App>) {
         // The store itself checks when it can be written again.
         if app.policies_unkept.load(Ordering::Relaxed) && app.store.fault().is_none() {
             let unkept = &mut app.reloading.lock().await.unkept;
-            let Some(UnsavedPolicies { files, cause, .. }) = unkept.as_ref() else { continue };
-            let (files, cause) = (files.clone(), *cause);
-            let set = UnsavedPolicies { files, changes: AccessChanges::default(), cause };
-            let at = app.clock.now();
-            if reload::keep(&app, Actor::System, set, at, unkept).await.is_ok() {
+            let Some(UnsavedPolicies { files, cause, at, .. }) = unkept.as_ref() else { continue };
+            let (files, changes) = (files.clone(), AccessChanges::default());
+            let set = UnsavedPolicies { files, changes, cause: *cause, at: *at };
+            if reload::keep(&app, &Actor::System, set, unkept).await.is_ok() {
                 tracing::info!("the live policies are saved for the next start");
             }
         }

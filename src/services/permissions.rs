@@ -11,7 +11,7 @@ use super::directory_sync::wait_until_applied;
 use super::rights::{self, Right};
 use super::session_auth::SignedIn;
 use crate::app::App;
-use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, Version};
+use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, PolicyCause, Version};
 use crate::store::{Committed, Preconditions, preconditions};
 
 /// Refuses on a node that denies every decision for being stale: the caller may have been removed on
@@ -160,14 +160,14 @@ pub(super) fn by_self(app: &App, signed_in: &SignedIn) -> Preconditions {
 #[derive(Debug)]
 pub struct StorePermit {
     actor: Actor,
-    cause: Option<&'static str>,
+    cause: PolicyCause,
 }
 
 impl StorePermit {
     /// For the operator of the sidecar, by the user id that the kernel reports.
     #[must_use]
     pub fn sidecar(peer_uid: u32) -> Self {
-        Self { actor: Actor::Sidecar { uid: peer_uid }, cause: None }
+        Self { actor: Actor::Sidecar { uid: peer_uid }, cause: PolicyCause::Command }
     }
 
     /// For a member who may edit the settings of the account that manages the policies.
@@ -180,24 +180,24 @@ impl StorePermit {
             return Err(operator_only());
         }
         let permit = Permit::authorize(app, caller, [Right::EDIT_SETTINGS]).await?;
-        Ok(Self { actor: permit.actor(), cause: None })
+        Ok(Self { actor: permit.actor(), cause: PolicyCause::Command })
     }
 
     /// For the sidecar itself.
     #[must_use]
     pub fn system() -> Self {
-        Self { actor: Actor::System, cause: None }
+        Self { actor: Actor::System, cause: PolicyCause::Command }
     }
 
-    /// The same, with what made the sidecar act, for the audit log.
+    /// The same, with what brings a policy set, for the history and the audit log.
     #[must_use]
-    pub fn because(self, cause: &'static str) -> Self {
-        Self { cause: Some(cause), ..self }
+    pub fn because(self, cause: PolicyCause) -> Self {
+        Self { cause, ..self }
     }
 
-    /// What made the sidecar itself act.
+    /// What brings a policy set.
     #[must_use]
-    pub fn cause(&self) -> Option<&'static str> {
+    pub fn cause(&self) -> PolicyCause {
         self.cause
     }
 
@@ -205,11 +205,5 @@ impl StorePermit {
     #[must_use]
     pub fn actor(&self) -> &Actor {
         &self.actor
-    }
-
-    /// The same, consuming the permit.
-    #[must_use]
-    pub fn into_actor(self) -> Actor {
-        self.actor
     }
 }

@@ -15,7 +15,8 @@ pub use crate::app::ReloadReport;
 use crate::app::{App, FolderProblem, PolicyStatus, UnsavedPolicies};
 use crate::background;
 use crate::domain::{
-    Actor, Digest, Failure, FieldChange, Kind, PolicyFiles, Revision, RoleId, Timestamp, limits,
+    Actor, Digest, Failure, FieldChange, Kind, PolicyCause, PolicyFiles, PolicyOutcome,
+    PolicyReport, Revision, RoleId, Timestamp, limits,
 };
 use crate::engine::{AccessChanges, Snapshot};
 use crate::gate;
@@ -32,34 +33,28 @@ const LOGGED_CHANGES: usize = 200;
 /// The set is live but not saved; it is saved as soon as the store can be written.
 pub const NOT_KEPT: &str = "policies_not_kept";
 
-/// What the sidecar itself reloads for, as the audit log has it: a changed folder.
-pub const FOLDER_CHANGED: &str = "the policy folder changed";
-/// The signal SIGHUP.
-pub const SIGNALLED: &str = "SIGHUP";
-/// Its own start.
-pub const STARTED: &str = "the sidecar started";
-/// A reload that failed for a reason outside the folder.
-pub const EARLIER_FAILED: &str = "an earlier reload failed";
-
 /// The pauses before a failed reload is retried: doubled from the first to the last.
 pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(2);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// Reads the folder, or the built-in policies, and loads it outside the decision threads; `None` if
-/// the set is the one that is already loaded.
+/// A folder that was read, and the result of the gate; no set if it is the one that is already
+/// loaded.
+type ReadFolder = (PolicyFiles, Result<Option<Snapshot>, Failure>);
+
+/// Reads the folder, or the built-in policies, and loads it outside the decision threads.
 fn load_other(
     dir: Option<PathBuf>,
     held: &[(RoleId, usize)],
     known: Digest,
-) -> Result<(PolicyFiles, Option<Snapshot>), Failure> {
+) -> Result<ReadFolder, Failure> {
     let files = read(dir)?;
     if is_large(&files) {
         // The gate process inherits it.
         background::stand_behind();
     }
     let is_known = files.digest() == known;
-    let snapshot = (!is_known).then(|| gate::load(&files, held)).transpose()?;
-    Ok((files, snapshot))
+    let loaded = (!is_known).then(|| gate::load(&files, held)).transpose();
+    Ok((files, loaded))
 }
 
 pub(super) fn read(dir: Option<PathBuf>) -> Result<PolicyFiles, Failure> {
@@ -111,7 +106,7 @@ pub async fn reload_now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadRep
     // A detached task: a caller that disconnects must not interrupt a swap before it is saved.
     tokio::spawn(async move {
         let keys = caller_keys::reload_caller_keys(&app).await;
-        let report = once(&app, permit).await?;
+        let report = once(&app, &permit).await?;
         keys.map(|()| report).map_err(|fault| caller_keys::not_reloaded(&fault))
     })
     .await
@@ -134,8 +129,8 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
     let loaded = run_on_blocking_thread(app, false, move || load_other(dir, &held, known)).await;
     // A reload need not wait for the comparison.
     drop(alone);
-    let (files, snapshot) = loaded??;
-    let Some(snapshot) = snapshot else {
+    let (files, loaded) = loaded??;
+    let Some(snapshot) = loaded? else {
         let mut report = report(&live, false, AccessChanges::default());
         report.notes.extend(orphaned_invites::notes(app, &live).await);
         return Ok(report);
@@ -167,7 +162,7 @@ async fn give_back(app: &App, files: &PolicyFiles, snapshot: Arc<Snapshot>) {
 
 /// However many callers wait while one reload runs, one more follows: each gets the result of a
 /// reload that began after its request.
-async fn once(app: &App, permit: StorePermit) -> Result<ReloadReport, Failure> {
+async fn once(app: &App, permit: &StorePermit) -> Result<ReloadReport, Failure> {
     let number = app.reloads_asked.fetch_add(1, Ordering::AcqRel) + 1;
     let mut reloading = app.reloading.lock().await;
     if let Some((asked, outcome)) = &reloading.last
@@ -247,22 +242,25 @@ fn pause_after(failed: u32) -> Duration {
 
 async fn try_once(
     app: &App,
-    permit: StorePermit,
+    permit: &StorePermit,
     unkept: &mut Option<UnsavedPolicies>,
 ) -> Result<ReloadReport, Failure> {
     let dir = app.config.policies.dir.clone();
     let held = app.directory.roles_held();
     let before = app.policies.load_full();
     let known = before.digest();
-    let (files, snapshot) =
+    let (files, loaded) =
         run_on_blocking_thread(app, false, move || load_other(dir, &held, known)).await??;
     let at = app.clock.now();
-    let Some(snapshot) = snapshot else {
+    if let Err(fault) = &loaded {
+        refused(&app.store, permit.actor(), permit.cause(), stored(files.clone(), at), fault).await;
+    }
+    let Some(snapshot) = loaded? else {
         app.policy_status.store(Arc::new(PolicyStatus::live(at)));
         if unkept.is_some() {
             let (changes, cause) = (AccessChanges::default(), permit.cause());
-            let set = UnsavedPolicies { files, changes, cause };
-            keep(app, permit.into_actor(), set, at, unkept).await?;
+            let set = UnsavedPolicies { files, changes, cause, at };
+            keep(app, permit.actor(), set, unkept).await?;
         }
         // The caller is told, also if the watcher has reloaded the folder before.
         let mut report = report(&before, false, AccessChanges::default());
@@ -277,8 +275,8 @@ async fn try_once(
     orphaned.iter().for_each(|note| tracing::warn!(%note, "policies"));
     give_back(app, &files, retired).await;
     log_changes(&changes.lines());
-    let set = UnsavedPolicies { files, changes: changes.clone(), cause: permit.cause() };
-    keep(app, permit.into_actor(), set, at, unkept).await?;
+    let set = UnsavedPolicies { files, changes: changes.clone(), cause: permit.cause(), at };
+    keep(app, permit.actor(), set, unkept).await?;
     let mut report = report(&snapshot, true, changes);
     report.notes.extend(orphaned);
     Ok(report)
@@ -299,19 +297,16 @@ async fn go_live(app: &App, snapshot: &Arc<Snapshot>, at: Timestamp) -> Result<(
 /// is retried later.
 pub(super) async fn keep(
     app: &App,
-    actor: Actor,
-    UnsavedPolicies { files, changes, cause }: UnsavedPolicies,
-    at: Timestamp,
+    actor: &Actor,
+    mut set: UnsavedPolicies,
     unkept: &mut Option<UnsavedPolicies>,
 ) -> Result<(), Failure> {
-    let changes = match unkept.take() {
-        Some(earlier) => earlier.changes.followed_by(changes),
-        None => changes,
-    };
-    let (live, lines) = (app.policies.load_full(), changes.lines());
-    let again = UnsavedPolicies { files: files.clone(), changes, cause };
-    let kept = install(&app.store, actor, &live, files, at, cause, &lines).await;
-    settle(app, kept, again, unkept).await
+    if let Some(earlier) = unkept.take() {
+        set.changes = earlier.changes.followed_by(set.changes);
+    }
+    let (live, lines) = (app.policies.load_full(), set.changes.lines());
+    let kept = install(&app.store, actor, &live, &set, &lines).await;
+    settle(app, kept, set, unkept).await
 }
 
 /// Ends a reload whose set is live: records whether it is saved.
@@ -356,22 +351,55 @@ fn still_held(snapshot: &Snapshot, held: &[(RoleId, usize)]) -> Result<(), Failu
     }
 }
 
-/// Saves a set, with its entry in the audit log.
+/// Saves a set, with its entry in the history, and its entry with these lines in the audit log.
 pub(super) async fn install(
     store: &Store,
-    actor: Actor,
+    actor: &Actor,
     snapshot: &Snapshot,
-    files: PolicyFiles,
-    at: Timestamp,
-    cause: Option<&str>,
-    changes: &[String],
+    UnsavedPolicies { files, changes, cause, at }: &UnsavedPolicies,
+    lines: &[String],
 ) -> Result<Revision, Failure> {
     let mut fields: Vec<FieldChange> =
-        cause.into_iter().map(|cause| FieldChange::added("cause", cause)).collect();
+        cause.told().into_iter().map(|cause| FieldChange::added("cause", cause)).collect();
     fields.push(FieldChange::added("policies", snapshot.policy_count().to_string()));
-    fields.extend(changes.iter().map(|line| FieldChange::added("change", line)));
-    let stored = StoredPolicies { digest: snapshot.digest(), at, files: files.into_files() };
-    store.policies_installed(&actor, stored, fields).await.map(|committed| committed.revision)
+    fields.extend(lines.iter().map(|line| FieldChange::added("change", line)));
+    let report = entry_report(snapshot, *cause, changes);
+    let done = store.policies_installed(actor, stored(files.clone(), *at), report, fields).await;
+    done.map(|committed| committed.revision)
+}
+
+/// What the history says about a set that passed the gate.
+pub(super) fn entry_report(
+    snapshot: &Snapshot,
+    cause: PolicyCause,
+    changes: &AccessChanges,
+) -> PolicyReport {
+    let AccessChanges { gains, loses, may_gain, may_lose } = changes.clone();
+    let policies = u64::try_from(snapshot.policy_count()).unwrap_or(u64::MAX);
+    PolicyReport { cause, policies, gains, loses, may_gain, may_lose, ..PolicyReport::default() }
+}
+
+pub(super) fn stored(files: PolicyFiles, at: Timestamp) -> StoredPolicies {
+    StoredPolicies { digest: files.digest(), at, files: files.into_files() }
+}
+
+/// Keeps a refused set in the history. That is not part of the refusal: if it fails, it is logged.
+pub(super) async fn refused(
+    store: &Store,
+    actor: &Actor,
+    cause: PolicyCause,
+    policies: StoredPolicies,
+    fault: &Failure,
+) {
+    if fault.kind != Kind::PoliciesRefused {
+        return;
+    }
+    let fault = Some(fault.public.clone());
+    let report = PolicyReport { cause, fault, ..PolicyReport::default() };
+    let kept = store.policies_set_aside(actor, PolicyOutcome::Refused, policies, report).await;
+    if let Err(fault) = kept {
+        tracing::warn!(%fault, "the refused policies are not in the history");
+    }
 }
 
 pub(super) fn log_live(snapshot: &Snapshot) {

@@ -12,11 +12,17 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::app::{App, FolderProblem, PolicyStatus, Reloading, UnsavedPolicies};
 use crate::background;
-use crate::domain::{Actor, Digest, Failure, PolicyFiles, RoleId, Timestamp};
+use crate::domain::{Actor, Digest, Failure, PolicyCause, PolicyFiles, RoleId, Timestamp};
 use crate::engine::{AccessChanges, Snapshot};
 use crate::gate;
 use crate::services::reload;
 use crate::store::{LOG_AWAY, LOG_UNCLEAR, Store, StoredPolicies};
+
+/// A folder that was read, and the result of the gate.
+struct ReadPolicies {
+    files: PolicyFiles,
+    snapshot: Result<Snapshot, Failure>,
+}
 
 /// A loaded set with its files.
 struct LoadedPolicies {
@@ -50,14 +56,14 @@ fn load_first(
     dir: Option<PathBuf>,
     held: &[(RoleId, usize)],
     kept: Option<Digest>,
-) -> Result<LoadedPolicies, Failure> {
+) -> Result<ReadPolicies, Failure> {
     let files = reload::read(dir)?;
     let snapshot = if kept == Some(files.digest()) {
-        Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults))?
+        Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults))
     } else {
-        gate::load(&files, held)?
+        gate::load(&files, held)
     };
-    Ok(LoadedPolicies { files, snapshot })
+    Ok(ReadPolicies { files, snapshot })
 }
 
 /// Runs work on a set before anything is decided.
@@ -78,9 +84,16 @@ pub async fn at_start(
 ) -> Result<StartPolicies, Failure> {
     let kept = store.policies_last_good().await?;
     let digest = kept.as_ref().map(|kept| kept.digest);
-    let loaded = first(move || load_first(dir, &held, digest)).await.and_then(|loaded| loaded);
-    let fault = match loaded {
-        Ok(loaded) => return begin(loaded, kept, store, now).await,
+    let read = first(move || load_first(dir, &held, digest)).await.and_then(|read| read);
+    let fault = match read {
+        Ok(ReadPolicies { files, snapshot: Ok(snapshot) }) => {
+            return begin(LoadedPolicies { files, snapshot }, kept, store, now).await;
+        }
+        Ok(ReadPolicies { files, snapshot: Err(fault) }) => {
+            let set = reload::stored(files, now);
+            reload::refused(store, &Actor::System, PolicyCause::Start, set, &fault).await;
+            fault
+        }
         Err(fault) => fault,
     };
     let Some(kept) = kept else { return Err(fault) };
@@ -115,12 +128,14 @@ async fn begin(
     let LoadedPolicies { files, snapshot } = loaded;
     let untold = match kept {
         None => {
-            let cause = Some(reload::STARTED);
-            let saved = files.clone();
-            match reload::install(store, Actor::System, &snapshot, saved, now, cause, &[]).await {
+            let changes = AccessChanges::default();
+            let cause = PolicyCause::Start;
+            let first = UnsavedPolicies { files, changes, cause, at: now };
+            match reload::install(store, &Actor::System, &snapshot, &first, &[]).await {
                 Ok(_) => None,
                 // A node that has joined a fleet: it decides, and saves the set later.
                 Err(fault) if [LOG_AWAY, LOG_UNCLEAR].contains(&fault.code) => {
+                    let UnsavedPolicies { files, .. } = first;
                     Some(UnannouncedPolicies { before: files.clone(), files, at: now })
                 }
                 Err(fault) => return Err(fault),
@@ -152,8 +167,8 @@ pub async fn tell(
     };
     reload::log_changes(&changes.lines());
     let unkept = &mut reloading.unkept;
-    let set = UnsavedPolicies { files, changes, cause: Some(reload::STARTED) };
-    let kept = reload::keep(&app, Actor::System, set, at, unkept).await;
+    let set = UnsavedPolicies { files, changes, cause: PolicyCause::Start, at };
+    let kept = reload::keep(&app, &Actor::System, set, unkept).await;
     if let Err(fault) = kept {
         tracing::error!(cause = fault.private.as_deref(), "{}", fault.public);
     }

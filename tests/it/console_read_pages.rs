@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use kwic_team::domain::AccountSlug;
+use kwic_team::domain::{AccountSlug, PolicyCause};
 use kwic_team::services::permissions::StorePermit;
 use kwic_team::services::{accounts, reload};
 use serde_json::{Value, json};
@@ -629,10 +629,10 @@ async fn what_the_policies_were_loaded_for_is_said() {
     let file = folder.path().join("roles/operator.cedar");
     let text = fs::read_to_string(&file).unwrap();
     for (number, (cause, words)) in [
-        (reload::FOLDER_CHANGED, "Automatic reload: the folder changed"),
-        (reload::SIGNALLED, "Reload by your system administrator"),
-        (reload::STARTED, "Start of KWIC Team"),
-        (reload::EARLIER_FAILED, "Automatic retry of a reload that had failed"),
+        (PolicyCause::Watch, "Automatic reload: the folder changed"),
+        (PolicyCause::Signal, "Reload by your system administrator"),
+        (PolicyCause::Start, "Start of KWIC Team"),
+        (PolicyCause::Retry, "Automatic retry of a reload that had failed"),
     ]
     .into_iter()
     .enumerate()
@@ -645,7 +645,7 @@ async fn what_the_policies_were_loaded_for_is_said() {
         assert_eq!(by, [words], "{}", page.text);
         assert!(!read(&page.text).contains("Reason"), "{}", page.text);
         let log = console.operator("GET /audit?chain=store", &NONE).await.is(200);
-        assert!(log.to_string().contains(cause), "{log}");
+        assert!(log.to_string().contains(cause.told().unwrap()), "{log}");
     }
 }
 

@@ -9,8 +9,9 @@ use kwic_team::domain::{
     Account, AccountSlug, Actor, AddressSide, ApiToken, ApiTokenId, Delivery, DeliveryState,
     Digest, Email, Factors, Failure, FieldChange, Generation, ImportId, Invite, InviteId,
     InviteOutcome, KeyId, LinkId, LinkPurpose, MailId, MailKind, MailStop, Member, MemberId, Name,
-    OneTimeLink, Passkey, PasskeyId, QueuedMail, Revision, RoleId, Sealed, Session, SessionId,
-    Status, Timestamp, TokenHash, TwoStepEvent, Version,
+    OneTimeLink, Passkey, PasskeyId, PolicyCause, PolicyEntry, PolicyOutcome, PolicyReport,
+    QueuedMail, Revision, RoleId, Sealed, Session, SessionId, Status, Timestamp, TokenHash,
+    TwoStepEvent, Version,
 };
 use kwic_team::store::StoredPolicies;
 use kwic_team::store::records::api_tokens::{decode_api_token, encode_api_token};
@@ -20,6 +21,9 @@ use kwic_team::store::records::import::ImportRecord;
 use kwic_team::store::records::invites::{IdempotentCallRecord, InviteRecord, InviteTokenRecord};
 use kwic_team::store::records::log_position::LogPosition;
 use kwic_team::store::records::one_time_links::OneTimeLinkRecord;
+use kwic_team::store::records::policy_history::{
+    decode_policy_entry, decode_policy_number, encode_policy_entry, encode_policy_number,
+};
 use kwic_team::store::records::queued_mail::{
     QueuedMailRecord, decode_mail_stop, encode_mail_stop,
 };
@@ -108,6 +112,29 @@ fn header() -> AuditHeader {
 
 fn hash() -> Digest {
     header().hash(Digest::of(&[b"before"]))
+}
+
+fn policy_entry() -> PolicyEntry {
+    let lines = |line: &str| vec![line.to_owned()];
+    PolicyEntry {
+        number: 12,
+        digest: Digest([7; 32]),
+        revision: Revision(9),
+        at: AT,
+        actor: "sidecar:1000".to_owned(),
+        outcome: PolicyOutcome::Pending,
+        bytes: 300,
+        report: PolicyReport {
+            cause: PolicyCause::Watch,
+            policies: 9,
+            pinned: Some(3),
+            fault: Some("none".to_owned()),
+            gains: lines("a gains b"),
+            loses: Vec::new(),
+            may_gain: lines("a may gain c"),
+            may_lose: lines("a may lose d"),
+        },
+    }
 }
 
 fn policies() -> StoredPolicies {
@@ -378,7 +405,7 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-fn other_kinds() -> [Kind; 27] {
+fn other_kinds() -> [Kind; 29] {
     [
         ("letter_leased", leased_letter().encode(), |bytes| {
             Ok(QueuedMailRecord::decode(MailId(5), bytes)? == leased_letter())
@@ -414,6 +441,10 @@ fn other_kinds() -> [Kind; 27] {
         ("policies", encode_policies(&policies()), |bytes| {
             Ok(decode_policies(bytes)? == policies())
         }),
+        ("policy_entry", encode_policy_entry(&policy_entry()), |bytes| {
+            Ok(decode_policy_entry(12, bytes)? == policy_entry())
+        }),
+        ("policy_number", encode_policy_number(12), |bytes| Ok(decode_policy_number(bytes)? == 12)),
         ("invite", invite(InviteOutcome::Open).encode(), |bytes| {
             read_invite(bytes, &invite(InviteOutcome::Open))
         }),

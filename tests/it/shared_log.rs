@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, mpsc};
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Actor, Change, Digest, Failure, Kind, Member, Revision};
+use kwic_team::domain::{Actor, Change, Digest, Failure, Kind, Member, PolicyReport, Revision};
 use kwic_team::store::change_feed::Follower;
 use kwic_team::store::shared_log::{Appended, FleetLog, LogEntry, LogHead, LogPart, SharedLog};
 use kwic_team::store::{
@@ -198,12 +198,19 @@ async fn a_node_stops_where_the_log_does_not_lead_on() {
 async fn rows_of_one_node_stay_there() {
     let (_, mut nodes) = three().await;
     let policies = StoredPolicies { digest: Digest::of(&[b"x"]), at: NOW, files: Vec::new() };
-    let installed =
-        nodes[0].store.policies_installed(&Actor::System, policies.clone(), Vec::new()).await;
+    let report = PolicyReport::default();
+    let installed = nodes[0]
+        .store
+        .policies_installed(&Actor::System, policies.clone(), report, Vec::new())
+        .await;
     installed.unwrap();
     assert_alike(&mut nodes).await;
     assert_eq!(nodes[0].store.policies_last_good().await.unwrap(), Some(policies));
     assert_eq!(nodes[1].store.policies_last_good().await.unwrap(), None);
+    for (node, entries) in nodes.iter().zip([1, 0, 0]) {
+        let history = node.store.policy_history(None, 10).await.unwrap();
+        assert_eq!(history.items.len(), entries);
+    }
     let entries = nodes[1].store.audit(None, &AuditFilter::default(), None, 10).await.unwrap();
     assert_eq!(entries.items.last().unwrap().event, "policies_reloaded");
 }

@@ -52,8 +52,8 @@ use std::collections::BTreeSet;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{
-    Actor, AuditEvent, ChangedRecord, Digest, Email, FieldChange, Kind, Member, Revision, Status,
-    Version, limits,
+    Actor, AuditEvent, ChangedRecord, Digest, Email, FieldChange, Kind, Member, PolicyCause,
+    PolicyOutcome, PolicyReport, PolicySetName, Revision, Status, Version, limits,
 };
 use kwic_team::store::{
     AuditFilter, ImportRow, MemberEdit, MemberFilter, MemberTarget, Store, StoredPolicies,
@@ -73,6 +73,9 @@ store_rules!(
     pages_hold_everybody_once_in_order,
     the_audit_log_is_paged_filtered_and_verified,
     the_last_good_policies_are_kept_as_they_were,
+    every_set_is_in_the_history_with_its_files,
+    a_set_that_waits_is_pending_until_another_comes,
+    the_history_is_bounded_and_keeps_what_is_newest,
     an_entry_holds_so_much_and_says_what_it_leaves_out,
     many_writers_get_revisions_without_gaps,
     an_import_is_one_change_or_none,
@@ -301,7 +304,9 @@ async fn the_last_good_policies_are_kept_as_they_were(stage: StoreFixture) {
         let files = vec![("roles/a.cedar".to_owned(), content.as_bytes().to_vec())];
         let digest = Digest::of(&[content.as_bytes()]);
         let policies = StoredPolicies { digest, at: NOW, files };
-        stage.store.policies_installed(&Actor::System, policies.clone(), Vec::new()).await.unwrap();
+        let report = PolicyReport::default();
+        let set = policies.clone();
+        stage.store.policies_installed(&Actor::System, set, report, Vec::new()).await.unwrap();
         assert_eq!(stage.store.policies_last_good().await.unwrap(), Some(policies));
     }
     let own = stage.store.audit(None, &AuditFilter::default(), None, 10).await.unwrap();
@@ -309,12 +314,122 @@ async fn the_last_good_policies_are_kept_as_they_were(stage: StoreFixture) {
     assert_eq!((last.actor.as_str(), last.event.as_str()), ("system", "policies_reloaded"));
 }
 
+fn policy_set(content: &str) -> StoredPolicies {
+    let files = vec![("roles/a.cedar".to_owned(), content.as_bytes().to_vec())];
+    StoredPolicies { digest: Digest::of(&[content.as_bytes()]), at: NOW, files }
+}
+
+/// A report with one line.
+fn gaining(line: &str) -> PolicyReport {
+    PolicyReport { gains: vec![line.to_owned()], ..PolicyReport::default() }
+}
+
+async fn every_set_is_in_the_history_with_its_files(stage: StoreFixture) {
+    let store = &stage.store;
+    let (one, two) = (policy_set("one"), policy_set("two"));
+    for (number, set) in [(1, &one), (2, &two), (3, &one)] {
+        let line = format!("line {number}");
+        let done = store.policies_installed(&ACTOR, set.clone(), gaining(&line), Vec::new()).await;
+        let done = done.unwrap();
+        assert_eq!(done.value, number);
+        let entry = store.policy_entry(PolicySetName::Number(number)).await.unwrap().unwrap();
+        assert_eq!((entry.digest, entry.revision, entry.at), (set.digest, done.revision, NOW));
+        assert_eq!((entry.actor, entry.outcome), (ACTOR.label(), PolicyOutcome::Live));
+        assert_eq!(entry.report.gains, [line]);
+    }
+    let page = store.policy_history(None, 2).await.unwrap();
+    let numbers: Vec<u64> = page.items.iter().map(|entry| entry.number).collect();
+    assert_eq!((numbers, page.next.as_deref()), (vec![3, 2], Some("2")));
+    let rest = store.policy_history(Some(2), 2).await.unwrap();
+    assert_eq!((rest.items.len(), rest.items[0].number, rest.next), (1, 1, None));
+    for (name, number) in [
+        (PolicySetName::Live, Some(3)),
+        (PolicySetName::Digest(one.digest.hex()[..12].to_owned()), Some(3)),
+        (PolicySetName::Digest(two.digest.hex()), Some(2)),
+        (PolicySetName::Number(4), None),
+        (PolicySetName::Pending, None),
+    ] {
+        let entry = store.policy_entry(name.clone()).await.unwrap();
+        assert_eq!(entry.map(|entry| entry.number), number, "{name:?}");
+    }
+    for set in [one, two] {
+        assert_eq!(store.policy_files(set.digest).await.unwrap(), Some(set.files));
+    }
+    assert_eq!(store.policy_files(Digest::of(&[b"no"])).await.unwrap(), None);
+}
+
+async fn a_set_that_waits_is_pending_until_another_comes(stage: StoreFixture) {
+    let store = &stage.store;
+    let (live, wider, broken) = (policy_set("live"), policy_set("wider"), policy_set("broken"));
+    let aside = async |outcome, set: &StoredPolicies, report| {
+        store.policies_set_aside(&ACTOR, outcome, set.clone(), report).await.unwrap().number
+    };
+    let pending = async || store.policies_state().await.unwrap().pending.map(|it| it.number);
+    let install = async |report| {
+        store.policies_installed(&ACTOR, live.clone(), report, Vec::new()).await.unwrap().value
+    };
+    assert_eq!(install(PolicyReport::default()).await, 1);
+    assert_eq!(pending().await, None);
+    assert_eq!(aside(PolicyOutcome::Pending, &wider, gaining("a")).await, 2);
+    assert_eq!(pending().await, Some(2));
+    // The same once more, whatever brought it, is no new entry; with another difference it is.
+    let again = PolicyReport { cause: PolicyCause::Start, ..gaining("a") };
+    assert_eq!(aside(PolicyOutcome::Pending, &wider, again).await, 2);
+    assert_eq!(aside(PolicyOutcome::Pending, &wider, gaining("b")).await, 3);
+    let entry = store.policy_entry(PolicySetName::Pending).await.unwrap().unwrap();
+    assert_eq!((entry.number, entry.actor), (3, ACTOR.label()));
+    let refused = PolicyReport { fault: Some("why".to_owned()), ..PolicyReport::default() };
+    assert_eq!(aside(PolicyOutcome::Refused, &broken, refused).await, 4);
+    assert_eq!(pending().await, None, "the folder has changed");
+    assert_eq!(aside(PolicyOutcome::Pending, &wider, gaining("b")).await, 5);
+    store.policies_none_pending().await.unwrap();
+    store.policies_none_pending().await.unwrap();
+    assert_eq!(pending().await, None);
+    assert_eq!(aside(PolicyOutcome::Pending, &wider, gaining("b")).await, 5);
+    assert_eq!(pending().await, Some(5));
+    let kept = store.policies_last_good().await.unwrap().unwrap();
+    assert_eq!(kept, live, "what waits is not live");
+    assert_eq!(install(PolicyReport { pinned: Some(1), ..PolicyReport::default() }).await, 6);
+    let state = store.policies_state().await.unwrap();
+    assert_eq!((state.pending, state.pinned), (None, Some(1)));
+    assert_eq!(store.policies_unpinned(&ACTOR).await.unwrap().value, Some(1));
+    assert_eq!(store.policies_unpinned(&ACTOR).await.unwrap().value, None);
+    assert_eq!(store.policies_state().await.unwrap().pinned, None);
+    let log = store.audit(None, &AuditFilter::default(), None, 100).await.unwrap();
+    let events = log.items.iter().map(|entry| entry.event.as_str());
+    let events: Vec<&str> = events.filter(|event| event.starts_with("policies")).collect();
+    let held = ["policies_held"; 4];
+    let expected = [&["policies_reloaded"], &held[..], &["policies_reloaded", "policies_unpinned"]];
+    assert_eq!(events, expected.concat());
+}
+
+async fn the_history_is_bounded_and_keeps_what_is_newest(stage: StoreFixture) {
+    let store = &stage.store;
+    let live = policy_set("live");
+    store.policies_installed(&ACTOR, live.clone(), gaining("a"), Vec::new()).await.unwrap();
+    let most = limits::POLICY_HISTORY_OTHERS_MAX;
+    let sets: Vec<StoredPolicies> =
+        (0..most + 2).map(|number| policy_set(&format!("broken {number}"))).collect();
+    for set in &sets {
+        let report = PolicyReport { fault: Some("why".to_owned()), ..PolicyReport::default() };
+        let kept = store.policies_set_aside(&ACTOR, PolicyOutcome::Refused, set.clone(), report);
+        kept.await.unwrap();
+    }
+    let all = store.policy_history(None, 1_000).await.unwrap().items;
+    assert_eq!(all.len(), most + 1);
+    assert_eq!(all.last().unwrap().digest, live.digest, "the live set is counted apart");
+    assert_eq!(store.policy_files(sets[1].digest).await.unwrap(), None);
+    assert!(store.policy_files(sets[2].digest).await.unwrap().is_some());
+    assert!(store.policy_files(live.digest).await.unwrap().is_some());
+}
+
 async fn an_entry_holds_so_much_and_says_what_it_leaves_out(stage: StoreFixture) {
     let policies = StoredPolicies { digest: Digest::of(&[b"x"]), at: NOW, files: Vec::new() };
     let line = |number: usize| FieldChange::added("change", format!("line {number}"));
     let mut fields: Vec<_> = (0..100_000).map(line).collect();
     fields[0].after = Some("é".repeat(100_000));
-    stage.store.policies_installed(&Actor::System, policies, fields).await.unwrap();
+    let report = PolicyReport::default();
+    stage.store.policies_installed(&Actor::System, policies, report, fields).await.unwrap();
     let page = stage.store.audit(None, &Default::default(), None, 100).await.unwrap();
     let kept = page.items.last().unwrap().fields();
     assert_eq!(kept.len(), limits::AUDIT_FIELDS_MAX + 1);

@@ -14,7 +14,8 @@ use std::time::Duration;
 use kwic_team::clock::Clock;
 use kwic_team::directory::Directory;
 use kwic_team::domain::{
-    Account, Failure, FieldChange, Kind, Member, Name, Revision, Session, Status, Timestamp,
+    Account, Failure, FieldChange, Kind, Member, Name, PolicySetName, Revision, Session, Status,
+    Timestamp,
 };
 use kwic_team::services::directory_sync;
 use kwic_team::store::change_feed::LoadedRecord;
@@ -120,6 +121,8 @@ async fn contents(store: &Store, disk: &FailingStorage) -> Contents {
     }
     assert_eq!(store.revision().await.unwrap(), revision);
     let policies = store.policies_last_good().await.unwrap();
+    let live = store.policy_entry(PolicySetName::Live).await.unwrap();
+    assert_eq!(live.is_some(), policies.is_some(), "the last good set and the history differ");
     let rows = tables::agreeing_rows(disk);
     Contents { revision, accounts, members, sessions, policies, audit, rows }
 }

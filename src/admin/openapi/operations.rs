@@ -400,6 +400,15 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
         Op::Warnings => own("What the operator of the sidecar should fix", "WarningList"),
 
         Op::Policies => own("The live policies", "Policies"),
+        Op::PolicyHistory => {
+            own("One page of the sets that went live, were held or were refused, newest first", "PolicyHistoryEntryList")
+                .with(inputs.query("after", "The `next` of the previous page.", count()))
+                .with(inputs.limit())
+        }
+        Op::PolicySet => {
+            own("A set in the history, with its files: `live`, `pending`, a number, or the first 12 digits of a digest", "PolicySet")
+                .refused(&[404])
+        }
         Op::PoliciesCheck => {
             own("Preview what loading the policy folder would change", "Reload")
                 .refused(&[409, 422])

@@ -52,7 +52,7 @@ impl Inputs {
             Some("roles") => self.role(),
             Some("invites") => random_id('i'),
             Some("tokens") => random_id('t'),
-            Some("fleet") => json!({"type": "string", "minLength": 1}),
+            Some("policies" | "fleet") => json!({"type": "string", "minLength": 1}),
             _ => random_id('s'),
         }
     }

@@ -6,7 +6,7 @@ use super::request_schemas::Inputs;
 use super::schema_builder::{
     SchemaObject, any_of, count, flag, keyed, list, moment, object, or_null, reference, text, word,
 };
-use crate::domain::{AuditEvent, DeliveryState, InviteState, Status};
+use crate::domain::{AuditEvent, DeliveryState, InviteState, PolicyCause, PolicyOutcome, Status};
 use crate::engine::Cell;
 use crate::services::access_review::{FindingKind, Severity};
 
@@ -116,6 +116,9 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("BounceTaken", state(&["told", "nothing_new"]).schema());
     add("Backup", backup());
     add("Policies", policies());
+    add("PolicyHistoryEntry", policy_entry().schema());
+    add("PolicyHistoryEntryList", page("PolicyHistoryEntry"));
+    add("PolicySet", policy_entry().with("files", list(policy_file())).schema());
     add("Reload", reload());
     Value::Object(schemas)
 }
@@ -515,6 +518,22 @@ fn policies() -> Value {
         .with("fault", or_null(text()))
         .with("loaded_at", moment())
         .schema()
+}
+
+fn policy_entry() -> SchemaObject {
+    object()
+        .all(&["number", "revision", "policies", "bytes"], count)
+        .all(&["digest", "actor"], text)
+        .with("outcome", word(&PolicyOutcome::ALL.map(PolicyOutcome::as_str)))
+        .with("at", moment())
+        .with("cause", word(&PolicyCause::ALL.map(PolicyCause::as_str)))
+        .with("pinned", or_null(count()))
+        .all(&["gains", "loses", "may_gain", "may_lose"], || list(text()))
+        .with("fault", or_null(text()))
+}
+
+fn policy_file() -> Value {
+    object().all(&["path", "text"], text).schema()
 }
 
 fn reload() -> Value {

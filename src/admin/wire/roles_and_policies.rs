@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use crate::app::PolicyStatus;
 use crate::clock::rfc3339;
-use crate::domain::RoleId;
+use crate::domain::{PolicyEntry, RoleId};
 use crate::engine::{self, Cell, Matrix, Snapshot};
+use crate::services::policy_history;
 use crate::services::reload::ReloadReport;
 
 document! {
@@ -43,6 +44,50 @@ document! {
         state: &'static str = if status.last_good { "last_good" } else { "live" },
         fault: Option<String> = status.fault.clone(),
         loaded_at: String = rfc3339(status.loaded_at),
+    }
+}
+
+document! {
+    /// One set in the history; `gains` and so on are bounded, the audit log has more.
+    pub(in crate::admin) struct PolicyHistoryEntry from(entry: PolicyEntry) {
+        number: u64 = entry.number,
+        digest: String = entry.digest.hex(),
+        outcome: &'static str = entry.outcome.as_str(),
+        at: String = rfc3339(entry.at),
+        revision: u64 = entry.revision.0,
+        actor: String = entry.actor,
+        cause: &'static str = entry.report.cause.as_str(),
+        policies: u64 = entry.report.policies,
+        bytes: u64 = entry.bytes,
+        pinned: Option<u64> = entry.report.pinned,
+        gains: Vec<String> = entry.report.gains,
+        loses: Vec<String> = entry.report.loses,
+        may_gain: Vec<String> = entry.report.may_gain,
+        may_lose: Vec<String> = entry.report.may_lose,
+        fault: Option<String> = entry.report.fault,
+    }
+}
+
+/// A set in the history, with its files.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct PolicySet {
+    #[serde(flatten)]
+    entry: PolicyHistoryEntry,
+    files: Vec<PolicyFile>,
+}
+
+impl From<policy_history::PolicySet> for PolicySet {
+    fn from(set: policy_history::PolicySet) -> Self {
+        let files = set.files.into_iter().map(PolicyFile::from).collect();
+        Self { entry: PolicyHistoryEntry::from(set.entry), files }
+    }
+}
+
+document! {
+    struct PolicyFile from(file: (String, Vec<u8>)) {
+        path: String = file.0,
+        /// Only a refused set has files that are not UTF-8.
+        text: String = String::from_utf8_lossy(&file.1).into_owned(),
     }
 }
 

@@ -50,6 +50,11 @@ impl<'t> ChangeTransaction<'t> {
         self.actor = actor.label();
     }
 
+    /// The revision of this change, if it gets one.
+    pub(super) fn revision(&self) -> Revision {
+        self.revision
+    }
+
     /// This change, for the record's last change.
     pub(super) fn as_last(&self) -> LastChange {
         LastChange { actor: self.actor.clone(), at: self.now }

@@ -14,7 +14,9 @@ use redb::{
 
 use super::database_file::{StoreFile, beside, fill_file, open_failure};
 use super::row_keys::RowKey;
-use super::tables::{EachTable, FORMAT_ROW, LOG, META, POLICIES, REWRITE, each_table, layout};
+use super::tables::{
+    EachTable, FORMAT_ROW, LOG, META, REWRITE, each_table, is_of_one_node, layout,
+};
 use super::workspace::Workspace;
 use super::{StoreError, disk_error_text};
 use crate::config::resolve_symlinks;
@@ -85,7 +87,7 @@ impl CopyFor {
         match self {
             Self::Rewrite => true,
             Self::Backup => table != LOG.name(),
-            Self::AnotherNode => table != LOG.name() && table != POLICIES.name(),
+            Self::AnotherNode => !is_of_one_node(table),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::tables::{
     self, FORMAT, FORMAT_ROW, IN_FLEET, LETTERS, LETTERS_WAITING, MEMBERS, META, SESSIONS, layout,
 };
 use super::workspace::Workspace;
-use super::{StoreError, last_sign_in, letter_rows, member_rows};
+use super::{StoreError, last_sign_in, letter_rows, member_rows, policies};
 use crate::domain::MailId;
 use crate::store::records::queued_mail::QueuedMailRecord;
 use crate::store::records::sessions::decode_session;
@@ -31,6 +31,7 @@ pub(super) fn migrate_if_due(database: &Database) -> Result<(), StoreError> {
     }
     tables::open_all(&tx)?;
     let tx = Workspace::Direct(Box::new(tx));
+    policies::begin_history(&tx)?;
     if format == Some(1) {
         from_1(&tx)?;
     }

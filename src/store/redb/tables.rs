@@ -96,12 +96,16 @@ pub(super) const AUDIT_PERSONAL: RecordTable<(&str, u64)> = TableDefinition::new
 pub(super) const ERASED: TableDefinition<(&str, &str), ()> = TableDefinition::new("erased");
 /// By chain.
 pub(super) const AUDIT_HEADS: RecordTable<&str> = TableDefinition::new("audit_heads");
-/// `last_good`.
+/// `last_good`: the last live set. `pending` and `pinned`: the number of such a set in the history.
 pub(super) const POLICIES: RecordTable<&str> = TableDefinition::new("policies");
 /// `fleet`: which log the file follows, as which node. `applied`: up to where that log is in it.
 pub(super) const LOG: RecordTable<&str> = TableDefinition::new("log");
 /// By id: imports that are staged and not made.
 pub(super) const IMPORTS: RecordTable<u64> = TableDefinition::new("imports");
+/// By number.
+pub(super) const POLICY_HISTORY: RecordTable<u64> = TableDefinition::new("policy_history");
+/// By digest: the files of the sets in the history.
+pub(super) const POLICY_SETS: RecordTable<HashKey> = TableDefinition::new("policy_sets");
 
 /// The row of [`MAIL`] that says why mail is stopped.
 pub(super) const MAIL_STOP: &str = "stop";
@@ -219,6 +223,8 @@ macro_rules! every_table {
             POLICIES,
             LOG,
             IMPORTS,
+            POLICY_HISTORY,
+            POLICY_SETS,
         )
     };
 }
@@ -255,9 +261,15 @@ pub(super) enum Home {
     EntryRewrite,
 }
 
+/// Whether every row of the table with this name belongs to this node alone.
+pub(super) fn is_of_one_node(table: &str) -> bool {
+    [POLICIES.name(), LOG.name(), POLICY_HISTORY.name(), POLICY_SETS.name()].contains(&table)
+}
+
 /// Where a row belongs. The policies come from a folder, which each node has.
 pub(super) fn home(table: u8, key: &[u8]) -> Result<Home, StoreError> {
-    if table == number(&POLICIES)? || table == number(&LOG)? {
+    let own = [number(&POLICIES)?, number(&LOG)?, number(&POLICY_HISTORY)?, number(&POLICY_SETS)?];
+    if own.contains(&table) {
         return Ok(Home::ThisNode);
     }
     if table != number(&META)? {

@@ -1,6 +1,6 @@
 //! The policies that are saved for the next start.
 
-use crate::domain::{Digest, Timestamp};
+use crate::domain::{Digest, PolicyEntry, Timestamp};
 
 /// A policy set as files, saved for the next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,4 +11,13 @@ pub struct StoredPolicies {
     pub at: Timestamp,
     /// Path inside the folder, and content.
     pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// What differs from the folder, or from what the folder would bring.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PolicyState {
+    /// The set that waits for approval.
+    pub pending: Option<PolicyEntry>,
+    /// The number of the set that is served whatever the folder has.
+    pub pinned: Option<u64>,
 }

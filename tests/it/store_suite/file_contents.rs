@@ -156,7 +156,10 @@ async fn a_file_of_the_first_layout_goes_on() {
         let page = store.members(&slug("acme"), &Default::default(), None, 10).await.unwrap();
         assert_eq!(page.items.len(), 3, "round {round}");
         assert_eq!(page.items[0].joined, Timestamp(-1));
-        assert!(store.policies_last_good().await.unwrap().is_some());
+        let kept = store.policies_last_good().await.unwrap().unwrap();
+        let history = store.policy_history(None, 10).await.unwrap().items;
+        let known: Vec<_> = history.iter().map(|entry| (entry.number, entry.digest)).collect();
+        assert_eq!(known, [(1, kept.digest)], "the history begins with what was live");
         assert_eq!(store.mail_status(None).await.unwrap().counts, []);
     }
     let store = Store::open(&file, 8, Clock::fixed(NOW)).await.unwrap();

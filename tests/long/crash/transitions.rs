@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kwic_team::domain::{
-    DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, QueuedMail, SendOutcome,
-    SessionLimits, limits,
+    DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, PolicyOutcome, PolicyReport,
+    QueuedMail, SendOutcome, SessionLimits, limits,
 };
 use kwic_team::store::types::invites::{Idempotency, InviteEdit, NewInvite, NewInviteLink};
 use kwic_team::store::types::sessions::{PasswordChange, SessionSelector, SignIn};
@@ -50,6 +50,7 @@ transitions!(
     Erase,
     Import,
     PoliciesInstalled,
+    PoliciesHeld,
     InviteCreate,
     InviteRenew,
     InviteEditAddress,
@@ -232,7 +233,8 @@ impl Transition {
             Self::AccountCreate
             | Self::AccountCreateWithInvite
             | Self::AccountEdit
-            | Self::PoliciesInstalled => self.run_on_accounts(stage).await,
+            | Self::PoliciesInstalled
+            | Self::PoliciesHeld => self.run_on_accounts(stage).await,
             Self::MemberCreate
             | Self::MemberCreateOverExpiredInvite
             | Self::EditName
@@ -281,7 +283,13 @@ impl Transition {
             _ => {
                 let files = vec![("schema.cedarschema".to_owned(), b"entity A;".repeat(3000))];
                 let policies = StoredPolicies { digest: Digest::of(&[b"set"]), at: NOW, files };
-                store.policies_installed(&ACTOR, policies, Vec::new()).await.map(|_| ())
+                let report = PolicyReport::default();
+                if self == Self::PoliciesHeld {
+                    let (actor, outcome) = (&ACTOR, PolicyOutcome::Pending);
+                    let held = store.policies_set_aside(actor, outcome, policies, report).await;
+                    return held.map(|_| ());
+                }
+                store.policies_installed(&ACTOR, policies, report, Vec::new()).await.map(|_| ())
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kwic_team::domain::query::{EntityRef, Query};
-use kwic_team::domain::{Actor, AuditEvent, Email, Member, MemberId, Value};
+use kwic_team::domain::{Actor, AuditEvent, Email, Member, MemberId, PolicyReport, Value};
 use kwic_team::services::caller::Caller;
 use kwic_team::services::client_info::ClientInfo;
 use kwic_team::services::decide::decide;
@@ -317,7 +317,8 @@ impl Sim {
                 files: files.clone().into_files(),
             };
             let actor = Actor::System;
-            let kept = app.store.policies_installed(&actor, policies, Vec::new()).await;
+            let report = PolicyReport::default();
+            let kept = app.store.policies_installed(&actor, policies, report, Vec::new()).await;
             let kept = kept.map_err(|fault| format!("the set was not kept: {fault}"))?;
             let seen = directory_sync::wait_until_settled(&app, kept.revision).await;
             seen.map_err(|fault| fault.to_string())?;
