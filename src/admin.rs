@@ -179,6 +179,9 @@ calls! {
     PolicySet: Get "/policies/history/{id}" Anyone Empty => policies::history_entry,
     PoliciesCheck: Post "/policies/check" Anyone Empty => policies::check,
     PoliciesReload: Post "/policies/reload" Anyone Empty => policies::reload,
+    PoliciesApprove: Post "/policies/approve" Anyone Json => policies::approve,
+    PoliciesRollback: Post "/policies/rollback" Anyone Json => policies::rollback,
+    PoliciesUnpin: Post "/policies/unpin" Anyone Empty => policies::unpin,
 
     OpenApi: Get "/openapi.json" Open Empty => openapi::show,
 }

@@ -44,6 +44,10 @@ pub struct PolicyStatus {
     pub outcome: FolderProblem,
     /// When the set became live.
     pub loaded_at: Timestamp,
+    /// The digest of the folder's set, if that waits for approval.
+    pub pending: Option<Digest>,
+    /// The number in the history of the set that is served whatever the folder has.
+    pub pinned: Option<u64>,
 }
 
 /// The ways in which loading a folder can fail.
@@ -94,7 +98,18 @@ impl PolicyStatus {
     /// The status of a set that was loaded from the folder.
     #[must_use]
     pub fn live(at: Timestamp) -> Self {
-        Self { last_good: false, fault: None, outcome: FolderProblem::default(), loaded_at: at }
+        let outcome = FolderProblem::default();
+        Self { last_good: false, fault: None, outcome, loaded_at: at, pending: None, pinned: None }
+    }
+
+    /// What the set is: `live`, from the folder; `last_good`, from the store; or `pinned`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self { pinned: Some(_), .. } => "pinned",
+            Self { last_good: true, .. } => "last_good",
+            Self { .. } => "live",
+        }
     }
 
     /// The fault for callers who may not read policies: file and line, without their text.
@@ -119,8 +134,10 @@ pub struct ReloadReport {
     pub digest: Digest,
     /// How many policies it holds.
     pub policies: usize,
-    /// False if the folder matches the live set.
+    /// False if the folder matches the live set, or waits for approval.
     pub changed: bool,
+    /// Whether the folder waits for approval, since somebody would gain access by it.
+    pub pending: bool,
     /// Who gains and who loses, or may.
     pub changes: AccessChanges,
     /// What the load noticed without refusing it.
@@ -136,6 +153,17 @@ pub struct Reloading {
     pub last: Option<(u64, Result<ReloadReport, Failure>)>,
     /// How many reloads in a row failed for a reason outside the folder.
     pub failed: u32,
+    /// The set of the folder, if it waits for approval.
+    pub pending: Option<PendingPolicies>,
+}
+
+/// A set that waits for approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingPolicies {
+    /// The digest of the folder.
+    pub digest: Digest,
+    /// Who brought it, as [`crate::domain::Actor::label`] writes it.
+    pub actor: String,
 }
 
 /// A live policy set that could not be saved for the next start.
@@ -149,6 +177,8 @@ pub struct UnsavedPolicies {
     pub cause: PolicyCause,
     /// When they went live.
     pub at: Timestamp,
+    /// The number of the set, if it is pinned.
+    pub pinned: Option<u64>,
 }
 
 /// The base of links in mail: the public URL of the console.

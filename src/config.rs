@@ -177,6 +177,8 @@ pub struct Policies {
     pub dir: Option<PathBuf>,
     pub watch: bool,
     pub managed_by: Option<AccountSlug>,
+    pub hold_widening: bool,
+    pub two_person: bool,
 }
 
 /// Section `mail`. Its address carries a password: it is never printed.
@@ -306,6 +308,8 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
             dir: settings.path("policies.dir"),
             watch: settings.flag("policies.watch"),
             managed_by: slug("policies.managed_by"),
+            hold_widening: settings.flag("policies.hold_widening"),
+            two_person: settings.flag("policies.two_person"),
         },
         mail: Mail {
             kind: settings.text("mail.kind"),
@@ -495,6 +499,13 @@ fn check(config: &Config, settings: &mut Settings) {
     }
     check_fleet(config, settings);
     check_mail(config, settings);
+    let Policies { two_person, hold_widening, managed_by, .. } = &config.policies;
+    if *two_person && (!hold_widening || managed_by.is_none()) {
+        settings.fault_of(
+            "policies.two_person",
+            "needs `policies.hold_widening = true`, and the account in `policies.managed_by` whose members approve what comes from the machine of the sidecar",
+        );
+    }
 }
 
 /// Shorter, a node that asks its log once a second would be stale by a single slow answer.

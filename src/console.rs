@@ -166,6 +166,8 @@ pages! {
     Audit: Get "/audit" => audit::show,
     Policies: Get "/policies" => policies::show,
     PoliciesReload: Post "/policies/reload" => policies::reload,
+    PoliciesApprove: Post "/policies/approve" => policies::approve,
+    PoliciesUnpin: Post "/policies/unpin" => policies::unpin,
     PoliciesCheck: Get "/policies/check" => policies_check::show,
     PoliciesTry: Get "/policies/try" => policies_try::show,
 }

@@ -98,8 +98,11 @@
 //! 2. `services::reload` reads the folder and passes it to [`gate`], which runs `engine::load` in a
 //!    separate process, and then here, on its own thread at the priority of the process.
 //! 3. The pointer to the live set is swapped; `engine::access_changes` finds who gains and who loses
-//!    access; the set is saved as the last good one with its audit entry. A fault before the swap
-//!    changes nothing.
+//!    access; the set is saved as the last good one, with its entry in the history and its audit entry.
+//!    A fault before the swap changes nothing. With `policies.hold_widening` the comparison comes first,
+//!    and a set by which somebody gains access waits for `services::policy_approval`.
+//! 4. `services::policy_rollback` puts a former set through the same gate, and
+//!    `policy_folder::folder_exchange` gives the folder its content in one step.
 //!
 //! # Errors
 //!

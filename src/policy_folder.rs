@@ -1,4 +1,5 @@
-//! The policy folder on disk: reads all of it, notices changes, and writes the built-in policies.
+//! The policy folder on disk: reads all of it, notices changes, writes the built-in policies, and
+//! exchanges its content.
 //!
 //! Does not parse policies and does not judge a folder's contents. Changes are noticed by polling
 //! the identity, size and times of every relevant file, behind every symbolic link. Polling sees
@@ -7,6 +8,7 @@
 
 mod file_reader;
 mod fingerprint;
+mod folder_exchange;
 mod folder_fault;
 mod folder_listing;
 mod shipped;
@@ -24,6 +26,7 @@ use fingerprint::FolderFingerprint;
 use folder_fault::unread;
 use folder_listing::list;
 
+pub use folder_exchange::NewFolder;
 pub use folder_fault::UNREAD;
 pub use shipped::embedded_policies;
 

@@ -305,7 +305,8 @@ impl DecisionThreads {
         store: watch::Sender<Option<Store>>,
         management: Handle,
     ) -> Result<OpenedData, Failure> {
-        let opening = async move { open(config, demo, &console, &store, management).await };
+        let opening =
+            async move { Box::pin(open(config, demo, &console, &store, management)).await };
         let opened = self.1.spawn(opening).await;
         opened.map_err(|fault| Failure::internal(format!("cannot start: {fault}")))?
     }
@@ -487,13 +488,15 @@ async fn open(
     let caller_keys = read_keys(&config)?;
     let held = directory.roles_held();
     tracing::info!(members = directory.len(), "checking the policies");
-    let start =
-        startup_policies::at_start(config.policies.dir.clone(), held, &store, clock.now()).await?;
+    let (dir, hold_widening) = (config.policies.dir.clone(), config.policies.hold_widening);
+    let options = startup_policies::StartOptions { dir, hold_widening, held };
+    let start = startup_policies::at_start(options, &store, clock.now()).await?;
     let mailer = Mailer::from_config(&config.mail, &config.data)?;
     let links = ConsoleUrls::new(config.console.public_url.as_deref().unwrap_or(console));
     let link_keys = Keys::open(&keys)?;
     let mut app = App::new(config, clock, start.snapshot, directory, store)?;
     app.policy_status.store(Arc::new(start.status));
+    app.reloading.lock().await.pending = start.pending;
     app.reload_due.send_replace(start.due);
     app.caller_keys.store(Arc::new(caller_keys));
     app.keys = link_keys;

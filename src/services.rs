@@ -8,9 +8,9 @@
 //! A service uses only those below it in this list:
 //!
 //! 1. `set_up`, then `accounts`, `member_changes` and `personal_data`, which use several others;
-//! 2. `invites`, `sessions` and `integrity_check`;
+//! 2. `invites`, `sessions`, `integrity_check` and `policy_rollback`;
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `startup_policies`,
-//!    `policy_history`, `background_retries`, `fleet_follow` and `fleet_snapshots`;
+//!    `policy_approval`, `policy_history`, `background_retries`, `fleet_follow` and `fleet_snapshots`;
 //! 4. `decide`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
 //!    `access_review`, `backup`, `events`, `operator_warnings` and `fleet_status`;
 //! 5. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
@@ -52,7 +52,9 @@ pub mod passkeys;
 pub mod passwords;
 pub mod permissions;
 pub mod personal_data;
+pub mod policy_approval;
 pub mod policy_history;
+pub mod policy_rollback;
 pub mod reload;
 pub mod rights;
 pub mod session_auth;

@@ -102,8 +102,10 @@ pub struct Gauges<'g> {
     pub remembered: usize,
     /// The live set's digest.
     pub digest: &'g str,
-    /// Whether the set comes from the store, because the folder is refused.
-    pub last_good: bool,
+    /// `live`, `last_good` or `pinned`.
+    pub state: &'static str,
+    /// Whether a set waits for approval.
+    pub pending: bool,
     /// Whether the folder loaded at the last attempt, at a start or by a reload.
     pub loads: bool,
     /// When the live set was accepted; by an earlier run, where it comes from the store.
@@ -397,8 +399,15 @@ fn write_gauges(out: &mut String, gauges: &Gauges<'_>) {
         u8::from(gauges.distrusted),
     );
     head(out, "kwic_policy_info", "gauge", "The live policy set.");
-    let state = if gauges.last_good { "last_good" } else { "live" };
+    let state = gauges.state;
     let _ = writeln!(out, "kwic_policy_info{{digest=\"{}\",state=\"{state}\"}} 1", gauges.digest);
+    single(
+        out,
+        "kwic_policies_pending",
+        "gauge",
+        "1 while a policy set waits for approval.",
+        u8::from(gauges.pending),
+    );
     single(
         out,
         "kwic_policy_last_reload_successful",
@@ -549,7 +558,8 @@ mod tests {
             policies: 0,
             remembered: 0,
             digest: "",
-            last_good: false,
+            state: "live",
+            pending: false,
             loads: true,
             loaded_at: Timestamp(0),
             cross_checks: [0; 3],

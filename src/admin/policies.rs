@@ -1,5 +1,5 @@
-//! `/policies`: the live policy set, the history of sets, a preview of what the folder would change, and
-//! a reload.
+//! `/policies`: the live policy set, the history of sets, a preview of what the folder would change, a
+//! reload, the approval of a set that waits, and the way back to a former one.
 
 use super::api_request::{ApiRequest, ApiResult, RequestSource};
 use super::wire::{self, List};
@@ -7,7 +7,7 @@ use crate::domain::Failure;
 use crate::http::Reply;
 use crate::services::permissions::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
-use crate::services::reload;
+use crate::services::{policy_approval, policy_rollback, reload};
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     reading(call).await?;
@@ -46,6 +46,31 @@ pub(super) async fn check(call: &mut ApiRequest<'_>) -> ApiResult {
 pub(super) async fn reload(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = managing(call).await?;
     let report = reload::reload_now(call.app, permit).await?;
+    Ok(Reply::json_of(&wire::Reload::from(report)))
+}
+
+pub(super) async fn approve(call: &mut ApiRequest<'_>) -> ApiResult {
+    let permit = managing(call).await?;
+    let mut form = call.form().await?;
+    let digest = form.required("digest", |text| Ok(text.to_owned()));
+    let digest = form.done(digest)?;
+    let report = policy_approval::approve(call.app, permit, &digest).await?;
+    Ok(Reply::json_of(&wire::Reload::from(report)))
+}
+
+pub(super) async fn rollback(call: &mut ApiRequest<'_>) -> ApiResult {
+    let permit = managing(call).await?;
+    let mut form = call.form().await?;
+    let pin = form.flag("pin").unwrap_or_default();
+    let set = form.required("set", |text| Ok(text.to_owned()));
+    let set = form.done(set)?;
+    let report = policy_rollback::rollback(call.app, permit, &set, pin).await?;
+    Ok(Reply::json_of(&wire::Reload::from(report)))
+}
+
+pub(super) async fn unpin(call: &mut ApiRequest<'_>) -> ApiResult {
+    let permit = managing(call).await?;
+    let report = policy_rollback::unpin(call.app, permit).await?;
     Ok(Reply::json_of(&wire::Reload::from(report)))
 }
 

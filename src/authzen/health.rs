@@ -19,6 +19,12 @@ struct Ready<'r> {
     status: &'static str,
     policies: &'static str,
     digest: &'r str,
+    /// The digest of the folder's set, while that waits for approval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policies_pending: Option<String>,
+    /// The number of the set that is pinned, while the folder is ignored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policies_pinned: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
     /// Without its cause, which names a path: this endpoint needs no key.
@@ -158,8 +164,10 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
     let policies = app.policies.load();
     Reply::json_of(&Ready {
         status: "ready",
-        policies: if status.last_good { "last_good" } else { "live" },
+        policies: status.word(),
         digest: policies.digest_hex(),
+        policies_pending: status.pending.map(|digest| digest.hex()),
+        policies_pinned: status.pinned,
         keys_fault: app.caller_keys_fault.load().as_ref().map(
             |_| "`decision.keys_file` was refused, and the previous keys stay valid: see the log",
         ),

@@ -241,7 +241,24 @@ fn keys_folder(keys: &Path) -> Vec<CheckLine> {
 
 fn policies(ready: &Json) -> CheckLine {
     match text(ready, "fault") {
-        fault if fault.is_empty() => CheckLine::ok("policies", "the policies are live"),
+        fault if fault.is_empty() => {
+            let pinned = text(ready, "policies_pinned");
+            if !pinned.is_empty() {
+                return CheckLine::warn(
+                    "policies",
+                    format!(
+                        "set {pinned} is pinned, and the policy folder is ignored: `kwic-team policy unpin` ends that"
+                    ),
+                );
+            }
+            if !text(ready, "policies_pending").is_empty() {
+                return CheckLine::warn(
+                    "policies",
+                    "the set of the policy folder waits for approval, since somebody would gain access by it: see `kwic-team policy diff live pending`, then run `kwic-team policy approve`",
+                );
+            }
+            CheckLine::ok("policies", "the policies are live")
+        }
         fault => {
             let answers = match text(ready, "policies").as_str() {
                 "last_good" => "the last good policies stay live",

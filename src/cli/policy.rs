@@ -1,6 +1,6 @@
 //! `kwic-team policy`: policy folders on disk, and the reload of the sidecar's own.
 //!
-//! `history`, `show` and `reload` need a running sidecar, and `diff` where it is given a set of one; the
+//! `history`, `show`, `reload`, `approve`, `rollback` and `unpin` need a running sidecar, and `diff` where it is given a set of one; the
 //! other commands read or write a folder.
 
 use std::fs;
@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value as Json, json};
 
-use super::output::{self, text};
+use super::confirmation::ConfirmArg;
+use super::output;
+use super::policy_changes;
 use super::policy_diff::{self, DiffArgs};
 use super::policy_history;
 use super::policy_sets::{files, load};
-use super::role::{Matrix, MatrixRow, print_matrix, strings};
+use super::role::{Matrix, MatrixRow, print_matrix};
 use super::serve::configured;
 use super::sidecar_client::{ApiCall, SidecarClient};
 use super::{CommandError, CommandResult, Exit, Global};
@@ -90,6 +92,30 @@ pub(super) enum PolicyCommand {
     /// Reload the sidecar's policy folder, and the bearer keys in `decision.keys_file`, and wait for the result; exits 3 if the folder is refused
     #[command(after_help = "Example: kwic-team policy reload")]
     Reload,
+    /// Approve the set that waits, since somebody gains access by it (`policies.hold_widening`); prints what it changes, and asks first
+    #[command(after_help = "Example: kwic-team policy approve 3fa9c1d20b7e")]
+    Approve {
+        /// The first 12 digits, or more, of its digest
+        digest: String,
+        #[command(flatten)]
+        confirm: ConfirmArg,
+    },
+    /// Go back to a set of the history: the policy folder gets its content, and what was there is kept next to it; asks first
+    #[command(
+        after_help = "Example: kwic-team policy rollback 12\n         kwic-team policy rollback 12 --pin"
+    )]
+    Rollback {
+        /// The number of the set, or the first 12 digits of its digest
+        set: String,
+        /// Leave the folder alone, and ignore it until `kwic-team policy unpin`: where it cannot be written
+        #[arg(long)]
+        pin: bool,
+        #[command(flatten)]
+        confirm: ConfirmArg,
+    },
+    /// End a pin, and load the policy folder
+    #[command(after_help = "Example: kwic-team policy unpin")]
+    Unpin,
 }
 
 pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
@@ -113,6 +139,13 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
         PolicyCommand::History { limit } => policy_history::list(global, limit),
         PolicyCommand::Show { set, file } => policy_history::show(global, &set, file.as_deref()),
         PolicyCommand::Reload => reload(global),
+        PolicyCommand::Approve { digest, confirm } => {
+            policy_changes::approve(global, &digest, &confirm)
+        }
+        PolicyCommand::Rollback { set, pin, confirm } => {
+            policy_changes::rollback(global, &set, pin, &confirm)
+        }
+        PolicyCommand::Unpin => policy_changes::unpin(global),
     }
 }
 
@@ -293,24 +326,5 @@ fn format_all(global: &Global, dir: &Path, check: bool) -> CommandResult {
 fn reload(global: &Global) -> CommandResult {
     let report =
         SidecarClient::of(global)?.json(&ApiCall::new("POST", "/api/v1/policies/reload"))?;
-    if global.json {
-        output::line(&report.to_string())?;
-        return Ok(Exit::Ok);
-    }
-    let changed = report.get("changed").and_then(Json::as_bool) == Some(true);
-    let policies = if changed {
-        output::count(&report, "policies", "policy is live", "policies are live")
-    } else {
-        output::count(&report, "policies", "policy was live already", "policies were live already")
-    };
-    output::line(&format!("{policies}, digest {}", text(&report, "digest")))?;
-    let mut lines: Vec<String> = Vec::new();
-    for list in ["gains", "loses", "may_gain", "may_lose", "notes"] {
-        // An incomplete comparison is noted in two of them.
-        let more = strings(&report, list);
-        let more: Vec<_> = more.into_iter().filter(|line| !lines.contains(line)).collect();
-        lines.extend(more);
-    }
-    lines.iter().try_for_each(|line| output::line(line))?;
-    Ok(Exit::Ok)
+    policy_changes::print(global, &report)
 }

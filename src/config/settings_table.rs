@@ -102,7 +102,11 @@ pub(super) const KEYS: &[SettingDefinition] = settings! {
     dir: Path = "", "the policy folder; without it, the built-in policies";
     watch: Bool = "true", "reload when the folder changes";
     managed_by: Slug = "",
-        "the account whose members with `settings:edit` may check and reload the policy folder";
+        "the account whose members with `settings:edit` may check, reload, approve and go back to policies";
+    hold_widening: Bool = "false",
+        "hold policies by which anybody gains access until they are approved with `kwic-team policy approve`";
+    two_person: Bool = "false",
+        "with hold_widening: policies are approved by somebody else than the one who brought them; needs managed_by";
 
     [mail]
     kind: Word(&["smtp", "folder", "links"]) = "",
@@ -181,7 +185,6 @@ pub(super) const NOT_OFFERED: &[NotOffered] = &[
     not_offered("store", "prefix", "", FLEET),
     not_offered("store", "max_staleness", "", "set `fleet.max_staleness`"),
     not_offered("store", "on_stale", "", "set `fleet.on_stale`"),
-    not_offered("policies", "hold_widening", "false", LEAVE_OUT),
     not_offered("policies", "demand_proof", "false", LEAVE_OUT),
     not_offered("policies", "shadow", "", LEAVE_OUT),
     not_offered("audit", "retention", "", "leave it out: all entries are kept"),

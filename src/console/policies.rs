@@ -1,8 +1,8 @@
 //! The live policies: which set is active, why the folder was last refused, what each reload
 //! changed, and a reload for those who may.
 //!
-//! There is no rollback on this page: policies come from the folder, so the next reload would undo
-//! it. To go back, put the previous files into the folder.
+//! A set that waits for approval is approved here, and a pin is ended. Going back to a former set is a
+//! command: it writes the folder.
 
 use askama::Template;
 
@@ -13,11 +13,12 @@ use super::roles::change;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::app::{FolderProblem, PolicyStatus};
-use crate::domain::{AuditEntry, Failure, Kind};
+use crate::domain::{AuditEntry, Digest, Failure, Kind};
 use crate::engine::Snapshot;
 use crate::http::status;
 use crate::services::permissions::StorePermit;
-use crate::services::{audit, reload};
+use crate::services::policy_history::{self, PolicyReader};
+use crate::services::{audit, policy_approval, policy_rollback, reload};
 
 pub(super) const SECTION: &str = "/policies";
 /// Reloads on a page.
@@ -57,8 +58,18 @@ struct PoliciesPage<'p> {
     files: Vec<String>,
     /// Whether the viewer may reload.
     reloads: bool,
+    /// The set that waits for approval.
+    pending: Option<PendingSet>,
+    /// The number of the set that is pinned.
+    pinned: Option<u64>,
     history: Vec<PolicyHistoryEntry>,
     next: Option<String>,
+}
+
+/// A set by which somebody gains access.
+struct PendingSet {
+    digest: String,
+    changes: Vec<String>,
 }
 
 pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
@@ -78,7 +89,12 @@ async fn policies<'p>(
     let history: Vec<PolicyHistoryEntry> =
         found.items.into_iter().map(|entry| installed(&people, &live, entry)).collect();
     let latest = history.iter().find(|it| before.is_none() && it.digest == live.digest_hex());
-    let PolicyStatus { last_good, fault, outcome, loaded_at } = PolicyStatus::clone(&status);
+    let PolicyStatus { last_good, fault, outcome, loaded_at, pending, pinned } =
+        PolicyStatus::clone(&status);
+    let pending = match pending {
+        Some(digest) => Some(waiting(call, viewer, &live, digest).await?),
+        None => None,
+    };
     let managed_by = call.app.config.policies.managed_by.as_ref();
     Ok(PoliciesPage {
         shell: PageLayout::inside(call, viewer, w::POLICIES, SECTION),
@@ -96,9 +112,31 @@ async fn policies<'p>(
         notes: live.notes().to_vec(),
         files: files.unwrap_or_default(),
         reloads: managed_by == Some(&viewer.account.slug) && viewer.rights.edit_settings,
+        pending,
+        pinned,
         history,
         next: found.next.map(|next| format!("{SECTION}?before={next}")),
     })
+}
+
+/// The set that waits, with who would gain and who lose; without that, if it could not be kept.
+async fn waiting(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    live: &Snapshot,
+    digest: Digest,
+) -> Result<PendingSet, Failure> {
+    let reader = PolicyReader::of_member(call.app, viewer.caller()).await?;
+    let changes = match policy_history::set(call.app, &reader, "pending").await {
+        Ok(set) => {
+            let report = set.entry.report;
+            let lists = [report.gains, report.loses, report.may_gain, report.may_lose];
+            lists.concat().iter().map(|line| change(live, line)).collect()
+        }
+        Err(failure) if failure.kind == Kind::NotFound => Vec::new(),
+        Err(failure) => return Err(failure),
+    };
+    Ok(PendingSet { digest: digest.hex(), changes })
 }
 
 fn facts(live: &Snapshot) -> Vec<(&'static str, String)> {
@@ -165,13 +203,35 @@ pub(super) fn faults(text: &str) -> Vec<FolderFaultText> {
     faults
 }
 
+pub(super) async fn approve(call: &mut PageRequest<'_>) -> PageResult {
+    let digest = call.form().await?.text("digest").to_owned();
+    let viewer = call.viewer().await?;
+    let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
+    let report = policy_approval::approve(call.app, permit, &digest).await?;
+    let told = w::reloaded(report.changed, report.changes.count());
+    Ok(redirect_with_notice(call.app, SECTION, &told))
+}
+
+pub(super) async fn unpin(call: &mut PageRequest<'_>) -> PageResult {
+    call.form().await?;
+    let viewer = call.viewer().await?;
+    let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
+    let report = policy_rollback::unpin(call.app, permit).await?;
+    let told = w::reloaded(report.changed, report.changes.count());
+    Ok(redirect_with_notice(call.app, SECTION, &told))
+}
+
 pub(super) async fn reload(call: &mut PageRequest<'_>) -> PageResult {
     call.form().await?;
     let viewer = call.viewer().await?;
     let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
     match reload::reload_now(call.app, permit).await {
         Ok(report) => {
-            let told = w::reloaded(report.changed, report.changes.count());
+            let told = if report.pending {
+                w::HELD_NOW.to_owned()
+            } else {
+                w::reloaded(report.changed, report.changes.count())
+            };
             Ok(redirect_with_notice(call.app, SECTION, &told))
         }
         // The page shows every fault of the folder.

@@ -25,7 +25,8 @@ pub async fn watch(app: Arc<App>, mut folder: FolderWatch) {
         let began = clock::monotonic();
         // The outcome is in the log and the status.
         let permit = StorePermit::system().because(PolicyCause::Watch);
-        if reload::reload_now(&app, permit).await.is_ok() {
+        let done = reload::reload_now(&app, permit).await;
+        if done.is_ok_and(|report| !report.pending) {
             tracing::info!(
                 took_ms = began.elapsed().as_millis(),
                 "policies were reloaded after the folder changed"
@@ -64,9 +65,12 @@ pub async fn save_unsaved_policies(app: Arc<App>) {
         // The store itself checks when it can be written again.
         if app.policies_unkept.load(Ordering::Relaxed) && app.store.fault().is_none() {
             let unkept = &mut app.reloading.lock().await.unkept;
-            let Some(UnsavedPolicies { files, cause, at, .. }) = unkept.as_ref() else { continue };
+            let Some(UnsavedPolicies { files, cause, at, pinned, .. }) = unkept.as_ref() else {
+                continue;
+            };
             let (files, changes) = (files.clone(), AccessChanges::default());
-            let set = UnsavedPolicies { files, changes, cause: *cause, at: *at };
+            let (cause, at, pinned) = (*cause, *at, *pinned);
+            let set = UnsavedPolicies { files, changes, cause, at, pinned };
             if reload::keep(&app, &Actor::System, set, unkept).await.is_ok() {
                 tracing::info!("the live policies are saved for the next start");
             }

@@ -6,21 +6,22 @@
 //! saving the set follow. The live set is never partly changed, and the last good one is never
 //! dropped. A reload that fails for a reason outside the folder is retried after a pause.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 pub use crate::app::ReloadReport;
-use crate::app::{App, FolderProblem, PolicyStatus, UnsavedPolicies};
+use crate::app::{App, FolderProblem, PendingPolicies, PolicyStatus, Reloading, UnsavedPolicies};
 use crate::background;
+use crate::domain::printable::printable;
 use crate::domain::{
     Actor, Digest, Failure, FieldChange, Kind, PolicyCause, PolicyFiles, PolicyOutcome,
     PolicyReport, Revision, RoleId, Timestamp, limits,
 };
 use crate::engine::{AccessChanges, Snapshot};
 use crate::gate;
-use crate::policy_folder;
+use crate::policy_folder::{self, NewFolder};
 use crate::services::caller::Caller;
 use crate::services::permissions::{Permit, StorePermit};
 use crate::services::rights::Right;
@@ -137,7 +138,8 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
     };
     let snapshot = Arc::new(snapshot);
     let changes = compare(app, Arc::clone(&snapshot), Arc::clone(&live)).await;
-    let mut report = report(&snapshot, true, changes);
+    let pending = is_held(app, &changes);
+    let mut report = ReloadReport { pending, ..report(&snapshot, true, changes) };
     report.notes.extend(orphaned_invites::notes(app, &snapshot).await);
     give_back(app, &files, snapshot).await;
     Ok(report)
@@ -171,11 +173,43 @@ async fn once(app: &App, permit: &StorePermit) -> Result<ReloadReport, Failure> 
         return outcome.clone();
     }
     let asked = app.reloads_asked.load(Ordering::Acquire);
-    app.telemetry.begin_reload(app.clock.now());
-    let outcome = try_once(app, permit, &mut reloading.unkept).await;
-    let outcome = told(app, &mut reloading.failed, outcome);
+    not_pinned(app)?;
+    let outcome = reload_in(app, permit, &mut reloading).await;
     reloading.last = Some((asked, outcome.clone()));
     outcome
+}
+
+/// Refuses to read the folder while a set is pinned.
+fn not_pinned(app: &App) -> Result<(), Failure> {
+    match app.policy_status.load().pinned {
+        None => Ok(()),
+        Some(number) => {
+            tracing::info!(number, "the policy folder is not read, since a set is pinned");
+            Err(pinned(number))
+        }
+    }
+}
+
+/// The folder is ignored.
+pub(super) fn pinned(number: u64) -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "policies_pinned",
+        format!(
+            "set {number} is pinned, and the policy folder is ignored: end that with `kwic-team policy unpin`, which loads the folder"
+        ),
+    )
+}
+
+/// A reload by somebody who holds the lock already.
+pub(super) async fn reload_in(
+    app: &App,
+    permit: &StorePermit,
+    reloading: &mut Reloading,
+) -> Result<ReloadReport, Failure> {
+    app.telemetry.begin_reload(app.clock.now());
+    let outcome = try_once(app, permit, reloading).await;
+    told(app, &mut reloading.failed, outcome)
 }
 
 /// Records the result of a reload in the log, the counters and the status; one that failed for a
@@ -203,9 +237,12 @@ fn told(
         if fault.code != NOT_KEPT {
             let status = PolicyStatus::clone(&app.policy_status.load());
             let outcome = FolderProblem::of(&fault);
+            // What was refused has taken the place of what waited.
+            let pending = status.pending.filter(|_| fault.kind != Kind::PoliciesRefused);
             app.policy_status.store(Arc::new(PolicyStatus {
                 fault: Some(text),
                 outcome,
+                pending,
                 ..status
             }));
         }
@@ -243,7 +280,7 @@ fn pause_after(failed: u32) -> Duration {
 async fn try_once(
     app: &App,
     permit: &StorePermit,
-    unkept: &mut Option<UnsavedPolicies>,
+    reloading: &mut Reloading,
 ) -> Result<ReloadReport, Failure> {
     let dir = app.config.policies.dir.clone();
     let held = app.directory.roles_held();
@@ -254,43 +291,202 @@ async fn try_once(
     let at = app.clock.now();
     if let Err(fault) = &loaded {
         refused(&app.store, permit.actor(), permit.cause(), stored(files.clone(), at), fault).await;
+        reloading.pending.take_if(|_| fault.kind == Kind::PoliciesRefused);
     }
     let Some(snapshot) = loaded? else {
+        none_pending(app, reloading).await;
         app.policy_status.store(Arc::new(PolicyStatus::live(at)));
-        if unkept.is_some() {
+        if reloading.unkept.is_some() {
             let (changes, cause) = (AccessChanges::default(), permit.cause());
-            let set = UnsavedPolicies { files, changes, cause, at };
-            keep(app, permit.actor(), set, unkept).await?;
+            let set = UnsavedPolicies { files, changes, cause, at, pinned: None };
+            keep(app, permit.actor(), set, &mut reloading.unkept).await?;
         }
         // The caller is told, also if the watcher has reloaded the folder before.
         let mut report = report(&before, false, AccessChanges::default());
         report.notes.extend(orphaned_invites::notes(app, &before).await);
         return Ok(report);
     };
-    let snapshot = Arc::new(snapshot);
-    go_live(app, &snapshot, at).await?;
-    let retired = Arc::clone(&before);
-    let changes = compare(app, Arc::clone(&snapshot), before).await;
+    let new = CheckedPolicies { files, snapshot: Arc::new(snapshot), at };
+    if app.config.policies.hold_widening {
+        let changes = compare(app, Arc::clone(&new.snapshot), before).await;
+        if is_held(app, &changes) {
+            return Ok(hold(app, permit, new, changes, reloading).await);
+        }
+        let way = WayToLive { changes: Some(changes), ..WayToLive::default() };
+        return bring_live(app, permit, new, way, reloading).await;
+    }
+    bring_live(app, permit, new, WayToLive::default(), reloading).await
+}
+
+/// A set that has passed the gate.
+pub(super) struct CheckedPolicies {
+    pub(super) files: PolicyFiles,
+    pub(super) snapshot: Arc<Snapshot>,
+    /// When it was read.
+    pub(super) at: Timestamp,
+}
+
+/// Whether a set with these changes waits for approval.
+fn is_held(app: &App, changes: &AccessChanges) -> bool {
+    app.config.policies.hold_widening && changes.widens()
+}
+
+/// The way in which a set becomes live.
+#[derive(Default)]
+pub(super) struct WayToLive {
+    /// The access changes, if it was compared before.
+    pub(super) changes: Option<AccessChanges>,
+    /// The number of the set, if it is pinned.
+    pub(super) pinned: Option<u64>,
+    /// The folder with the set, if the policy folder is to get its content.
+    pub(super) folder: Option<NewFolder>,
+}
+
+/// Makes a set live and saves it. It is compared afterwards, unless it was before.
+pub(super) async fn bring_live(
+    app: &App,
+    permit: &StorePermit,
+    CheckedPolicies { files, snapshot, at }: CheckedPolicies,
+    mut way: WayToLive,
+    reloading: &mut Reloading,
+) -> Result<ReloadReport, Failure> {
+    let before = app.policies.load_full();
+    let kept_beside = go_live(app, &snapshot, at, &mut way).await?;
+    reloading.pending = None;
+    let changes = match way.changes {
+        Some(changes) => changes,
+        None => compare(app, Arc::clone(&snapshot), Arc::clone(&before)).await,
+    };
     let orphaned = orphaned_invites::notes(app, &snapshot).await;
     orphaned.iter().for_each(|note| tracing::warn!(%note, "policies"));
-    give_back(app, &files, retired).await;
+    give_back(app, &files, before).await;
     log_changes(&changes.lines());
-    let set = UnsavedPolicies { files, changes: changes.clone(), cause: permit.cause(), at };
-    keep(app, permit.actor(), set, unkept).await?;
+    let (cause, pinned) = (permit.cause(), way.pinned);
+    let set = UnsavedPolicies { files, changes: changes.clone(), cause, at, pinned };
+    keep(app, permit.actor(), set, &mut reloading.unkept).await?;
     let mut report = report(&snapshot, true, changes);
     report.notes.extend(orphaned);
+    report.notes.extend(kept_beside.map(|path| kept_note(&path)));
     Ok(report)
 }
 
-/// Swaps the live set.
-async fn go_live(app: &App, snapshot: &Arc<Snapshot>, at: Timestamp) -> Result<(), Failure> {
+/// Where the former content of the policy folder is. Without the whole path, which not every reader of
+/// a report may see.
+pub(super) fn kept_note(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("what was in the policy folder is kept next to it, in `{}`", printable(&name))
+}
+
+/// The set that waits goes live, if the folder still has it.
+pub(super) async fn approved(
+    app: &App,
+    permit: &StorePermit,
+    digest: Digest,
+    reloading: &mut Reloading,
+) -> Result<ReloadReport, Failure> {
+    let (dir, held) = (app.config.policies.dir.clone(), app.directory.roles_held());
+    let known = app.policies.load().digest();
+    let (files, loaded) =
+        run_on_blocking_thread(app, false, move || load_other(dir, &held, known)).await??;
+    let is_it = files.digest() == digest;
+    let snapshot = loaded?.filter(|_| is_it).ok_or_else(not_pending)?;
+    let new = CheckedPolicies { files, snapshot: Arc::new(snapshot), at: app.clock.now() };
+    let before = app.policies.load_full();
+    let changes = compare(app, Arc::clone(&new.snapshot), before).await;
+    let way = WayToLive { changes: Some(changes), ..WayToLive::default() };
+    bring_live(app, permit, new, way, reloading).await
+}
+
+/// No such set waits for approval.
+pub(super) fn not_pending() -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "not_pending",
+        "no policies with this digest wait for approval: they were approved before, or the policy folder has changed since; `kwic-team policy history` shows what became of them",
+    )
+}
+
+/// Keeps a set until somebody approves it; the live set stays.
+pub(super) async fn hold(
+    app: &App,
+    permit: &StorePermit,
+    CheckedPolicies { files, snapshot, at }: CheckedPolicies,
+    changes: AccessChanges,
+    reloading: &mut Reloading,
+) -> ReloadReport {
+    let report_of_entry = entry_report(&snapshot, permit.cause(), &changes);
+    let set = stored(files.clone(), at);
+    let pending = set_pending(&app.store, permit.actor(), set, report_of_entry).await;
+    let status = PolicyStatus::clone(&app.policy_status.load());
+    app.policy_status.store(Arc::new(PolicyStatus {
+        fault: None,
+        outcome: FolderProblem::default(),
+        pending: Some(pending.digest),
+        ..status
+    }));
+    reloading.pending = Some(pending);
+    let report = ReloadReport { pending: true, ..report(&snapshot, false, changes) };
+    give_back(app, &files, snapshot).await;
+    report
+}
+
+/// Keeps a set that waits in the history, and says so. Who brought it first counts, also if it could
+/// not be kept and is only known until the next start.
+pub(super) async fn set_pending(
+    store: &Store,
+    actor: &Actor,
+    set: StoredPolicies,
+    report: PolicyReport,
+) -> PendingPolicies {
+    let digest = set.digest;
+    tracing::warn!(
+        %digest,
+        "the policies wait for approval, since somebody would gain access by them: `kwic-team policy diff live pending` shows who, and `kwic-team policy approve` approves them"
+    );
+    let kept = store.policies_set_aside(actor, PolicyOutcome::Pending, set, report).await;
+    match kept {
+        Ok(entry) => PendingPolicies { digest, actor: entry.actor },
+        Err(fault) => {
+            tracing::warn!(%fault, "the policies that wait are not in the history");
+            PendingPolicies { digest, actor: actor.label() }
+        }
+    }
+}
+
+/// The folder has the live set again: what waited no longer does.
+async fn none_pending(app: &App, reloading: &mut Reloading) {
+    if reloading.pending.take().is_some()
+        && let Err(fault) = app.store.policies_none_pending().await
+    {
+        // At the next start the folder says so again.
+        tracing::warn!(%fault, "it could not be saved that no policies wait for approval");
+    }
+}
+
+/// Swaps the live set, and before that the content of the policy folder, if that is to be replaced;
+/// returns where its former content is then.
+async fn go_live(
+    app: &App,
+    snapshot: &Arc<Snapshot>,
+    at: Timestamp,
+    way: &mut WayToLive,
+) -> Result<Option<PathBuf>, Failure> {
     // During the swap nobody is given a role, so none is given that is about to disappear.
     let _no_role_is_given = app.roles_given.write().await;
     still_held(snapshot, &app.directory.roles_held())?;
+    let kept_beside = match way.folder.take() {
+        Some(folder) => Some(run_on_blocking_thread(app, false, move || folder.exchange()).await??),
+        None => None,
+    };
     app.policies.store(Arc::clone(snapshot));
-    app.policy_status.store(Arc::new(PolicyStatus::live(at)));
+    let status = PolicyStatus { pinned: way.pinned, ..PolicyStatus::live(at) };
+    app.policy_status.store(Arc::new(status));
     log_live(snapshot);
-    Ok(())
+    if let Some(number) = way.pinned {
+        tracing::warn!(number, "a set is pinned, and the policy folder is ignored");
+        app.reload_due.send_replace(None);
+    }
+    Ok(kept_beside)
 }
 
 /// Saves the live set for the next start, with the changes since the saved set; if that fails, it
@@ -336,6 +532,7 @@ fn report(snapshot: &Snapshot, changed: bool, changes: AccessChanges) -> ReloadR
         digest: snapshot.digest(),
         policies: snapshot.policy_count(),
         changed,
+        pending: false,
         changes,
         notes: snapshot.notes().to_vec(),
     }
@@ -356,15 +553,17 @@ pub(super) async fn install(
     store: &Store,
     actor: &Actor,
     snapshot: &Snapshot,
-    UnsavedPolicies { files, changes, cause, at }: &UnsavedPolicies,
+    set: &UnsavedPolicies,
     lines: &[String],
 ) -> Result<Revision, Failure> {
     let mut fields: Vec<FieldChange> =
-        cause.told().into_iter().map(|cause| FieldChange::added("cause", cause)).collect();
+        set.cause.told().into_iter().map(|cause| FieldChange::added("cause", cause)).collect();
     fields.push(FieldChange::added("policies", snapshot.policy_count().to_string()));
     fields.extend(lines.iter().map(|line| FieldChange::added("change", line)));
-    let report = entry_report(snapshot, *cause, changes);
-    let done = store.policies_installed(actor, stored(files.clone(), *at), report, fields).await;
+    let report = entry_report(snapshot, set.cause, &set.changes);
+    let report = PolicyReport { pinned: set.pinned, ..report };
+    let files = stored(set.files.clone(), set.at);
+    let done = store.policies_installed(actor, files, report, fields).await;
     done.map(|committed| committed.revision)
 }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::OwnedMutexGuard;
 
-use crate::app::{App, FolderProblem, PolicyStatus, Reloading, UnsavedPolicies};
+use crate::app::{App, FolderProblem, PendingPolicies, PolicyStatus, Reloading, UnsavedPolicies};
 use crate::background;
-use crate::domain::{Actor, Digest, Failure, PolicyCause, PolicyFiles, RoleId, Timestamp};
+use crate::domain::{Actor, Digest, Failure, Kind, PolicyCause, PolicyFiles, RoleId, Timestamp};
 use crate::engine::{AccessChanges, Snapshot};
 use crate::gate;
 use crate::services::reload;
@@ -41,6 +41,19 @@ pub struct StartPolicies {
     pub due: Option<Duration>,
     /// What must still be reported and saved.
     pub untold: Option<UnannouncedPolicies>,
+    /// The set of the folder, if it waits for approval.
+    pub pending: Option<PendingPolicies>,
+}
+
+/// What a start reads, and the limits that it keeps.
+#[derive(Debug)]
+pub struct StartOptions {
+    /// The folder; `None` for the built-in policies.
+    pub dir: Option<PathBuf>,
+    /// Whether a set by which somebody gains access waits for approval.
+    pub hold_widening: bool,
+    /// The roles that members have, with the number of members.
+    pub held: Vec<(RoleId, usize)>,
 }
 
 /// A set that differs from the saved one.
@@ -77,17 +90,26 @@ async fn first<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 /// `PoliciesRefused`, when the folder is at fault and no good set was ever kept; `Busy`, when it could
 /// not be read or checked then.
 pub async fn at_start(
-    dir: Option<PathBuf>,
-    held: Vec<(RoleId, usize)>,
+    StartOptions { dir, hold_widening, held }: StartOptions,
     store: &Store,
     now: Timestamp,
 ) -> Result<StartPolicies, Failure> {
     let kept = store.policies_last_good().await?;
+    if let Some(number) = store.policies_state().await?.pinned
+        && let Some(kept) = &kept
+    {
+        return begin_pinned(kept.clone(), number).await;
+    }
     let digest = kept.as_ref().map(|kept| kept.digest);
     let read = first(move || load_first(dir, &held, digest)).await.and_then(|read| read);
     let fault = match read {
         Ok(ReadPolicies { files, snapshot: Ok(snapshot) }) => {
-            return begin(LoadedPolicies { files, snapshot }, kept, store, now).await;
+            let loaded = LoadedPolicies { files, snapshot };
+            let other = kept.as_ref().filter(|kept| kept.digest != loaded.snapshot.digest());
+            if let Some(kept) = other.filter(|_| hold_widening) {
+                return begin_held(loaded, kept.clone(), store, now).await;
+            }
+            return begin(loaded, kept, store, now).await;
         }
         Ok(ReadPolicies { files, snapshot: Err(fault) }) => {
             let set = reload::stored(files, now);
@@ -113,8 +135,9 @@ pub async fn at_start(
         Failure { public, ..last }
     })?;
     let outcome = FolderProblem::of(&fault);
-    let status = PolicyStatus { last_good: true, fault: Some(text), outcome, loaded_at: kept.at };
-    Ok(StartPolicies { snapshot, status, due, untold: None })
+    let status =
+        PolicyStatus { last_good: true, fault: Some(text), outcome, ..PolicyStatus::live(kept.at) };
+    Ok(StartPolicies { snapshot, status, due, untold: None, pending: None })
 }
 
 /// Starts with the folder's set. The very first one is saved immediately; the changes of a later
@@ -130,7 +153,7 @@ async fn begin(
         None => {
             let changes = AccessChanges::default();
             let cause = PolicyCause::Start;
-            let first = UnsavedPolicies { files, changes, cause, at: now };
+            let first = UnsavedPolicies { files, changes, cause, at: now, pinned: None };
             match reload::install(store, &Actor::System, &snapshot, &first, &[]).await {
                 Ok(_) => None,
                 // A node that has joined a fleet: it decides, and saves the set later.
@@ -141,13 +164,82 @@ async fn begin(
                 Err(fault) => return Err(fault),
             }
         }
-        Some(kept) if kept.digest == snapshot.digest() => None,
+        Some(kept) if kept.digest == snapshot.digest() => {
+            forget_pending(store).await;
+            None
+        }
         Some(kept) => {
             Some(UnannouncedPolicies { files, before: PolicyFiles::kept(kept.files), at: now })
         }
     };
     reload::log_live(&snapshot);
-    Ok(StartPolicies { snapshot, status: PolicyStatus::live(now), due: None, untold })
+    let status = PolicyStatus::live(now);
+    Ok(StartPolicies { snapshot, status, due: None, untold, pending: None })
+}
+
+/// Starts with the pinned set, which is the saved one; the folder is not read.
+async fn begin_pinned(kept: StoredPolicies, number: u64) -> Result<StartPolicies, Failure> {
+    let (files, at) = (PolicyFiles::kept(kept.files), kept.at);
+    let loaded = first(move || Snapshot::load(&files, &[])).await?;
+    let snapshot = loaded.map_err(|faults| {
+        let last = gate::failure(&faults);
+        let public = format!("the pinned set {number} does not load:\n{}", last.public);
+        Failure { public, ..last }
+    })?;
+    reload::log_live(&snapshot);
+    tracing::warn!(number, "a set is pinned, and the policy folder is ignored");
+    let status = PolicyStatus { pinned: Some(number), ..PolicyStatus::live(at) };
+    Ok(StartPolicies { snapshot, status, due: None, untold: None, pending: None })
+}
+
+/// The folder has the saved set: what waited before this start no longer does.
+async fn forget_pending(store: &Store) {
+    let forgotten = match store.policies_state().await {
+        Ok(state) if state.pending.is_some() => store.policies_none_pending().await,
+        Ok(_) => Ok(()),
+        Err(fault) => Err(fault),
+    };
+    if let Err(fault) = forgotten {
+        tracing::warn!(%fault, "it could not be saved that no policies wait for approval");
+    }
+}
+
+/// Starts with the saved set while the folder's one waits for approval; with the folder's one if nobody
+/// gains access by it, or if the saved one no longer loads.
+async fn begin_held(
+    loaded: LoadedPolicies,
+    kept: StoredPolicies,
+    store: &Store,
+    now: Timestamp,
+) -> Result<StartPolicies, Failure> {
+    let files = PolicyFiles::kept(kept.files.clone());
+    let saved = match first(move || Snapshot::load(&files, &[])).await? {
+        Ok(saved) => saved,
+        Err(faults) => {
+            let fault = gate::failure(&faults);
+            // This version may refuse what an earlier one took; for lack of a thread nothing is said.
+            return match fault.kind {
+                Kind::PoliciesRefused => begin(loaded, Some(kept), store, now).await,
+                _ => Err(fault),
+            };
+        }
+    };
+    let LoadedPolicies { files, snapshot } = loaded;
+    let compared = first(move || {
+        let changes = snapshot.changes_since(&saved);
+        (snapshot, saved, changes)
+    });
+    let (snapshot, saved, changes) = compared.await?;
+    if !changes.widens() {
+        return begin(LoadedPolicies { files, snapshot }, Some(kept), store, now).await;
+    }
+    let report = reload::entry_report(&snapshot, PolicyCause::Start, &changes);
+    let set = reload::stored(files, now);
+    let pending = reload::set_pending(store, &Actor::System, set, report).await;
+    reload::log_live(&saved);
+    let status = PolicyStatus { pending: Some(pending.digest), ..PolicyStatus::live(kept.at) };
+    let pending = Some(pending);
+    Ok(StartPolicies { snapshot: saved, status, due: None, untold: None, pending })
 }
 
 /// Reports and saves what a start has changed. `reloading` was locked before anything else could
@@ -167,7 +259,7 @@ pub async fn tell(
     };
     reload::log_changes(&changes.lines());
     let unkept = &mut reloading.unkept;
-    let set = UnsavedPolicies { files, changes, cause: PolicyCause::Start, at };
+    let set = UnsavedPolicies { files, changes, cause: PolicyCause::Start, at, pinned: None };
     let kept = reload::keep(&app, &Actor::System, set, unkept).await;
     if let Err(fault) = kept {
         tracing::error!(cause = fault.private.as_deref(), "{}", fault.public);

@@ -83,7 +83,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("httparse", &["http"]),
     ("papaya", &["directory"]),
     ("redb", &["store"]),
-    ("rustix", &["clock.rs", "file_limit.rs", "mail/oauth.rs"]),
+    ("rustix", &["clock.rs", "file_limit.rs", "mail/oauth.rs", "policy_folder/folder_exchange.rs"]),
     ("rustls_native_certs", &["tls_authorities.rs"]),
     ("strsim", &["domain/near.rs"]),
     ("thread_local", &["sharded_counter.rs"]),

@@ -246,7 +246,6 @@ const NOT_OFFERED: &[(&str, &str, &str, &str)] = &[
     ("store", "prefix", "\"/kwic-team/\"", ""),
     ("store", "max_staleness", "\"30s\"", ""),
     ("store", "on_stale", "\"answer\"", ""),
-    ("policies", "hold_widening", "true", "false"),
     ("policies", "demand_proof", "true", "false"),
     ("policies", "shadow", "\"/shadow\"", ""),
     ("audit", "retention", "\"87600h\"", ""),

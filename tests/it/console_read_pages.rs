@@ -15,12 +15,12 @@ use crate::support::sidecar::{copy_folder, shipped_policies, with_auditor};
 const NONE: Value = Value::Null;
 
 impl Person<'_> {
-    async fn page(&self, path: &str) -> Answer {
+    pub async fn page(&self, path: &str) -> Answer {
         self.get(&format!("/raw{path}")).await
     }
 
     /// Sends a form, as a page does.
-    async fn form(&self, path: &str, body: &str) -> Answer {
+    pub async fn form(&self, path: &str, body: &str) -> Answer {
         let headers = format!(
             "cookie: {}\r\nsec-fetch-site: same-origin\r\ncontent-type: application/x-www-form-urlencoded\r\n",
             self.cookie
@@ -31,7 +31,7 @@ impl Person<'_> {
 
 impl Answer {
     #[track_caller]
-    fn shows(&self, status: u16, texts: &[&str]) {
+    pub fn shows(&self, status: u16, texts: &[&str]) {
         assert_eq!(self.status, status, "{}", self.text);
         for text in texts {
             assert!(self.text.contains(text), "no `{text}` in {}", self.text);

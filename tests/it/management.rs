@@ -424,11 +424,19 @@ async fn the_account_that_manages_policies_may_reload_them() {
     assert_eq!((&checked["may_gain"], &checked["may_lose"]), (&json!([]), &json!([])));
     assert_eq!(ann.get("/policies").await.is(200)["state"], "live");
     let bo = console.person("bo", "operator").await;
-    for call in ["reload", "check"] {
+    for call in ["reload", "check", "approve", "rollback", "unpin"] {
         let call = format!("POST /policies/{call}");
         bo.call(&call, &NONE).await.problem(403, "not_allowed");
     }
-    bo.get("/policies").await.problem(403, "not_allowed");
+    for path in ["/policies", "/policies/history", "/policies/history/live"] {
+        bo.get(path).await.problem(403, "not_allowed");
+    }
+    let listed = ann.get("/policies/history").await.is(200);
+    assert_eq!(listed["items"], json!([]), "nothing was saved in this fixture");
+    ann.get("/policies/history/1").await.problem(404, "unknown_policy_set");
+    ann.call("POST /policies/unpin", &NONE).await.problem(409, "not_pinned");
+    let rollback = ("POST /policies/rollback", json!({"set": "1"}));
+    ann.call(rollback.0, &rollback.1).await.problem(404, "unknown_policy_set");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use kwic_team::domain::Timestamp;
 use kwic_team::engine::Snapshot;
 use kwic_team::policy_folder;
 use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::startup_policies::StartOptions;
 use kwic_team::services::{directory_sync, reload, startup_policies};
 use kwic_team::store::{AuditFilter, Store};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -118,8 +119,9 @@ async fn a_start_begins_with_a_changed_set_and_tells_what_it_changes_afterwards(
     copy_folder(&shipped_policies(), &policies);
     let store = Store::in_memory(a_clock()).await.unwrap();
     let start = async || {
-        let dir = Some(policies.clone());
-        startup_policies::at_start(dir, Vec::new(), &store, a_clock().now()).await.unwrap()
+        let (dir, held) = (Some(policies.clone()), Vec::new());
+        let options = StartOptions { dir, hold_widening: false, held };
+        startup_policies::at_start(options, &store, a_clock().now()).await.unwrap()
     };
     let kept = async || store.policies_last_good().await.unwrap().unwrap().digest;
     let first = start().await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::request_schemas::{self, Inputs, json_body, some};
 use super::response_schemas;
-use super::schema_builder::{SchemaObject, count, object, reference, text, word};
+use super::schema_builder::{SchemaObject, count, flag, object, reference, text, word};
 use crate::admin::Operation;
 use crate::admin::{ACCEPTED, CREATED, OK};
 use crate::admin::{audit, import_export, invites, members};
@@ -414,6 +414,13 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
                 .refused(&[409, 422])
         }
         Op::PoliciesReload => own("Reload the policy folder", "Reload").refused(&[409, 422]),
+        Op::PoliciesApprove => own("Approve the policies that wait, since somebody would gain access by them", "Reload")
+            .taking(object().with("digest", json!({"type": "string", "pattern": "^[0-9a-fA-F]{12,64}$"})).schema())
+            .refused(&[409, 422]),
+        Op::PoliciesRollback => own("Go back to a set in the history: into the policy folder, or pinned", "Reload")
+            .taking(object().with("set", text()).may("pin", flag()).schema())
+            .refused(&[404, 409, 422]),
+        Op::PoliciesUnpin => own("End a pin, and load the policy folder", "Reload").refused(&[409, 422]),
 
         Op::OpenApi => OperationDoc::new("This document", response_schemas::answer(json!({"type": "object"}))),
     }

@@ -41,7 +41,11 @@ document! {
     pub(in crate::admin) struct Policies new(live: &Snapshot, status: &PolicyStatus) {
         digest: String = live.digest().hex(),
         policies: usize = live.policy_count(),
-        state: &'static str = if status.last_good { "last_good" } else { "live" },
+        state: &'static str = status.word(),
+        /// The digest of the set that waits for approval.
+        pending: Option<String> = status.pending.map(|digest| digest.hex()),
+        /// The number of the set that is pinned.
+        pinned: Option<u64> = status.pinned,
         fault: Option<String> = status.fault.clone(),
         loaded_at: String = rfc3339(status.loaded_at),
     }
@@ -96,6 +100,7 @@ document! {
         digest: String = report.digest.hex(),
         policies: usize = report.policies,
         changed: bool = report.changed,
+        pending: bool = report.pending,
         gains: Vec<String> = report.changes.gains,
         loses: Vec<String> = report.changes.loses,
         may_gain: Vec<String> = report.changes.may_gain,
