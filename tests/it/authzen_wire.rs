@@ -1072,6 +1072,7 @@ async fn a_stale_node_that_is_to_deny_denies_by_every_way_and_says_so() {
 #[tokio::test]
 async fn a_stale_node_that_is_to_answer_answers_and_says_so() {
     let node = fleet_node(OnStale::Answer);
+    node.staleness.answers();
     let sidecar = Sidecar::start_with(|app| app.fleet = Some(node)).await;
     let single = sidecar.evaluation(granted().to_string()).await;
     assert_eq!((single.text.as_str(), stale_of(&single)), (ALLOW, Some(0)));

