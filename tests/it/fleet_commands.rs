@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,11 +16,11 @@ use kwic_team::keys::Keys;
 use kwic_team::serve::fleet_commands::{self, FLEET_STATE, FleetBegun, FleetJoined};
 use kwic_team::store::shared_log::{FleetLog, LogHead, LogId};
 use kwic_team::store::{LOG_AWAY, Store};
-use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use crate::support::fleet_fixture::{self, complaint, give_keys, json, postgres_log, stop};
 use crate::support::in_process_log::{InProcessLog, LogLine};
-use crate::support::postgres_server::{PASSWORD, PostgresServer, USER};
+use crate::support::postgres_server::PostgresServer;
 use crate::support::sidecar::{Sidecar, binary, copy_folder, eventually, question};
 use crate::support::store_fixture::{ACTOR, id, member, refused, slug};
 
@@ -269,42 +269,10 @@ async fn an_init_that_was_cut_off_goes_on_when_it_is_run_again() {
     }
 }
 
-/// A data folder for the binary, with a log on PostgreSQL.
+/// Gives a node a log in a database of its own.
 fn configure(node: &Sidecar, server: &PostgresServer, database: &str) {
-    let password = node.path("password");
-    fs::write(&password, format!("{PASSWORD}\n")).unwrap();
-    let file = node.path("kwic-team.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    let before = text.split("[fleet]").next().unwrap();
-    let fleet = format!(
-        "[fleet]\nlog = \"postgresql://{USER}@127.0.0.1:{}/{database}\"\npassword_file = \"{}\"\nmax_staleness = \"10s\"\non_stale = \"deny\"\n",
-        server.port,
-        password.display()
-    );
-    fs::write(&file, format!("{before}{fleet}")).unwrap();
-}
-
-/// A command with the configuration of a node.
-fn run(node: &Sidecar, arguments: &[&str]) -> Output {
-    let file = node.path("kwic-team.toml");
-    node.run(&[arguments, &["--config", file.to_str().unwrap()]].concat())
-}
-
-fn json(node: &Sidecar, arguments: &[&str]) -> Json {
-    let output = run(node, &[arguments, &["--json"]].concat());
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn stop(node: &mut Sidecar) {
-    node.signal("TERM");
-    assert_eq!(node.wait(), Some(0));
-}
-
-fn complaint(node: &Sidecar, arguments: &[&str]) -> String {
-    let output = run(node, arguments);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    String::from_utf8(output.stderr).unwrap()
+    let log = postgres_log(node, server.port, database);
+    fleet_fixture::configure(node, &format!("{log}max_staleness = \"10s\"\non_stale = \"deny\"\n"));
 }
 
 #[test]
@@ -328,8 +296,7 @@ fn two_sidecars_on_one_postgresql_by_the_commands_alone() {
     assert!(begun["snapshot_bytes"].as_u64().unwrap() > 10_000, "{begun}");
     let strange = complaint(&second, &["fleet", "join", "--yes"]);
     assert!(strange.contains("compare `keys`"), "{strange}");
-    fs::remove_dir_all(second.path("data/keys")).unwrap();
-    copy_folder(&first.path("data/keys"), &second.path("data/keys"));
+    give_keys(&first, &second);
     let joined = json(&second, &["fleet", "join", "--yes"]);
     assert_eq!(joined["log"], begun["log"]);
     assert!(Path::new(joined["kept"].as_str().unwrap()).exists());
@@ -343,9 +310,7 @@ fn two_sidecars_on_one_postgresql_by_the_commands_alone() {
     stop(&mut second);
     let left = json(&second, &["fleet", "leave", "--yes"]);
     assert_eq!(left["node"], joined["node"]);
-    let file = second.path("kwic-team.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.split("[fleet]").next().unwrap()).unwrap();
+    fleet_fixture::configure(&second, "");
     second.restart();
     let ann = question("ann", "chats:view", ("chat", "c"), "acme");
     assert!(second.tcp().allows(&ann) && !second.tcp().allows(&asked));
@@ -364,8 +329,7 @@ fn a_join_that_is_killed_at_any_moment_leaves_a_store_that_starts() {
         configure(node, &server, "fleet_killed");
     }
     json(&first, &["fleet", "init"]);
-    fs::remove_dir_all(second.path("data/keys")).unwrap();
-    copy_folder(&first.path("data/keys"), &second.path("data/keys"));
+    give_keys(&first, &second);
     let (data, store) = (second.path("data"), second.path("data/kwic.redb"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (mut killed, mut ended, mut after) = (0, 0, 2);

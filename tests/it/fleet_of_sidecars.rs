@@ -1,84 +1,21 @@
-//! Three sidecars on one PostgreSQL: a removal on one is a deny on all; what a node does that cannot
-//! reach the log, and one that starts without it.
+//! Three sidecars on one PostgreSQL or etcd: a removal on one is a deny on all; what a node does that
+//! cannot reach the log, one that starts without it, and one that leaves.
 
-use std::fs;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use crate::support::postgres_server::{PASSWORD, PostgresServer, USER};
-use crate::support::sidecar::{Answer, Connection, Sidecar, copy_folder, eventually, question};
-use crate::support::tcp_proxy::{Passing, TcpProxy};
+use crate::support::fleet_fixture::{self, Fleet, LogServers, json, stop};
+use crate::support::sidecar::{Answer, Connection, Sidecar, eventually, question};
+use crate::support::tcp_proxy::Passing;
 
 /// How long a node may be without word from the log.
 const MAX_STALENESS: Duration = Duration::from_secs(8);
 
-/// Three sidecars with the same members, each with a line of its own to the log. Ended in this order.
-struct Fleet {
-    nodes: Vec<Sidecar>,
-    lines: Vec<TcpProxy>,
-    _server: PostgresServer,
-}
-
-impl Fleet {
-    /// `None` where there is no PostgreSQL.
-    fn start() -> Option<Self> {
-        let server = PostgresServer::start(&[])?;
-        let mut nodes: Vec<Sidecar> = (0..3).map(|_| Sidecar::start()).collect();
-        nodes[0].account("acme");
-        nodes[0].members("acme", &[("ann", "operator"), ("leo", "operator"), ("max", "operator")]);
-        nodes[0].members("acme", &[("chief", "administrator")]);
-        for node in &mut nodes {
-            node.signal("TERM");
-            assert_eq!(node.wait(), Some(0));
-        }
-        let keys = nodes[0].path("data/keys");
-        let lines: Vec<TcpProxy> = nodes.iter().map(|_| TcpProxy::to(server.port)).collect();
-        for (number, (node, line)) in (1..).zip(nodes.iter_mut().zip(&lines)) {
-            configure(node, number, line, "deny");
-            if number == 1 {
-                command(node, &["fleet", "init"]);
-            } else {
-                fs::remove_dir_all(node.path("data/keys")).unwrap();
-                copy_folder(&keys, &node.path("data/keys"));
-                command(node, &["fleet", "join", "--yes"]);
-            }
-            node.restart();
-        }
-        let fleet = Self { nodes, lines, _server: server };
-        for node in &fleet.nodes {
-            eventually("each node is fresh", || decision(&mut node.tcp(), "ann").0);
-        }
-        Some(fleet)
-    }
-
-    /// Whether every node reaches the log, or this one does not.
-    fn cut(&self, node: usize, is_cut: bool) {
-        self.lines[node].pass(if is_cut { Passing::NoRequest } else { Passing::All });
-    }
-}
-
-/// Runs a command on a node that is stopped.
-fn command(node: &Sidecar, arguments: &[&str]) {
-    let config = node.path("kwic-team.toml");
-    let output = node.run(&[&["--config", config.to_str().unwrap()], arguments].concat());
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-}
-
-fn configure(node: &Sidecar, number: usize, line: &TcpProxy, on_stale: &str) {
-    let password = node.path("password");
-    fs::write(&password, format!("{PASSWORD}\n")).unwrap();
-    let file = node.path("kwic-team.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    let before = text.split("[fleet]").next().unwrap();
-    let fleet = format!(
-        "[fleet]\nlog = \"postgresql://{USER}@127.0.0.1:{}/postgres\"\npassword_file = \"{}\"\nname = \"host-{number}\"\nmax_staleness = \"{}s\"\non_stale = \"{on_stale}\"\n",
-        line.port,
-        password.display(),
-        MAX_STALENESS.as_secs()
-    );
-    fs::write(&file, format!("{before}{fleet}")).unwrap();
+/// On PostgreSQL; `None` where there is none.
+fn fleet() -> Option<Fleet> {
+    LogServers::postgres().map(|servers| Fleet::with_members(servers, MAX_STALENESS))
 }
 
 /// Whether somebody may do something, and for how long the node has been stale by its answer.
@@ -100,8 +37,21 @@ fn metric(node: &Sidecar, name: &str) -> Option<f64> {
 }
 
 #[test]
-fn a_removal_on_one_node_is_a_deny_on_all() {
-    let Some(fleet) = Fleet::start() else { return };
+fn a_removal_on_one_node_is_a_deny_on_all_by_postgresql() {
+    let Some(fleet) = fleet() else { return };
+    all_have_what_one_changes(&fleet);
+    one_leaves(fleet);
+}
+
+#[test]
+fn a_removal_on_one_node_is_a_deny_on_all_by_etcd() {
+    let Some(servers) = LogServers::etcd() else { return };
+    let fleet = Fleet::with_members(servers, MAX_STALENESS);
+    all_have_what_one_changes(&fleet);
+    one_leaves(fleet);
+}
+
+fn all_have_what_one_changes(fleet: &Fleet) {
     let mut connections: Vec<_> = fleet.nodes.iter().map(Sidecar::tcp).collect();
     for connection in &mut connections {
         assert_eq!(decision(connection, "leo"), (true, None));
@@ -130,9 +80,26 @@ fn a_removal_on_one_node_is_a_deny_on_all() {
     }
 }
 
+/// The last node goes on alone, and the others without it.
+fn one_leaves(mut fleet: Fleet) {
+    let mut alone = fleet.nodes.pop().unwrap();
+    stop(&mut alone);
+    json(&alone, &["fleet", "leave", "--yes"]);
+    fleet_fixture::configure(&alone, "");
+    alone.restart();
+    assert_eq!(decision(&mut alone.tcp(), "leo"), (false, None));
+    eventually("it is forgotten, as it does not report any more", || {
+        fleet.nodes[0].run(&["fleet", "forget", "host-3"]).status.success()
+    });
+    let said = fleet.nodes[1].ok(&["member", "remove", "ann", "--yes", "--wait-all"]);
+    assert!(said.ends_with("seen by 2 of 2\n"), "{said}");
+    assert_eq!(decision(&mut alone.tcp(), "ann"), (true, None));
+    assert_eq!(decision(&mut fleet.nodes[0].tcp(), "ann"), (false, None));
+}
+
 #[test]
 fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
-    let Some(fleet) = Fleet::start() else { return };
+    let Some(fleet) = fleet() else { return };
     let (one, cut_off) = (&fleet.nodes[0], &fleet.nodes[2]);
     let made = one.ok(&[
         "token",
@@ -153,7 +120,7 @@ fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
         console.send("GET", "/api/v1/members", &bearer, "")
     };
     eventually("the token is known", || list().status == 200);
-    fleet.cut(2, true);
+    fleet.pass(2, Passing::NoRequest);
     let begun = Instant::now();
     let mut connection = cut_off.tcp();
     assert_eq!(decision(&mut connection, "leo"), (true, None));
@@ -180,7 +147,7 @@ fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
     assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("stale")));
     assert_eq!(cut_off.admin().get("/api/v1/members?account=acme").status, 200);
     eventually("the log says so", || cut_off.log_text().contains("this node is stale"));
-    fleet.cut(2, false);
+    fleet.pass(2, Passing::All);
     eventually("the node is fresh", || decision(&mut connection, "ann") == (true, None));
     assert_eq!(decision(&mut connection, "leo"), (false, None));
     assert!(cut_off.log_text().contains("the shared log is reached again"));
@@ -189,8 +156,8 @@ fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
 
 #[test]
 fn a_start_without_the_log_serves_as_a_stale_node() {
-    let Some(mut fleet) = Fleet::start() else { return };
-    fleet.cut(2, true);
+    let Some(mut fleet) = fleet() else { return };
+    fleet.pass(2, Passing::NoRequest);
     let starts = [
         ("deny", false, 503),
         // The others do not know of the choice yet.
@@ -199,12 +166,12 @@ fn a_start_without_the_log_serves_as_a_stale_node() {
     ];
     for (number, (on_stale, allowed, status)) in starts.into_iter().enumerate() {
         if number == 2 {
-            fleet.cut(2, false);
+            fleet.pass(2, Passing::All);
             eventually("it is fresh", || decision(&mut fleet.nodes[2].tcp(), "leo").1.is_none());
-            fleet.cut(2, true);
+            fleet.pass(2, Passing::NoRequest);
         }
         fleet.nodes[2].kill();
-        configure(&fleet.nodes[2], 3, &fleet.lines[2], on_stale);
+        fleet.configure(2, on_stale);
         fleet.nodes[2].restart();
         let node = &fleet.nodes[2];
         let (answered, stale) = decision(&mut node.tcp(), "leo");
@@ -212,7 +179,7 @@ fn a_start_without_the_log_serves_as_a_stale_node() {
         assert_eq!(node.tcp().get("/readyz").status, status);
     }
     fleet.nodes[0].ok(&["member", "remove", "leo", "--yes"]);
-    fleet.cut(2, false);
+    fleet.pass(2, Passing::All);
     eventually("the node is fresh", || decision(&mut fleet.nodes[2].tcp(), "leo") == (false, None));
     // One that does not come back is forgotten, and nobody waits for it.
     fleet.nodes[2].kill();

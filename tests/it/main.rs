@@ -77,12 +77,15 @@ mod two_step;
 mod support {
     pub mod api_fixture;
     pub mod api_users;
+    #[expect(dead_code, reason = "the long tests use the rest of it")]
+    pub mod etcd_cluster;
     #[expect(dead_code, reason = "the crash tests use the rest of it")]
     pub mod failing_storage;
     pub mod fake_sidecar;
     pub mod fake_smtp_server;
     pub mod first_layout;
     pub mod fixture;
+    pub mod fleet_fixture;
     pub mod in_process_log;
     pub mod postgres_server;
     pub mod sidecar;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use super::sidecar::{eventually, is_installed};
+use super::sidecar::{eventually, is_installed, signal};
 
 /// How often a cluster is started anew because another program took one of its ports.
 const TRIES: usize = 3;
@@ -165,8 +165,19 @@ impl EtcdCluster {
 
     /// Starts a member that was ended, with its data.
     pub fn restart(&mut self, index: usize) {
-        self.start_member(index);
+        self.restart_all(&[index]);
+    }
+
+    /// The same of several at once.
+    pub fn restart_all(&mut self, indexes: &[usize]) {
+        indexes.iter().for_each(|index| self.start_member(*index));
         assert!(self.is_up(), "a member ended again");
+    }
+
+    /// Stops a member where it is, or has it go on.
+    pub fn pause(&self, index: usize, is_paused: bool) {
+        let Some(process) = &self.members[index].process else { return };
+        signal(process.id(), if is_paused { "STOP" } else { "CONT" });
     }
 
     /// Which member leads; for a cluster without TLS.

@@ -94,6 +94,8 @@ impl PostgresServer {
             postgres.arg("-D").arg(self.path("data")).arg("-k").arg(self.folder.path());
             postgres.args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
             postgres.args(["-c", "fsync=off", "-c", "max_connections=60"]);
+            // A session whose client says nothing outlives the server, and keeps it from a new start.
+            postgres.args(["-c", "authentication_timeout=10s"]);
             for option in &self.options {
                 postgres.args(["-c", option]);
             }
@@ -125,6 +127,16 @@ impl PostgresServer {
         let mut process = self.process.take().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
+    }
+
+    /// Ends all its processes at once, as `pg_ctl stop -m immediate` does.
+    pub fn stop_at_once(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        let asked = Command::new("kill").args(["-QUIT", &process.id().to_string()]).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            let _ = process.kill();
+        }
+        let _ = process.wait();
     }
 
     /// Makes a standby a server that takes changes.
@@ -177,13 +189,7 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
-        // Ends all its processes, at once.
-        let asked = Command::new("kill").args(["-QUIT", &process.id().to_string()]).status();
-        if !asked.is_ok_and(|status| status.success()) {
-            let _ = process.kill();
-        }
-        let _ = process.wait();
+        self.stop_at_once();
     }
 }
 

@@ -3,7 +3,7 @@
 //! Everything is on loopback and in a temporary folder; only processes that it started are stopped.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -125,18 +125,35 @@ impl<S: Read + Write> Connection<S> {
 
     /// Sends one request with further header lines, each ended by `\r\n`.
     pub fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        self.try_send(method, path, headers, body).unwrap()
+    }
+
+    /// The same to a server that may end meanwhile, or say nothing.
+    pub fn try_send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> io::Result<Answer> {
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: {length}\r\n\r\n{body}"
         );
-        self.stream.get_mut().write_all(request.as_bytes()).unwrap();
-        self.read(method == "HEAD")
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        self.try_read(method == "HEAD")
     }
 
     pub fn read(&mut self, headless: bool) -> Answer {
+        self.try_read(headless).unwrap()
+    }
+
+    fn try_read(&mut self, headless: bool) -> io::Result<Answer> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            assert!(self.stream.read_line(&mut head).unwrap() > 0, "cut off after {head:?}");
+            if self.stream.read_line(&mut head)? == 0 {
+                return Err(io::Error::other(format!("cut off after {head:?}")));
+            }
         }
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut answer = Answer { status, head, body: String::new() };
@@ -144,25 +161,25 @@ impl<S: Read + Write> Connection<S> {
             Vec::new()
         } else if let Some(length) = answer.header("content-length") {
             let mut body = vec![0; length.parse().unwrap()];
-            self.stream.read_exact(&mut body).unwrap();
+            self.stream.read_exact(&mut body)?;
             body
         } else {
-            self.read_chunks()
+            self.read_chunks()?
         };
         answer.body = String::from_utf8(body).unwrap();
-        answer
+        Ok(answer)
     }
 
-    fn read_chunks(&mut self) -> Vec<u8> {
+    fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
             let mut line = String::new();
-            self.stream.read_line(&mut line).unwrap();
-            let size = usize::from_str_radix(line.trim(), 16).unwrap();
+            self.stream.read_line(&mut line)?;
+            let size = usize::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
             let mut chunk = vec![0; size + 2];
-            self.stream.read_exact(&mut chunk).unwrap();
+            self.stream.read_exact(&mut chunk)?;
             if size == 0 {
-                return body;
+                return Ok(body);
             }
             body.extend_from_slice(&chunk[..size]);
         }
@@ -347,10 +364,7 @@ impl Sidecar {
 
     /// Sends a signal by name, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        // The shell's own: a bare machine has no program of that name.
-        let line = format!("kill -s {name} {}", self.pid());
-        let status = Command::new("sh").args(["-c", &line]).status().unwrap();
-        assert!(status.success());
+        signal(self.pid(), name);
     }
 
     /// Waits for the end that a signal asked for; answers the exit code.
@@ -396,6 +410,14 @@ impl Sidecar {
         eventually("the log is written", || !is_writing_its_log(self.pid()));
         fs::read_to_string(&self.log).unwrap()
     }
+}
+
+/// Sends a signal by name to a process that the test started.
+pub fn signal(pid: u32, name: &str) {
+    // The shell's own: a bare machine has no program of that name.
+    let line = format!("kill -s {name} {pid}");
+    let status = Command::new("sh").args(["-c", &line]).status().unwrap();
+    assert!(status.success());
 }
 
 /// Whether the thread that writes the log of a process has still something to write: it sleeps

@@ -20,16 +20,19 @@ pub enum Passing {
     Later,
     /// Takes everything, and passes nothing on.
     Nothing,
+    /// Cuts all connections, and takes none: who connects is told that nobody listens.
+    Refused,
     /// The proxy ends.
     Ended,
 }
 
-const STATES: [Passing; 6] = [
+const STATES: [Passing; 7] = [
     Passing::All,
     Passing::NoAnswer,
     Passing::NoRequest,
     Passing::Later,
     Passing::Nothing,
+    Passing::Refused,
     Passing::Ended,
 ];
 
@@ -58,14 +61,7 @@ impl TcpProxy {
         let port = socket.local_addr().unwrap().port();
         let state = State(Arc::default());
         let of_listener = state.clone();
-        let listener = thread::spawn(move || {
-            while of_listener.get() != Passing::Ended {
-                match socket.accept() {
-                    Ok((client, _)) => join(&client, server, &of_listener),
-                    Err(_) => thread::sleep(TICK),
-                }
-            }
-        });
+        let listener = thread::spawn(move || listen(socket, port, server, &of_listener));
         Self { port, state, listener: Some(listener) }
     }
 
@@ -79,6 +75,23 @@ impl Drop for TcpProxy {
         self.pass(Passing::Ended);
         if let Some(listener) = self.listener.take() {
             let _ = listener.join();
+        }
+    }
+}
+
+fn listen(socket: TcpListener, port: u16, server: u16, state: &State) {
+    let mut listening = Some(socket);
+    while state.get() != Passing::Ended {
+        if state.get() == Passing::Refused {
+            listening = None;
+        } else if listening.is_none() {
+            // Tried again where another program has the port for a moment.
+            listening = TcpListener::bind(("127.0.0.1", port)).ok();
+            let _ = listening.as_ref().map(|socket| socket.set_nonblocking(true).unwrap());
+        }
+        match listening.as_ref().and_then(|socket| socket.accept().ok()) {
+            Some((client, _)) => join(&client, server, state),
+            None => thread::sleep(TICK),
         }
     }
 }
@@ -101,7 +114,7 @@ fn join(client: &TcpStream, server: u16, state: &State) {
 
 fn carry(mut from: &TcpStream, mut to: &TcpStream, answers: bool, state: &State) {
     let mut bytes = [0; 16 * 1024];
-    while state.get() != Passing::Ended {
+    while !matches!(state.get(), Passing::Ended | Passing::Refused) {
         let count = match from.read(&mut bytes) {
             // A client that is gone does not take back what it sent.
             Ok(0) if !answers && state.get() == Passing::Later => {
