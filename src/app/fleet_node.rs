@@ -42,6 +42,8 @@ pub struct FleetNode {
     of_others: AtomicU64,
     /// When the last report was sent that the log has taken, since the machine was started.
     reported: Mutex<Option<Duration>>,
+    /// Why the log did not take the last report.
+    unreported: Mutex<Option<String>>,
     /// Why the log was not reached the last time.
     away: Mutex<Option<String>>,
 }
@@ -78,6 +80,7 @@ impl FleetNode {
             is_copy: AtomicBool::new(false),
             of_others: AtomicU64::new(0),
             reported: Mutex::default(),
+            unreported: Mutex::default(),
             away: Mutex::default(),
         })
     }
@@ -103,6 +106,12 @@ impl FleetNode {
     /// Notes that the log took a report that was sent then.
     pub fn reported(&self, sent: Duration) {
         *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(sent);
+        note(&self.unreported, None);
+    }
+
+    /// Notes why the log did not take a report; answers whether that is news.
+    pub fn set_unreported(&self, why: &str) -> bool {
+        note(&self.unreported, Some(why))
     }
 
     /// When the last report was sent that the log has taken.
@@ -141,15 +150,23 @@ impl FleetNode {
 
     /// Notes why the log was not reached, or that it was; answers whether that is news.
     pub fn set_away(&self, why: Option<&str>) -> bool {
-        let mut away = self.away.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = away.is_some() != why.is_some();
-        *away = why.map(str::to_owned);
-        is_news
+        note(&self.away, why)
     }
 
-    /// Why the log was not reached the last time; `None` if it was.
+    /// Why the log was not reached the last time, or did not take a report; `None` if it was, and did.
     #[must_use]
     pub fn away(&self) -> Option<String> {
-        self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let known = |why: &Mutex<Option<String>>| {
+            why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        known(&self.away).or_else(|| known(&self.unreported))
     }
+}
+
+/// Notes a fault, or that there is none; answers whether that is news.
+fn note(place: &Mutex<Option<String>>, why: Option<&str>) -> bool {
+    let mut known = place.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_news = known.is_some() != why.is_some();
+    *known = why.map(str::to_owned);
+    is_news
 }

@@ -66,7 +66,8 @@ struct Ready<'r> {
 /// How this node follows the shared log.
 #[derive(Serialize)]
 struct FleetState {
-    /// `fresh`, `away` (the log is not reached, and the node is not stale yet), `stale` or `halted`.
+    /// `fresh`, `away` (the log is not reached, or takes nothing, and the node is not stale yet), `stale` or
+    /// `halted`.
     state: &'static str,
     applied: u64,
     head: u64,

@@ -47,9 +47,15 @@ pub async fn report(app: Arc<App>) {
         let is_due = !node.is_copy()
             && last.is_none_or(|(at, then)| then != applied || now - at >= REPORT_EVERY);
         if is_due {
-            // That the log is away is told by the task that follows it.
             if let Err(why) = put(&app, &node).await {
-                tracing::debug!(why, "the report of this node was not taken");
+                // That the log is away is told by the task that follows it.
+                let is_alone = node.away().is_none();
+                if node.set_unreported(&why) && is_alone {
+                    tracing::warn!(
+                        why,
+                        "the shared log takes no report of this node: changes may be refused, and this node is stale in time"
+                    );
+                }
             }
             last = Some((now, applied));
         }

@@ -37,6 +37,7 @@ mod erasure;
 mod fleet_commands;
 mod fleet_files;
 mod fleet_follow;
+mod fleet_in_trouble;
 mod fleet_of_sidecars;
 mod http;
 mod import;

@@ -139,6 +139,23 @@ impl PostgresServer {
         let _ = process.wait();
     }
 
+    /// Keeps a copy of its data, while it is stopped.
+    pub fn keep_data(&self) {
+        self.copy("data", "kept");
+    }
+
+    /// Has it the data of the copy again, while it is stopped.
+    pub fn put_data_back(&self) {
+        fs::remove_dir_all(self.path("data")).unwrap();
+        self.copy("kept", "data");
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        let mut copies = Command::new("cp");
+        let copied = copies.arg("-a").arg(self.path(from)).arg(self.path(to)).status();
+        assert!(copied.unwrap().success());
+    }
+
     /// Makes a standby a server that takes changes.
     pub fn promote(&self) {
         self.sql("SELECT pg_promote()");
