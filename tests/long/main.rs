@@ -1,4 +1,5 @@
-//! The long integration tests: browser, mail server, etcd, simulation, crashes and generated API calls.
+//! The long integration tests: browser, mail server, etcd, simulation, crashes, chaos and generated API
+//! calls.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,6 +15,7 @@
 )]
 
 mod browser_tests;
+mod chaos;
 mod check_time_limit;
 mod crash;
 mod etcd_log;
@@ -32,8 +34,11 @@ mod support {
     pub mod fake_smtp_server;
     pub mod first_layout;
     pub mod fixture;
+    pub mod fleet_fixture;
     pub mod in_process_log;
+    pub mod postgres_server;
     pub mod sidecar;
     pub mod store_fixture;
+    pub mod tcp_proxy;
     pub mod virtual_authenticator;
 }
