@@ -45,9 +45,10 @@ pub(super) fn init(global: &Global) -> CommandResult {
             text(told, "log"),
             text(told, "node")
         ))?;
-        output::line(
-            "start the sidecar: kwic-team serve; on each further node, set the same `fleet.log`, copy the folder `keys` of this one into its data folder, and run `kwic-team fleet join`",
-        )
+        output::line(&format!(
+            "start the sidecar: kwic-team serve; on each further node, set the same `fleet.log`, copy the folder `{}` into its data folder, and run `kwic-team fleet join`",
+            config.data.join("keys").display()
+        ))
     })
 }
 

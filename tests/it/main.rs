@@ -60,6 +60,7 @@ mod policy_rollback;
 mod postgres_log;
 mod proxies;
 mod readme;
+mod readme_fleet;
 mod record_format;
 mod reload;
 mod removal;

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use crate::support::sidecar::{Sidecar, binary, is_installed, question};
 
-const README: &str = include_str!("../../README.md");
+pub(crate) const README: &str = include_str!("../../README.md");
 const DECISIONS: &str = include_str!("../../docs/decisions.md");
 
 /// The pages with commands to run, in the order in which they are run.
@@ -173,11 +173,13 @@ fn the_lines_for_curl_hold() {
 }
 
 /// The commands of the fences, in their order: a line that ends with a backslash goes on, and so does
-/// one that begins a text.
+/// one that begins a text. Those of a fleet need a log.
 fn commands() -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
-    for fence in PAGES.iter().flat_map(|(_, page)| page.split("```sh\n").skip(1)) {
-        let mut lines = fence.split("```").next().unwrap().lines();
+    let fences = PAGES.iter().flat_map(|(_, page)| page.split("```sh\n").skip(1));
+    let fences = fences.map(|fence| fence.split("```").next().unwrap());
+    for fence in fences.filter(|fence| !fence.contains("kwic-team fleet init")) {
+        let mut lines = fence.lines();
         while let Some(line) = lines.next() {
             let mut command = line.to_owned();
             let whole = |command: &str| {
