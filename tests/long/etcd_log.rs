@@ -6,7 +6,7 @@ mod faulty_proxy;
 mod lost_members;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -375,6 +375,7 @@ fn objects_are_replaced_listed_and_removed() {
 
 /// An endpoint where nothing listens.
 fn unused() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port())
+    // Below the ports that the system gives away: no server of another test comes by it.
+    static NEXT: AtomicU16 = AtomicU16::new(2);
+    format!("http://127.0.0.1:{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
