@@ -266,8 +266,12 @@ async fn nodes_learn_whose_the_regular_work_is_and_share_the_guesses() {
         let watching = fleet_status::watch_nodes(node.stage.app.clone());
         node.tasks.spawn(watching);
     }
-    eventually("the lowest does it", || nodes[0].node.tends()).await;
-    assert!(!nodes[1].node.tends());
+    let only_the_lowest = || {
+        // Clocks run, so that reports differ.
+        nodes.iter().for_each(|node| node.stage.later(10));
+        nodes[0].node.tends() && !nodes[1].node.tends()
+    };
+    eventually("the lowest does it", only_the_lowest).await;
     let throttle = &nodes[1].stage.app.throttle;
     let login = LoginKey::new(&nodes[1].stage.acme, &email("ann"));
     for _ in 0..2 {
