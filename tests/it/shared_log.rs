@@ -3,80 +3,18 @@
 use std::sync::{Arc, Mutex, mpsc};
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Actor, Change, Digest, Failure, Kind, Member, PolicyReport, Revision};
-use kwic_team::store::change_feed::Follower;
+use kwic_team::domain::{Actor, Digest, Failure, Kind, PolicyReport, Revision};
 use kwic_team::store::shared_log::{Appended, FleetLog, LogEntry, LogHead, LogPart, SharedLog};
 use kwic_team::store::{
-    AuditFilter, Committed, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, MemberTarget, Store, StoredPolicies,
+    AuditFilter, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, MemberTarget, Store, StoredPolicies,
     UNAVAILABLE,
 };
 
 use crate::support::failing_storage::FailingStorage;
 use crate::support::in_process_log::AppendFault::{Late, LostAnswer, LostRequest, Refused, Twice};
-use crate::support::in_process_log::{AppendFault, InProcessLog, LogLine};
+use crate::support::in_process_log::{AppendFault, LogLine};
+use crate::support::log_nodes::{Node, assert_alike, three};
 use crate::support::store_fixture::{ACTOR, BY, HOUR, NOW, id, member, refused, slug, to_role};
-
-struct Node {
-    store: Store,
-    clock: Clock,
-    line: Arc<LogLine>,
-    feed: Follower,
-}
-
-impl Node {
-    async fn on(log: &InProcessLog) -> Self {
-        Self::on_disk(log, &FailingStorage::default()).await
-    }
-
-    async fn on_disk(log: &InProcessLog, disk: &FailingStorage) -> Self {
-        let (line, clock, disk) = (LogLine::new(log), Clock::fixed(NOW), disk.clone());
-        let store = Store::on(move || disk.clone(), clock.clone()).await.unwrap();
-        log.join(&store, line.clone()).await;
-        let feed = store.subscribe();
-        Self { store, clock, line, feed }
-    }
-
-    async fn create(&self, name: &str) -> Result<Committed<Member>, Failure> {
-        self.store.member_create(&ACTOR, member("acme", name)).await
-    }
-
-    async fn follow(&self) {
-        while self.store.follow_log().await.unwrap() > 0 {}
-    }
-
-    async fn knows(&self, name: &str) -> bool {
-        self.store.member(&id(name)).await.unwrap().is_some()
-    }
-
-    fn told(&mut self) -> Vec<Arc<Change>> {
-        std::iter::from_fn(|| self.feed.try_recv().ok()).collect()
-    }
-}
-
-/// Three nodes that know of one account.
-async fn three() -> (InProcessLog, [Node; 3]) {
-    let log = InProcessLog::default();
-    let nodes = [Node::on(&log).await, Node::on(&log).await, Node::on(&log).await];
-    nodes[0].store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
-    for node in &nodes {
-        node.follow().await;
-    }
-    (log, nodes)
-}
-
-async fn assert_alike(nodes: &mut [Node; 3]) {
-    let (mut contents, mut feeds) = (Vec::new(), Vec::new());
-    for node in nodes {
-        node.follow().await;
-        assert_eq!(node.store.log_fault(), None);
-        contents.push(node.store.content_digest().await.unwrap());
-        feeds.push(node.told());
-    }
-    assert!(contents.iter().all(|content| *content == contents[0]), "{contents:?}");
-    assert!(feeds.iter().all(|feed| *feed == feeds[0]), "{feeds:#?}");
-    let revisions = feeds[0].iter().map(|change| change.revision.0);
-    assert!(revisions.eq(1..=feeds[0].len() as u64), "{:#?}", feeds[0]);
-}
 
 #[tokio::test]
 async fn a_change_on_one_node_is_on_all_of_them() {

@@ -4,20 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwic_team::clock::Clock;
 use kwic_team::directory::Directory;
 use kwic_team::domain::{Actor, Change, ChangedRecord, Digest, Failure, Kind};
 use kwic_team::services::directory_sync;
-use kwic_team::store::change_feed::Follower;
 use kwic_team::store::types::members::MemberFilter;
-use kwic_team::store::{AuditFilter, Committed, ImportPart, ImportRow, MemberTarget, Store};
+use kwic_team::store::{AuditFilter, Committed, ImportPart, ImportRow, MemberTarget};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::support::failing_storage::{FailingStorage, Survives};
+use crate::support::failing_storage::Survives;
 use crate::support::in_process_log::AppendFault::{LostAnswer, LostRequest, Refused};
-use crate::support::in_process_log::{InProcessLog, LogLine};
-use crate::support::store_fixture::{ACTOR, BY, MINUTE, NOW, id, member, refused, slug};
+use crate::support::in_process_log::InProcessLog;
+use crate::support::log_nodes::{Node, assert_alike, three};
+use crate::support::store_fixture::{ACTOR, BY, MINUTE, id, member, refused, slug};
 
 /// Members of one part of a file, and how many parts are more than fit into an entry.
 const PART: u64 = 700;
@@ -25,82 +24,24 @@ const PARTS: u64 = 3;
 /// Entries of a whole import: its begin, its parts, and its end.
 const ENTRIES: u64 = PARTS + 2;
 
-struct Node {
-    store: Store,
-    clock: Clock,
-    disk: FailingStorage,
-    line: Arc<LogLine>,
-    feed: Follower,
-}
-
-impl Node {
-    async fn on(log: &InProcessLog) -> Self {
-        Self::on_disk(log, FailingStorage::default()).await
-    }
-
-    async fn on_disk(log: &InProcessLog, disk: FailingStorage) -> Self {
-        let (line, clock, opened) = (LogLine::new(log), Clock::fixed(NOW), disk.clone());
-        let store = Store::on(move || opened.clone(), clock.clone()).await.unwrap();
-        log.join(&store, line.clone()).await;
-        let feed = store.subscribe();
-        Self { store, clock, disk, line, feed }
-    }
-
-    async fn follow(&self) {
-        while self.store.follow_log().await.unwrap() > 0 {}
-    }
-
-    async fn knows(&self, name: &str) -> bool {
-        self.store.member(&id(name)).await.unwrap().is_some()
-    }
-
-    /// How many members a list shows, and the directory after a restart.
-    async fn seen(&self) -> usize {
-        self.follow().await;
-        let (mut listed, mut after) = (0, None::<String>);
-        let filter = MemberFilter::default();
-        loop {
-            let page = self.store.members(&slug("acme"), &filter, after.as_deref(), 1_000).await;
-            let page = page.unwrap();
-            listed += page.items.len();
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
+/// How many members a list shows, and the directory after a restart.
+async fn seen(node: &Node) -> usize {
+    node.follow().await;
+    let (mut listed, mut after) = (0, None::<String>);
+    let filter = MemberFilter::default();
+    loop {
+        let page = node.store.members(&slug("acme"), &filter, after.as_deref(), 1_000).await;
+        let page = page.unwrap();
+        listed += page.items.len();
+        after = page.next;
+        if after.is_none() {
+            break;
         }
-        let directory = Arc::new(Directory::new());
-        directory_sync::load(&self.store, &directory).await.unwrap();
-        assert_eq!(directory.len(), listed, "the directory has others than the list");
-        listed
     }
-
-    fn told(&mut self) -> Vec<Arc<Change>> {
-        std::iter::from_fn(|| self.feed.try_recv().ok()).collect()
-    }
-}
-
-async fn three() -> (InProcessLog, [Node; 3]) {
-    let log = InProcessLog::default();
-    let nodes = [Node::on(&log).await, Node::on(&log).await, Node::on(&log).await];
-    nodes[0].store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
-    for node in &nodes {
-        node.follow().await;
-    }
-    (log, nodes)
-}
-
-async fn assert_alike(nodes: &mut [Node; 3]) {
-    let (mut contents, mut feeds) = (Vec::new(), Vec::new());
-    for node in nodes {
-        node.follow().await;
-        assert_eq!(node.store.log_fault(), None);
-        contents.push(node.store.content_digest().await.unwrap());
-        feeds.push(node.told());
-    }
-    assert!(contents.iter().all(|content| *content == contents[0]), "{contents:?}");
-    assert!(feeds.iter().all(|feed| *feed == feeds[0]), "the feeds differ");
-    let revisions = feeds[0].iter().map(|change| change.revision.0);
-    assert!(revisions.eq(1..=feeds[0].len() as u64));
+    let directory = Arc::new(Directory::new());
+    directory_sync::load(&node.store, &directory).await.unwrap();
+    assert_eq!(directory.len(), listed, "the directory has others than the list");
+    listed
 }
 
 /// An import that runs, and the end of the line by which its file comes.
@@ -169,7 +110,7 @@ async fn a_large_import_is_seen_on_all_nodes_at_once() {
     import.send_parts().await;
     import.until_entries(ENTRIES - 1).await;
     for node in &nodes {
-        assert_eq!(node.seen().await, 0);
+        assert_eq!(seen(node).await, 0);
         assert!(!node.knows("m00007").await);
         assert!(node.store.is_importing().await.unwrap());
     }
@@ -177,7 +118,7 @@ async fn a_large_import_is_seen_on_all_nodes_at_once() {
     let done = import.outcome().await.unwrap();
     assert_eq!((done.value, done.revision), (ALL as u64, nodes[0].store.revision().await.unwrap()));
     for node in &nodes {
-        assert_eq!(node.seen().await, ALL);
+        assert_eq!(seen(node).await, ALL);
         assert!(!node.store.is_importing().await.unwrap());
     }
     let acme = slug("acme");
@@ -190,7 +131,7 @@ async fn a_large_import_is_seen_on_all_nodes_at_once() {
     nodes[1].store.member_remove(&BY, target(&m7)).await.unwrap();
     nodes[2].store.member_suspend(&BY, target(&m8)).await.unwrap();
     for node in &nodes {
-        assert_eq!(node.seen().await, ALL - 1);
+        assert_eq!(seen(node).await, ALL - 1);
     }
     assert_alike(&mut nodes).await;
 }
@@ -247,7 +188,7 @@ async fn a_clash_with_another_node_refuses_all_of_it_and_leaves_nothing() {
     let lines: Vec<&str> = refusal.fields.iter().map(|(line, _)| line.as_str()).collect();
     assert_eq!(lines, ["line 2102", "line 2103"]);
     for node in &nodes {
-        assert_eq!(node.seen().await, 1);
+        assert_eq!(seen(node).await, 1);
         let stored = node.store.member_import(&ACTOR, &slug("acme"), one("m00007")).await;
         assert_eq!(stored.unwrap().value, 1, "its ids and addresses are free again");
         let (acme, m7) = (slug("acme"), id("m00007"));
@@ -272,7 +213,7 @@ async fn a_file_that_breaks_off_leaves_nothing() {
     import.send_parts().await;
     import.until_entries(ENTRIES - 1).await;
     assert_eq!(refused(import.outcome().await), (Kind::Invalid, "import_refused"));
-    assert_eq!(nodes[1].seen().await, 0);
+    assert_eq!(seen(&nodes[1]).await, 0);
     let stored = nodes[1].store.member_import(&ACTOR, &slug("acme"), one("m00007")).await;
     assert_eq!(stored.unwrap().value, 1);
     assert_alike(&mut nodes).await;
@@ -291,16 +232,16 @@ async fn killed_after(entries: u64) {
     let _ = import.running.await;
     let reached = log.head().index - import.begun;
     let disk = nodes[0].disk.after_power_cut(Survives::Nothing);
-    nodes[0] = Node::on_disk(&log, disk).await;
+    nodes[0] = Node::on_disk(&log, &disk).await;
     let all = if reached == ENTRIES { ALL } else { 0 };
     for node in &nodes {
-        assert_eq!(node.seen().await, all, "killed after {reached} entries");
+        assert_eq!(seen(node).await, all, "killed after {reached} entries");
     }
     // Another node removes what is left, once nothing has come for a while.
     assert!(!nodes[1].store.imports_sweep().await.unwrap().value, "it may go on");
     nodes[1].clock.advance_ms(11 * MINUTE);
     while nodes[1].store.imports_sweep().await.unwrap().value {}
-    assert_eq!(nodes[2].seen().await, all);
+    assert_eq!(seen(&nodes[2]).await, all);
     let mut again = 0;
     for name in ["m00007", "m01007", "m02007"] {
         again +=
@@ -338,7 +279,7 @@ async fn an_import_that_was_given_up_takes_no_more_parts() {
     assert!(directory.roles_held().is_empty(), "a start keeps roles of members that will never be");
     import.end().await;
     assert_eq!(refused(import.outcome().await), (Kind::Busy, "import_given_up"));
-    assert_eq!(nodes[2].seen().await, 0);
+    assert_eq!(seen(&nodes[2]).await, 0);
     let gone = |told: &Arc<Change>| matches!(told.rows[..], [ChangedRecord::ImportGone(_)]);
     assert_eq!(nodes[2].told().iter().filter(|told| gone(told)).count(), 1);
     assert!(!nodes[2].store.imports_sweep().await.unwrap().value, "all of it was removed");
@@ -356,7 +297,7 @@ async fn an_import_comes_through_a_log_that_fails_now_and_then() {
     // The begin is heard of; each later step is tried again.
     assert_eq!(import.outcome().await.unwrap().value, ALL as u64);
     for node in &nodes {
-        assert_eq!(node.seen().await, ALL);
+        assert_eq!(seen(node).await, ALL);
     }
     assert_alike(&mut nodes).await;
 }
@@ -374,7 +315,7 @@ async fn an_import_whose_end_is_not_heard_was_made() {
     assert_alike(&mut nodes).await;
     let audit = nodes[2].store.audit(None, &AuditFilter::default(), None, 10).await.unwrap();
     assert!(audit.items.iter().all(|entry| entry.actor != Actor::System.label()));
-    assert_eq!(nodes[1].seen().await, ALL);
+    assert_eq!(seen(&nodes[1]).await, ALL);
 }
 
 #[tokio::test(start_paused = true)]
@@ -388,7 +329,7 @@ async fn an_import_that_loses_the_log_imports_nothing() {
     import.end().await;
     assert_eq!(refused(import.outcome().await), (Kind::Busy, "log_unavailable"));
     nodes[0].line.cut(false);
-    assert_eq!(nodes[1].seen().await, 0);
+    assert_eq!(seen(&nodes[1]).await, 0);
     nodes[1].clock.advance_ms(11 * MINUTE);
     while nodes[1].store.imports_sweep().await.unwrap().value {}
     assert_alike(&mut nodes).await;
