@@ -496,7 +496,7 @@ fn fleet() -> Value {
 fn seen_by() -> Value {
     object()
         .with("all", flag())
-        .all(&["by", "of"], count)
+        .all(&["by", "of"], || or_null(count()))
         .with("sentence", text())
         .with("missing", list(text()))
         .schema()

@@ -67,9 +67,28 @@ document! {
 document! {
     pub(in crate::admin) struct Seen from(seen: SeenBy) {
         all: bool = seen.is_all(),
-        by: usize = seen.by,
-        of: usize = seen.of,
+        /// None where it is not known.
+        by: Option<usize> = seen.fault.is_none().then_some(seen.by),
+        of: Option<usize> = seen.fault.is_none().then_some(seen.of),
         sentence: String = seen.sentence(),
         missing: Vec<String> = seen.missing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_has_seen_a_change_is_null_where_it_is_not_known() {
+        let seen = |fault: Option<String>| {
+            let seen = SeenBy { by: 1, of: 1, missing: Vec::new(), fault };
+            let told = serde_json::to_value(Seen::from(seen)).unwrap();
+            [&told["all"], &told["by"], &told["of"]].map(Clone::clone)
+        };
+        assert_eq!(seen(None), [json!(true), json!(1), json!(1)]);
+        assert_eq!(seen(Some("away".to_owned())), [json!(false), json!(null), json!(null)]);
     }
 }
