@@ -251,10 +251,13 @@ fn policies(ready: &Json) -> CheckLine {
                     ),
                 );
             }
-            if !text(ready, "policies_pending").is_empty() {
+            let pending = text(ready, "policies_pending");
+            if !pending.is_empty() {
                 return CheckLine::warn(
                     "policies",
-                    "the set of the policy folder waits for approval, since somebody would gain access by it: see `kwic-team policy diff live pending`, then run `kwic-team policy approve`",
+                    format!(
+                        "the set of the policy folder waits for approval, since somebody would gain access by it: see `kwic-team policy diff live pending`, then run `kwic-team policy approve {pending}`"
+                    ),
                 );
             }
             CheckLine::ok("policies", "the policies are live")

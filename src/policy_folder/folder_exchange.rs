@@ -13,6 +13,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::clock::rfc3339;
+use crate::config::cause_at;
 use crate::domain::policy_file_kind::{HEAD, PolicyFileKind, hidden, misplaced};
 use crate::domain::{Failure, Kind, PolicyFiles, Timestamp, limits};
 
@@ -208,11 +209,12 @@ fn is_of_the_set(path: &str, source: &Path) -> io::Result<bool> {
 }
 
 fn not_written(dir: &Path, fault: &io::Error) -> Failure {
+    let cause = cause_at(fault, dir.parent().unwrap_or(dir));
     Failure::new(
         Kind::Conflict,
         "folder_not_written",
         format!(
-            "the policy folder `{}` cannot be replaced, and nothing was changed: {fault}; let the user who runs the sidecar write to the folder that it is in, or use `--pin`, which leaves the folder alone",
+            "the policy folder `{}` cannot be replaced, and nothing was changed: {cause}; or use `--pin`, which leaves the folder alone",
             dir.display()
         ),
     )

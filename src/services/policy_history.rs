@@ -57,13 +57,15 @@ pub async fn list(
 /// The set that answers, one that waits, or a former one.
 ///
 /// # Errors
-/// `NotFound` `unknown_policy_set`; `Busy` `policies_not_kept`, when the set that answers could not be
+/// `NotFound` `unknown_policy_set`, `none_pending`; `Busy` `policies_not_kept`, when the set that answers could not be
 /// saved yet; `Busy`, when the disk fails.
 pub async fn set(app: &App, _: &PolicyReader, name: &str) -> Result<PolicySet, Failure> {
     let unknown = || unknown(name);
     let parsed = PolicySetName::parse(name).ok_or_else(unknown)?;
     let is_live = parsed == PolicySetName::Live;
-    let entry = app.store.policy_entry(parsed).await?.ok_or_else(unknown)?;
+    let is_pending = parsed == PolicySetName::Pending;
+    let entry = app.store.policy_entry(parsed).await?;
+    let entry = entry.ok_or_else(|| if is_pending { none_pending() } else { unknown() })?;
     if is_live && entry.digest != app.policies.load().digest() {
         return Err(Failure::new(
             Kind::Busy,
@@ -73,6 +75,14 @@ pub async fn set(app: &App, _: &PolicyReader, name: &str) -> Result<PolicySet, F
     }
     let files = app.store.policy_files(entry.digest).await?.ok_or_else(unknown)?;
     Ok(PolicySet { entry, files })
+}
+
+fn none_pending() -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        "none_pending",
+        "no policies wait for approval: `kwic-team policy history` shows what became of earlier ones",
+    )
 }
 
 fn unknown(name: &str) -> Failure {

@@ -441,7 +441,7 @@ pub(super) async fn set_pending(
     let digest = set.digest;
     tracing::warn!(
         %digest,
-        "the policies wait for approval, since somebody would gain access by them: `kwic-team policy diff live pending` shows who, and `kwic-team policy approve` approves them"
+        "the policies wait for approval, since somebody would gain access by them: `kwic-team policy diff live pending` shows who, and `kwic-team policy approve` with this digest approves them"
     );
     let kept = store.policies_set_aside(actor, PolicyOutcome::Pending, set, report).await;
     match kept {
