@@ -18,6 +18,7 @@ use crate::engine::Snapshot;
 use crate::http::status;
 use crate::services::permissions::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
+use crate::services::reload::ReloadReport;
 use crate::services::{audit, policy_approval, policy_rollback, reload};
 
 pub(super) const SECTION: &str = "/policies";
@@ -128,6 +129,8 @@ async fn waiting(
 ) -> Result<PendingSet, Failure> {
     let reader = PolicyReader::of_member(call.app, viewer.caller()).await?;
     let changes = match policy_history::set(call.app, &reader, "pending").await {
+        // Another one may have taken its place since: its changes are none of this digest.
+        Ok(set) if set.entry.digest != digest => Vec::new(),
         Ok(set) => {
             let report = set.entry.report;
             let lists = [report.gains, report.loses, report.may_gain, report.may_lose];
@@ -208,8 +211,7 @@ pub(super) async fn approve(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
     let report = policy_approval::approve(call.app, permit, &digest).await?;
-    let told = w::reloaded(report.changed, report.changes.count());
-    Ok(redirect_with_notice(call.app, SECTION, &told))
+    Ok(redirect_with_notice(call.app, SECTION, &told(&report)))
 }
 
 pub(super) async fn unpin(call: &mut PageRequest<'_>) -> PageResult {
@@ -217,8 +219,16 @@ pub(super) async fn unpin(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
     let report = policy_rollback::unpin(call.app, permit).await?;
-    let told = w::reloaded(report.changed, report.changes.count());
-    Ok(redirect_with_notice(call.app, SECTION, &told))
+    Ok(redirect_with_notice(call.app, SECTION, &told(&report)))
+}
+
+/// What is said after a load of the folder.
+fn told(report: &ReloadReport) -> String {
+    if report.pending {
+        w::HELD_NOW.to_owned()
+    } else {
+        w::reloaded(report.changed, report.changes.count())
+    }
 }
 
 pub(super) async fn reload(call: &mut PageRequest<'_>) -> PageResult {
@@ -226,14 +236,7 @@ pub(super) async fn reload(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
     match reload::reload_now(call.app, permit).await {
-        Ok(report) => {
-            let told = if report.pending {
-                w::HELD_NOW.to_owned()
-            } else {
-                w::reloaded(report.changed, report.changes.count())
-            };
-            Ok(redirect_with_notice(call.app, SECTION, &told))
-        }
+        Ok(report) => Ok(redirect_with_notice(call.app, SECTION, &told(&report))),
         // The page shows every fault of the folder.
         Err(failure) if failure.kind == Kind::PoliciesRefused => {
             Ok(page(&policies(call, &viewer).await?).status(status(failure.kind)))

@@ -85,7 +85,10 @@ impl Scene {
                 arguments: &["--demo"],
                 // Passkeys are offered where the address is a name.
                 console: format!("public_url = \"{PUBLIC}\""),
-                environment: vec![("KWIC_TEAM_POLICIES_MANAGED_BY", PathBuf::from("demo"))],
+                environment: vec![
+                    ("KWIC_TEAM_POLICIES_MANAGED_BY", PathBuf::from("demo")),
+                    ("KWIC_TEAM_POLICIES_HOLD_WIDENING", PathBuf::from("true")),
+                ],
                 ..Start::default()
             }),
             Self::Fresh => Sidecar::start(),
@@ -366,6 +369,15 @@ impl Walk {
             Step::BreakPolicies => {
                 let rule = self.sidecar.path("policies/rules/tenancy.cedar");
                 std::fs::write(rule, "forbid(").unwrap();
+            }
+            Step::WidenPolicies => {
+                let folder = self.sidecar.path("policies");
+                // The shipped tests hold the shipped roles.
+                std::fs::remove_dir_all(folder.join("tests")).unwrap();
+                let role = folder.join("roles/operator.cedar");
+                let text = std::fs::read_to_string(&role).unwrap();
+                let wider = text.replacen("[", r#"[KWIC::Action::"templates:view", "#, 1);
+                std::fs::write(role, wider).unwrap();
             }
         }
     }

@@ -63,11 +63,13 @@ pub enum Step {
     Meanwhile(&'static [&'static str]),
     /// Policies that cannot be taken are put into the folder.
     BreakPolicies,
+    /// Policies by which a role gains access are put into the folder.
+    WidenPolicies,
 }
 
 use Step::{
     Again, BreakPolicies, Choose, Click, Elsewhere, Fill, FillCode, FillRecovery, Goes, Keys, Mail,
-    Meanwhile, NoScript, Offline, Refused, Sees, Width,
+    Meanwhile, NoScript, Offline, Refused, Sees, WidenPolicies, Width,
 };
 
 const fn state(
@@ -792,6 +794,34 @@ const REST: &[State] = &[
         &[Sees("Allowed")],
     ),
     state("not-used-that-way", ADMIN, "/sign-out", &[Sees("This did not work")]),
+    state(
+        "policies-held",
+        ADMIN,
+        "/policies",
+        &[
+            WidenPolicies,
+            Click("Load the folder again"),
+            Sees("The new policies wait"),
+            Sees("Approve"),
+        ],
+    ),
+    state(
+        "policies-pinned",
+        ADMIN,
+        "/policies",
+        &[Meanwhile(&["policy", "rollback", "1", "--pin", "--yes"]), Again, Sees("End the pin")],
+    ),
+    state(
+        "policies-unpinned",
+        ADMIN,
+        "/policies",
+        &[
+            Meanwhile(&["policy", "rollback", "1", "--pin", "--yes"]),
+            Again,
+            Click("End the pin"),
+            Sees("Load the folder again"),
+        ],
+    ),
     state(
         "policies-refused",
         ADMIN,
