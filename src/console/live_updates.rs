@@ -12,8 +12,10 @@ pub(super) async fn follow(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let (told, place) = events::follow(call.app, viewer.signed_in)?;
     Ok(Reply::events(told, place, |event| match event {
+        // A page of an earlier revision lacks what changed before the stream, or while it was broken.
+        Event::Begins(revision) => format!("event: begins\ndata: {}\n\n", revision.0).into(),
         // A comment: the page learns that the connection is alive.
-        Event::Begins(_) | Event::Beat => ":\n\n".into(),
+        Event::Beat => ":\n\n".into(),
         _ => "event: changed\ndata:\n\n".into(),
     }))
 }

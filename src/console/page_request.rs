@@ -9,7 +9,7 @@ use super::page_urls::{self, BACK};
 use super::texts;
 use crate::app::App;
 use crate::browser_security;
-use crate::domain::{Account, Failure, Kind, Member, Version, limits};
+use crate::domain::{Account, Failure, Kind, Member, Revision, Version, limits};
 use crate::http::{Reply, Request, query_string};
 use crate::services::accounts;
 use crate::services::caller::Caller;
@@ -85,6 +85,8 @@ pub(super) struct CurrentUser {
     pub(super) member: Member,
     pub(super) account: Account,
     pub(super) rights: RightsSummary,
+    /// What the page shows is of this revision, or of a later one.
+    pub(super) revision: Revision,
 }
 
 impl CurrentUser {
@@ -93,13 +95,14 @@ impl CurrentUser {
     /// # Errors
     /// `Unauthenticated` `session_ended`; `Busy`.
     pub(super) async fn of(app: &App, request: &Request) -> Result<Self, Failure> {
+        let revision = app.directory.revision();
         let token = request.cookie(COOKIE);
         let signed_in = token.and_then(|token| session_auth::authenticate(app, token));
         let signed_in = signed_in.ok_or_else(session_auth::ended)?;
         let member = signed_in.record(app).await?;
         let account = accounts::own(app, &signed_in).await?;
         let rights = rights::of(app, &member);
-        Ok(Self { signed_in, member, account, rights })
+        Ok(Self { signed_in, member, account, rights, revision })
     }
 
     /// As the services know it.

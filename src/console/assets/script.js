@@ -650,6 +650,11 @@ $("#faults")?.focus();
 if (document.body.hasAttribute("data-live") && "EventSource" in window) {
   const events = new EventSource(`${base}/live`);
   events.addEventListener("changed", lookAgain);
+  // What changed before the stream began, or while it was broken.
+  events.addEventListener("begins", ({ data }) => {
+    if (document.body.dataset.revision !== data) lookAgain();
+    document.body.dataset.revision = data;
+  });
   events.addEventListener("open", () => { document.body.dataset.live = "open"; });
   // The stream ends with the session, or with the network: one more request shows which. A request
   // here, or in another window, may just have replaced the session's token.

@@ -1,6 +1,8 @@
 //! Lists: returning to them unchanged, counts, layout at every width, and a page that closes when
 //! its viewer loses access.
 
+use serde_json::json;
+
 use super::browser::{Browser, is_there};
 use super::page_weight::grow;
 use super::state_checks::sign_in;
@@ -138,8 +140,7 @@ async fn the_page_of_somebody_suspended_or_signed_out_goes_at_once() {
         let browser = office.browser_of(id, "/me").await;
         browser.sees(&format!("{id}@example.org")).await;
         // The stream is open before anything happens.
-        let open = "return document.body.dataset.live === 'open'";
-        browser.until("the stream", async |it| it.ask(open, Vec::new()).await == true).await;
+        stream_is(&browser, "open").await;
         office.sidecar.ok(&command);
         let told = std::time::Instant::now();
         browser.sees_no(&format!("{id}@example.org")).await;
@@ -147,6 +148,50 @@ async fn the_page_of_somebody_suspended_or_signed_out_goes_at_once() {
         assert!(told.elapsed().as_secs() < 10, "{id}: it took {:?}", told.elapsed());
         browser.leave().await;
     }
+}
+
+/// A stream that begins when the test says so.
+const LATE_STREAM: &str = r"
+    const Stream = window.EventSource;
+    window.EventSource = class extends EventTarget {
+        constructor(address) {
+            super();
+            window.begin = () => {
+                const stream = new Stream(address);
+                for (const kind of ['begins', 'changed', 'open', 'error']) {
+                    const passOn = ({ data }) => this.dispatchEvent(new MessageEvent(kind, { data }));
+                    stream.addEventListener(kind, passOn);
+                }
+            };
+        }
+        close() {}
+    };";
+
+#[tokio::test]
+async fn what_changed_before_the_stream_of_a_page_began_is_shown() {
+    if !is_there() {
+        return;
+    }
+    let office = Office::with(&[("chief", "administrator"), ("asha", "operator")]);
+    let browser = office.browser_of("chief", "/me").await;
+    let script = json!({"source": LATE_STREAM});
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", script).await;
+    browser.open("/team").await;
+    browser.sees("asha@example.org").await;
+    office.sidecar.ok(&["member", "edit", "asha", "--last-name", "Changed"]);
+    browser.ask("window.begin()", Vec::new()).await;
+    browser.sees("First Changed").await;
+    browser.leave().await;
+}
+
+/// Waits until the stream of an open page is so.
+async fn stream_is(browser: &Browser, state: &str) {
+    let script = format!("return document.body.dataset.live === '{state}'");
+    browser
+        .until(&format!("a stream that is {state}"), async |it| {
+            it.ask(&script, Vec::new()).await == true
+        })
+        .await;
 }
 
 /// The longest address without a place to break at, as far as addresses may be long.
