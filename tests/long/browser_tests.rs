@@ -1,4 +1,4 @@
-//! The console in a browser: Debian's Chromium, driven by mouse and by keys as a person would.
+//! The console in a browser: Debian's Chromium without its windows, driven by mouse and by keys as a person would.
 //!
 //! [`state_checks`] goes through every state there is ([`states`]), [`user_journeys`] through what people come for,
 //! `bad_input` through what they do by mistake or on purpose, `dialogs` through what dialogs keep and
