@@ -172,6 +172,8 @@ calls! {
     FleetShow: Get "/fleet" Operator Empty => fleet::show,
     FleetForget: Delete "/fleet/{id}" Operator Empty => fleet::forget,
 
+    KeysActivate: Post "/keys/activate" Operator Empty => fleet::activate_keys,
+
     Warnings: Get "/warnings" Operator Empty => warnings::list,
 
     Policies: Get "/policies" Anyone Empty => policies::show,

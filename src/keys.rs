@@ -9,23 +9,35 @@ mod key_ring;
 mod secret_encryption;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use self::key_ring::KeyRing;
 use crate::domain::{
-    AccountSlug, Digest, Failure, Generation, InviteId, KeyId, LinkId, MailId, Sealed, Token,
-    printed_as,
+    AccountSlug, Digest, Failure, Generation, InviteId, KeyId, KeyKind, KeyMark, KeysInUse, LinkId,
+    MailId, Sealed, Token, printed_as,
 };
 
 /// Bytes of the mark of a bounce: 64 bits, checked online only.
 const MARK_BYTES: usize = 8;
 
-/// All keys; of each kind the one with the highest number is used for new secrets.
+/// All keys; of each kind the one with the highest number is used for new secrets, unless another one is
+/// named. Clones are the same keys.
+#[derive(Clone)]
 pub struct Keys {
-    links: KeyRing,
-    seals: KeyRing,
+    links: Arc<KeyRing>,
+    seals: Arc<KeyRing>,
+    in_use: Arc<NamedInUse>,
+}
+
+/// The keys that were named as those in use; 0 for none.
+#[derive(Default)]
+struct NamedInUse {
+    link: AtomicU32,
+    seal: AtomicU32,
 }
 
 printed_as!(Keys, "Keys(..)");
@@ -36,7 +48,7 @@ impl Keys {
     /// # Errors
     /// `Internal`, when the operating system has no randomness.
     pub fn passing() -> Result<Self, Failure> {
-        Ok(Self { links: KeyRing::passing()?, seals: KeyRing::passing()? })
+        Ok(Self::of(KeyRing::passing()?, KeyRing::passing()?))
     }
 
     /// Reads the `link-NUMBER.key` and `seal-NUMBER.key` files of a folder; if there are none,
@@ -46,7 +58,7 @@ impl Keys {
     /// `Internal` with a sentence that says what to do, when the folder or a key cannot be read or
     /// made, or a key is damaged.
     pub fn open(folder: &Path) -> Result<Self, Failure> {
-        Ok(Self { links: KeyRing::open(folder, "link")?, seals: KeyRing::open(folder, "seal")? })
+        Ok(Self::of(KeyRing::open(folder, "link")?, KeyRing::open(folder, "seal")?))
     }
 
     /// Reads the keys of a folder, and creates none.
@@ -54,7 +66,11 @@ impl Keys {
     /// # Errors
     /// As [`Self::open`].
     pub fn read(folder: &Path) -> Result<Self, Failure> {
-        Ok(Self { links: KeyRing::read(folder, "link")?, seals: KeyRing::read(folder, "seal")? })
+        Ok(Self::of(KeyRing::read(folder, "link")?, KeyRing::read(folder, "seal")?))
+    }
+
+    fn of(links: KeyRing, seals: KeyRing) -> Self {
+        Self { links: Arc::new(links), seals: Arc::new(seals), in_use: Arc::default() }
     }
 
     /// Whether there are no keys.
@@ -99,14 +115,54 @@ impl Keys {
     /// # Errors
     /// As [`Self::open`].
     pub fn rotate(folder: &Path) -> Result<Vec<std::path::PathBuf>, Failure> {
-        let Self { links, seals } = Self::open(folder)?;
+        let Self { links, seals, .. } = Self::open(folder)?;
         Ok(vec![links.extend(folder, "link")?, seals.extend(folder, "seal")?])
+    }
+
+    /// The newest key of each kind; number 0 for none.
+    #[must_use]
+    pub fn newest(&self) -> KeysInUse {
+        KeysInUse { link: self.links.current(), seal: self.seals.current() }
+    }
+
+    /// Uses these keys for new links and secrets, in place of the newest ones: the nodes of a fleet
+    /// change to a new key together.
+    pub fn put_in_use(&self, keys: KeysInUse) {
+        self.in_use.link.store(keys.link.0, Ordering::Release);
+        self.in_use.seal.store(keys.seal.0, Ordering::Release);
+    }
+
+    /// The keys that are used for new links and secrets.
+    #[must_use]
+    pub fn in_use(&self) -> KeysInUse {
+        let newest = self.newest();
+        let or_newest = |named: &AtomicU32, newest| match named.load(Ordering::Acquire) {
+            0 => newest,
+            number => KeyId(number),
+        };
+        KeysInUse {
+            link: or_newest(&self.in_use.link, newest.link),
+            seal: or_newest(&self.in_use.seal, newest.seal),
+        }
+    }
+
+    /// The names of the files of these keys that there are not.
+    #[must_use]
+    pub fn lacks(&self, keys: KeysInUse) -> Vec<String> {
+        let has = [self.links.get(keys.link).is_some(), self.seals.get(keys.seal).is_some()];
+        keys.files().into_iter().zip(has).filter(|(_, has)| !has).map(|(file, _)| file).collect()
+    }
+
+    /// The marks of all keys, by which nodes see whether they have the same.
+    #[must_use]
+    pub fn marks(&self) -> Vec<KeyMark> {
+        self.links.marks(KeyKind::Link).chain(self.seals.marks(KeyKind::Seal)).collect()
     }
 
     /// The key that new links are derived with.
     #[must_use]
     pub fn current(&self) -> KeyId {
-        self.links.current()
+        self.in_use().link
     }
 
     /// Encrypts a secret for one purpose: `of` says what it is and whose, and is needed again to
@@ -115,7 +171,7 @@ impl Keys {
     /// # Errors
     /// `Internal`, when the operating system has no randomness.
     pub fn seal(&self, of: &[&[u8]], secret: &[u8]) -> Result<Sealed, Failure> {
-        secret_encryption::seal(&self.seals, of, secret)
+        secret_encryption::seal(&self.seals, self.in_use().seal, of, secret)
     }
 
     /// Decrypts a secret of this purpose; `None` if its key is missing, as after a restore without
@@ -131,10 +187,10 @@ impl Keys {
         self.seals.get(key).is_some()
     }
 
-    /// Whether there is a newer key than the one of this secret.
+    /// Whether a newer key than the one of this secret is in use.
     #[must_use]
     pub fn is_old(&self, sealed: &Sealed) -> bool {
-        sealed.key < self.seals.current()
+        sealed.key < self.in_use().seal
     }
 
     /// The token of an invite's link; `None` if its key is missing, as after a restore without

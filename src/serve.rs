@@ -493,13 +493,17 @@ async fn open(
     let start = startup_policies::at_start(options, &store, clock.now()).await?;
     let mailer = Mailer::from_config(&config.mail, &config.data)?;
     let links = ConsoleUrls::new(config.console.public_url.as_deref().unwrap_or(console));
-    let link_keys = Keys::open(&keys)?;
+    // All nodes have the same keys: none are made here.
+    let (fleet, keys) = match fleet {
+        Some((node, keys)) => (Some(node), keys),
+        None => (None, Keys::open(&keys)?),
+    };
     let mut app = App::new(config, clock, start.snapshot, directory, store)?;
     app.policy_status.store(Arc::new(start.status));
     app.reloading.lock().await.pending = start.pending;
     app.reload_due.send_replace(start.due);
     app.caller_keys.store(Arc::new(caller_keys));
-    app.keys = link_keys;
+    app.keys = keys;
     app.mailer = mailer;
     app.links = links;
     app.fleet = fleet;
@@ -520,13 +524,13 @@ async fn open(
     Ok(OpenedData { app, follower, untold })
 }
 
-/// Has the store follow the log of its fleet; `None` for a sidecar on its own.
+/// Has the store follow the log of its fleet, and the keys of its nodes; `None` for a sidecar on its own.
 async fn join_fleet(
     config: &Config,
     store: &Store,
     clock: &Clock,
     runtime: Handle,
-) -> Result<Option<Arc<FleetNode>>, Failure> {
+) -> Result<Option<(Arc<FleetNode>, Keys)>, Failure> {
     let refused = |sentence: &str| Failure::new(Kind::Internal, "fleet", sentence);
     let (membership, fleet) = match (store.fleet().await?, &config.fleet) {
         (None, None) => return Ok(None),
@@ -542,11 +546,12 @@ async fn join_fleet(
         }
         (Some(membership), Some(fleet)) => (membership, fleet),
     };
-    // All nodes have the same keys: none are made here.
-    let keys = Arc::new(Keys::read(&config.data.join("keys"))?);
+    let folder = config.data.join("keys");
+    let keys = fleet_keys(&folder, store).await?;
+    let cipher = Arc::new(keys.clone());
     let log = log_engine::open(fleet, membership.log, runtime)?;
-    store.join_log(Arc::clone(&log) as Arc<dyn SharedLog>, keys.clone()).await?;
-    let seal = LogSeal::new(membership.log, keys);
+    store.join_log(Arc::clone(&log) as Arc<dyn SharedLog>, cipher.clone()).await?;
+    let seal = LogSeal::new(membership.log, cipher);
     let node = FleetNode::new(fleet, membership.node, log, seal, clock.now())?;
     let (answers, told) = (fleet.on_stale == OnStale::Answer, store.reported_answering().await?);
     if answers && told {
@@ -562,7 +567,28 @@ async fn join_fleet(
         max_staleness_s = fleet.max_staleness.as_secs(),
         "this is a node of a fleet"
     );
-    Ok(Some(Arc::new(node)))
+    Ok(Some((Arc::new(node), keys)))
+}
+
+/// The keys of a node, with those in use that the fleet uses.
+async fn fleet_keys(folder: &Path, store: &Store) -> Result<Keys, Failure> {
+    let keys = Keys::read(folder)?;
+    let in_use = store.keys_in_use().await?.unwrap_or(keys.newest());
+    let lacks = keys.lacks(in_use);
+    if !lacks.is_empty() {
+        let sentence = format!(
+            "the nodes of the fleet use {}, which `{}` lacks: copy the folder `keys` of another node to it, then start again",
+            quoted(&lacks),
+            folder.display()
+        );
+        return Err(Failure::new(Kind::Internal, "keys", sentence));
+    }
+    keys.put_in_use(in_use);
+    Ok(keys)
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ")
 }
 
 /// Tells of what was made under another clock, which opens nothing.

@@ -8,7 +8,7 @@
 //! A service uses only those below it in this list:
 //!
 //! 1. `set_up`, then `accounts`, `member_changes` and `personal_data`, which use several others;
-//! 2. `invites`, `sessions`, `integrity_check` and `policy_rollback`;
+//! 2. `invites`, `sessions`, `integrity_check`, `key_rotation` and `policy_rollback`;
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `startup_policies`,
 //!    `policy_approval`, `policy_history`, `background_retries`, `fleet_follow` and `fleet_snapshots`;
 //! 4. `decide`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
@@ -40,6 +40,7 @@ pub mod fleet_status;
 pub mod import;
 pub mod integrity_check;
 pub mod invites;
+pub mod key_rotation;
 mod links;
 pub mod mail_delivery;
 pub mod member_changes;

@@ -1,4 +1,5 @@
-//! `/fleet`: the nodes that share a log, and forgetting one; waiting until all have seen a change.
+//! `/fleet` and `/keys/activate`: the nodes that share a log, forgetting one, and new keys on all of them;
+//! waiting until all have seen a change.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use super::wire;
 use crate::domain::Failure;
 use crate::http::Reply;
 use crate::services::fleet_status::{self, SeenBy, WAIT_MAX, WAIT_USUAL};
+use crate::services::key_rotation;
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = call.operator()?;
@@ -19,6 +21,12 @@ pub(super) async fn forget(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = call.operator()?;
     let name = fleet_status::forget(call.app, &permit, &call.id).await?;
     Ok(Reply::json_of(&wire::ForgottenNode::of(name)))
+}
+
+pub(super) async fn activate_keys(call: &mut ApiRequest<'_>) -> ApiResult {
+    let permit = call.operator()?;
+    let activated = key_rotation::activate(call.app, &permit).await?;
+    Ok(Reply::json_of(&wire::KeysActivated::from(activated)))
 }
 
 /// For how long a change is to wait until every node has seen it; none where it is not to.

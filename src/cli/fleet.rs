@@ -66,8 +66,9 @@ pub(super) fn run(global: &Global, command: &FleetCommand) -> CommandResult {
     }
 }
 
-const COLUMNS: [&str; 9] =
-    ["name", "state", "index", "behind", "revision", "policies", "version", "clock", "since"];
+const COLUMNS: [&str; 10] = [
+    "name", "state", "index", "behind", "revision", "policies", "version", "clock", "since", "keys",
+];
 
 fn status(global: &Global, remote: &SidecarClient) -> CommandResult {
     let fleet = remote.json(&ApiCall::new("GET", "/api/v1/fleet"))?;
@@ -94,6 +95,8 @@ fn row(node: &Json) -> Vec<String> {
         state if silent.is_empty() => state,
         state => format!("{state} for {silent} s"),
     };
+    let lacks = node.get("lacks_keys").and_then(Json::as_array);
+    let lacks: Vec<&str> = lacks.into_iter().flatten().filter_map(Json::as_str).collect();
     let refused = report.get("policies_refused").and_then(Json::as_bool) == Some(true);
     let digest: String = text(report, "policies").chars().take(DIGEST_CHARS).collect();
     let clock = match node.get("clock_seconds").and_then(Json::as_i64) {
@@ -111,6 +114,7 @@ fn row(node: &Json) -> Vec<String> {
         text(report, "version"),
         clock,
         text(report, "since"),
+        if lacks.is_empty() { "ok".to_owned() } else { format!("lacks {}", lacks.join(", ")) },
     ]
 }
 

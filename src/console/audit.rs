@@ -24,9 +24,10 @@ use crate::store::{AuditFilter, Page};
 const PAGE: usize = 50;
 
 /// The events of the whole store, which are in no account's log.
-const OF_THE_STORE: [AuditEvent; 5] = [
+const OF_THE_STORE: [AuditEvent; 6] = [
     AuditEvent::AccountCreated,
     AuditEvent::StoreRestored,
+    AuditEvent::KeysActivated,
     AuditEvent::PoliciesReloaded,
     AuditEvent::MailStopped,
     AuditEvent::MailResumed,

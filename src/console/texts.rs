@@ -568,6 +568,7 @@ events! {
     UserErased: "Personal data erased", "{who} erased the personal data of {whom}";
     UsersImported: "Members imported", "{who} imported members";
     StoreRestored: "Backup restored", "{who} restored a backup, and later changes were undone";
+    KeysActivated: "New keys in use", "{who} put new keys in use on all machines";
     PoliciesReloaded: "Policies loaded", "{who} loaded policies";
     PoliciesHeld: "Policies held for approval", "{who} brought policies that wait for approval";
     PoliciesUnpinned: "Policies unpinned", "{who} ended the pin of former policies";

@@ -119,6 +119,8 @@ worded! {
         PoliciesUnpinned = "policies_unpinned",
         /// A backup was restored.
         StoreRestored = "store_restored",
+        /// New keys were put in use on all nodes of a fleet.
+        KeysActivated = "keys_activated",
         /// An invite was created.
         InviteCreated = "invite_created",
         /// An invite got a new link, and the previous one ended.

@@ -10,7 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::config::SecretFile;
-use crate::domain::{Digest, Failure, KeyId, Kind};
+use crate::domain::{Digest, Failure, KeyId, KeyKind, KeyMark, Kind};
 use crate::entropy;
 
 /// Bytes of a key: the size of the hash (RFC 2104 section 3), and of a `ChaCha20` key (RFC 8439
@@ -72,6 +72,11 @@ impl KeyRing {
         self.0.iter().map(move |(id, key)| (format!("{kind}-{}.key", id.0), text(key)))
     }
 
+    /// The marks of all keys.
+    pub(super) fn marks(&self, kind: KeyKind) -> impl Iterator<Item = KeyMark> {
+        self.0.iter().map(move |(id, key)| KeyMark::of(kind, *id, key))
+    }
+
     /// The keys of this ring that another one lacks, or has with another content.
     pub(super) fn without(&self, other: &Self) -> impl Iterator<Item = KeyId> {
         self.0.iter().filter(|(id, key)| other.0.get(id) != Some(*key)).map(|(id, _)| *id)
@@ -84,7 +89,8 @@ impl KeyRing {
             refuse(&last, &"no higher number is left; restore the folder from a backup")
         })?;
         let path = folder.join(format!("{kind}-{number}.key"));
-        write_new(&path, &entropy::random()?).map_err(|fault| refuse(&path, &fault))?;
+        let key: [u8; KEY_BYTES] = entropy::random()?;
+        write_new(&path, &Digest(key).hex()).map_err(|fault| refuse(&path, &fault))?;
         Ok(path)
     }
 
@@ -102,7 +108,7 @@ impl KeyRing {
     }
 }
 
-fn refuse(what: &Path, why: &dyn fmt::Display) -> Failure {
+pub(super) fn refuse(what: &Path, why: &dyn fmt::Display) -> Failure {
     let sentence = format!("the key `{}` cannot be used: {why}", what.display());
     Failure::new(Kind::Internal, "keys", sentence)
 }
@@ -114,14 +120,14 @@ pub(super) fn number_of(path: &Path, kind: &str) -> Option<u32> {
 
 /// Written to a temporary file and linked: a partial key must never be read, and an existing file
 /// stays.
-fn write_new(path: &Path, key: &[u8; KEY_BYTES]) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");
     match fs::remove_file(&new) {
         Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
         _ => {}
     }
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    writeln!(file, "{}", Digest(*key).hex())?;
+    writeln!(file, "{text}")?;
     file.sync_all()?;
     match fs::hard_link(&new, path) {
         Ok(()) => fs::remove_file(&new),

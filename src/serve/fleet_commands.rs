@@ -14,7 +14,7 @@ use crate::backup::staged_restore::{self, beside};
 use crate::backup::{above, sync_folder};
 use crate::clock::Clock;
 use crate::config::{Config, Fleet, cause_at, resolve_symlinks};
-use crate::domain::{Failure, Kind, Revision, Timestamp};
+use crate::domain::{Failure, KeysInUse, Kind, Revision, Timestamp};
 use crate::entropy;
 use crate::fleet::log_place::LogPlace;
 use crate::fleet::{snapshot_list, snapshot_reader, snapshot_writer};
@@ -95,7 +95,7 @@ async fn begin(
     keys: Arc<Keys>,
     there: Option<(LogId, LogHead)>,
 ) -> Result<FleetBegun, Failure> {
-    let fleet = own_fleet(store, there.map(|(log, _)| log)).await?;
+    let fleet = own_fleet(store, keys.newest(), there.map(|(log, _)| log)).await?;
     if there.is_none() {
         at(place, move |place| place.create(fleet.log)).await?;
     }
@@ -118,13 +118,18 @@ async fn begin(
 /// The fleet of which this store is to be the first node. The store is put into it before there is a
 /// log: one that was killed in between makes the log of this fleet when it is run again, and no node
 /// can find a log that has no store.
-async fn own_fleet(store: &Store, there: Option<LogId>) -> Result<FleetMembership, Failure> {
+async fn own_fleet(
+    store: &Store,
+    keys: KeysInUse,
+    there: Option<LogId>,
+) -> Result<FleetMembership, Failure> {
     let position = store.fleet_position().await?;
     match (store.fleet().await?, there) {
         (None, None) => {
             let (log, node) = (LogId(entropy::random()?), NodeId(entropy::random()?));
             let fleet = FleetMembership { log, node };
             let start = LogPosition { head: log.start(), at: Timestamp(i64::MIN) };
+            store.begin_keys(keys).await?;
             store.enter_fleet(fleet, start).await?;
             Ok(fleet)
         }

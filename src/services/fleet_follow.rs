@@ -62,6 +62,10 @@ async fn step(app: &App, node: &Arc<FleetNode>) -> Result<bool, Failure> {
     let Some(seen) = app.store.follow_to_head().await? else { return Ok(true) };
     // What is in the file counts once decisions see it.
     wait_until_settled(app, app.store.revision().await?).await?;
+    // Entries may also have been applied for a change of this node.
+    if seen.applied > node.applied() {
+        follow_keys(app).await?;
+    }
     node.reached(seen.applied, seen.head);
     if node.set_away(None) {
         tracing::info!(index = seen.applied, "the shared log is reached again");
@@ -73,6 +77,25 @@ async fn step(app: &App, node: &Arc<FleetNode>) -> Result<bool, Failure> {
         node.staleness.fresh_at(asked.min(reported));
     }
     Ok(is_all)
+}
+
+/// Uses the keys that the fleet uses.
+async fn follow_keys(app: &App) -> Result<(), Failure> {
+    let Some(keys) = app.store.keys_in_use().await? else { return Ok(()) };
+    if keys == app.keys.in_use() {
+        return Ok(());
+    }
+    let lacks = app.keys.lacks(keys);
+    if !lacks.is_empty() {
+        // It was not registered when they were put in use.
+        tracing::error!(
+            ?lacks,
+            "the nodes use keys that this node lacks: copy the folder `keys` of another node to it, then restart its sidecar; until then it can make no links, and read no second factor that was encrypted since"
+        );
+    }
+    app.keys.put_in_use(keys);
+    tracing::info!(keys = ?keys.files(), "the nodes use new keys");
+    Ok(())
 }
 
 fn missed(node: &FleetNode, fault: &Failure) {

@@ -4,6 +4,7 @@
 //! Nodes tell each other by way of the log only: a node that cannot reach it says nothing, and nothing
 //! is known of it but its last report.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::operator_warnings;
 use crate::app::{App, FleetNode};
 use crate::clock;
 use crate::config::OnStale;
-use crate::domain::{Failure, Kind, RoleId, Timestamp};
+use crate::domain::{Failure, KeyMark, KeysInUse, Kind, RoleId, Timestamp};
 use crate::fleet::node_reports::{self, RegisteredNode};
 use crate::services::permissions::StorePermit;
 use crate::store::LOG_AWAY;
@@ -222,6 +223,7 @@ fn own(app: &App, node: &FleetNode) -> NodeReport {
         max_staleness: node.staleness.max(),
         on_stale: node.staleness.on_stale(),
         process: node.process,
+        keys: app.keys.marks(),
         since: node.since,
         at: app.clock.now(),
     }
@@ -242,6 +244,9 @@ pub struct NodeStatus {
     pub silent_seconds: Option<u64>,
     /// By how many seconds its clock is ahead of this one, where it reports; to within two.
     pub clock_seconds: Option<i64>,
+    /// The files of keys in use, or newer, that another node has and this one lacks, or has with other
+    /// content.
+    pub lacks_keys: Vec<String>,
 }
 
 /// The fleet, as this node sees it.
@@ -251,6 +256,8 @@ pub struct FleetStatus {
     pub head: u64,
     /// The nodes that are registered, by name.
     pub nodes: Vec<NodeStatus>,
+    /// The keys that all nodes use, as far as this node knows.
+    pub keys: KeysInUse,
 }
 
 /// What all nodes report; `None` for a sidecar on its own. Where one seems to be silent, its next report
@@ -272,17 +279,35 @@ pub async fn status(app: &App, _permit: &StorePermit) -> Result<Option<FleetStat
         registered(node).await?
     };
     let now = app.clock.now();
-    let head = node.head();
+    let (head, keys) = (node.head(), app.keys.in_use());
+    let wanted = wanted_keys(&again, keys);
     let mut nodes: Vec<NodeStatus> = again
         .into_iter()
         .map(|found| {
             let before = first.iter().find(|before| before.id == found.id);
             let is_own = found.id == node.id;
-            status_of(found, before, is_own, head, now)
+            let lacks_keys = lacks_keys(&found, &wanted);
+            NodeStatus { lacks_keys, ..status_of(found, before, is_own, head, now) }
         })
         .collect();
     nodes.sort_by_key(|node| node.report.as_ref().map(|report| report.name.clone()).ok());
-    Ok(Some(FleetStatus { head, nodes }))
+    Ok(Some(FleetStatus { head, nodes, keys }))
+}
+
+/// The keys that every node should have: those in use, and newer ones that some node has.
+pub(super) fn wanted_keys(all: &[RegisteredNode], in_use: KeysInUse) -> BTreeSet<KeyMark> {
+    let reports = all.iter().filter_map(|node| node.report.as_ref().ok());
+    let keys = reports.flat_map(|report| &report.keys);
+    keys.filter(|key| in_use.include(key)).copied().collect()
+}
+
+/// The files of wanted keys that a node lacks, or has with other content.
+pub(super) fn lacks_keys(node: &RegisteredNode, wanted: &BTreeSet<KeyMark>) -> Vec<String> {
+    let Ok(report) = &node.report else { return Vec::new() };
+    let lacking = wanted.iter().filter(|key| !report.keys.contains(key));
+    let mut files: Vec<String> = lacking.map(KeyMark::file).collect();
+    files.dedup();
+    files
 }
 
 fn status_of(
@@ -303,7 +328,7 @@ fn status_of(
             silent_seconds = Some(apart(report.at, now).as_secs());
         }
     }
-    NodeStatus { id, is_own, report, behind, silent_seconds, clock_seconds }
+    NodeStatus { id, is_own, report, behind, silent_seconds, clock_seconds, lacks_keys: Vec::new() }
 }
 
 fn apart(one: Timestamp, other: Timestamp) -> Duration {
@@ -311,7 +336,7 @@ fn apart(one: Timestamp, other: Timestamp) -> Duration {
 }
 
 /// All nodes; where the log cannot be reached, the failure for the caller.
-async fn registered(node: &Arc<FleetNode>) -> Result<Vec<RegisteredNode>, Failure> {
+pub(super) async fn registered(node: &Arc<FleetNode>) -> Result<Vec<RegisteredNode>, Failure> {
     let node = Arc::clone(node);
     blocking(move || node_reports::all(&*node.log, &node.seal)).await
 }
@@ -450,6 +475,11 @@ pub async fn seen_by_all(app: &App, at_most: Duration) -> SeenBy {
     }
 }
 
+/// The name of a node, or its id where its report cannot be read.
+pub(super) fn name_of(node: &RegisteredNode) -> String {
+    node.report.as_ref().map_or_else(|_| node.id.to_string(), |report| report.name.clone())
+}
+
 /// How many nodes there are. This one is, whether or not its first report has arrived.
 fn count(own: NodeId, all: &[RegisteredNode]) -> usize {
     all.iter().filter(|node| node.id != own).count() + 1
@@ -464,11 +494,8 @@ fn seen(all: &[RegisteredNode], own: NodeId, target: u64, waited: Duration) -> S
                 report.applied >= target || denies
             })
     };
-    let name = |node: &RegisteredNode| {
-        node.report.as_ref().map_or_else(|_| node.id.to_string(), |report| report.name.clone())
-    };
     let of = count(own, all);
-    let missing: Vec<String> = all.iter().filter(|node| !has_seen(node)).map(name).collect();
+    let missing: Vec<String> = all.iter().filter(|node| !has_seen(node)).map(name_of).collect();
     SeenBy { by: of - missing.len(), of, missing, fault: None }
 }
 
@@ -492,6 +519,7 @@ mod tests {
             max_staleness: Duration::from_secs(30),
             on_stale,
             process: [id; 16],
+            keys: Vec::new(),
             since: Timestamp(0),
             at: Timestamp(0),
         };

@@ -80,6 +80,7 @@ mod content_digest;
 mod erasure;
 mod fleet_membership;
 mod invite_list;
+mod keys_in_use;
 mod member_data;
 mod member_table;
 

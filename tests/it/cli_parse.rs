@@ -74,6 +74,7 @@ const COMMANDS: &[&str] = &[
     "mail status",
     "mail test",
     "mail resume",
+    "keys activate",
     "keys rotate",
     "config",
     "doctor",

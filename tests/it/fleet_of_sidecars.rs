@@ -1,6 +1,7 @@
 //! Three sidecars on one PostgreSQL or etcd: a removal on one is a deny on all; what a node does that
 //! cannot reach the log, one that starts without it, and one that leaves.
 
+use std::fs;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -72,7 +73,10 @@ fn all_have_what_one_changes(fleet: &Fleet) {
     let rows: Vec<Vec<&str>> = status.lines().map(|line| line.split('\t').collect()).collect();
     let names: Vec<&str> = rows.iter().map(|row| row[0]).collect();
     assert_eq!(names, ["host-1", "host-2 (this)", "host-3"], "{status}");
-    assert!(rows.iter().all(|row| row[1] == "fresh" && row[7] == "ok"), "{status}");
+    assert!(
+        rows.iter().all(|row| row[1] == "fresh" && row[7] == "ok" && row[9] == "ok"),
+        "{status}"
+    );
     for node in &fleet.nodes {
         assert_eq!(metric(node, "kwic_fleet_stale"), Some(0.0));
         let ready = node.tcp().get("/readyz");
@@ -95,6 +99,61 @@ fn one_leaves(mut fleet: Fleet) {
     assert!(said.ends_with("seen by 2 of 2\n"), "{said}");
     assert_eq!(decision(&mut alone.tcp(), "ann"), (true, None));
     assert_eq!(decision(&mut fleet.nodes[0].tcp(), "ann"), (false, None));
+}
+
+/// What `fleet status` says on a node.
+fn status(node: &Sidecar) -> Json {
+    // It exits 1 unless all are fresh.
+    let output = node.run(&["fleet", "status", "--json"]);
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+#[test]
+fn new_keys_are_used_when_every_node_has_them() {
+    let Some(mut fleet) = fleet() else { return };
+    fleet.nodes[0].ok(&["keys", "rotate"]);
+    fleet.nodes[0].kill();
+    fleet.nodes[0].restart();
+    let one = &fleet.nodes[0];
+    eventually("it reports the new keys", || {
+        let status = status(one);
+        let lacks = &status["items"][1]["lacks_keys"];
+        *lacks == serde_json::json!(["link-2.key", "seal-2.key"])
+    });
+    assert_eq!(status(one)["keys"], serde_json::json!(["link-1.key", "seal-1.key"]));
+    let early = one.run(&["keys", "activate"]);
+    let told = String::from_utf8(early.stderr).unwrap();
+    assert_eq!(early.status.code(), Some(1), "{told}");
+    for node in ["host-2", "host-3"] {
+        assert!(told.contains(&format!("{node} (link-2.key and seal-2.key)")), "{told}");
+    }
+    assert!(!told.contains("host-1"), "{told}");
+    for number in [1, 2] {
+        for key in ["link-2.key", "seal-2.key"] {
+            let key = format!("data/keys/{key}");
+            fs::copy(fleet.nodes[0].path(&key), fleet.nodes[number].path(&key)).unwrap();
+        }
+        fleet.nodes[number].kill();
+        fleet.nodes[number].restart();
+    }
+    let one = &fleet.nodes[0];
+    eventually("every node has reported its keys", || {
+        one.run(&["keys", "activate"]).status.success()
+    });
+    for node in &fleet.nodes {
+        eventually("each uses the new keys", || {
+            status(node)["keys"] == serde_json::json!(["link-2.key", "seal-2.key"])
+        });
+        eventually("each is fresh", || decision(&mut node.tcp(), "ann").0);
+    }
+    // A start without the key in use is refused.
+    fleet.nodes[2].kill();
+    let key = fleet.nodes[2].path("data/keys/seal-2.key");
+    fs::remove_file(key).unwrap();
+    let config = fleet.nodes[2].path("kwic-team.toml");
+    let refused = fleet.nodes[2].run(&["serve", "--config", config.to_str().unwrap()]);
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("`seal-2.key`") && told.contains("copy the folder `keys`"), "{told}");
 }
 
 #[test]

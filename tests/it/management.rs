@@ -407,7 +407,7 @@ async fn what_the_document_says_of_callers_holds() {
             members += 1;
         }
     }
-    assert_eq!((operators, members), (10, 19));
+    assert_eq!((operators, members), (11, 19));
     ann.call("POST /policies/reload", &NONE).await.problem(403, "operator_only");
 }
 

@@ -397,6 +397,9 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             own("Forget a node that does not come back", "ForgottenNode").refused(&[404, 409])
         }
 
+        Op::KeysActivate => own("Put the newest keys in use on all nodes", "KeysActivated")
+            .refused(&[404, 409]),
+
         Op::Warnings => own("What the operator of the sidecar should fix", "WarningList"),
 
         Op::Policies => own("The live policies", "Policies"),

@@ -110,6 +110,8 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("Mail", mail());
     add("MailTest", mail_test());
     add("Fleet", fleet());
+    let activated = object().with("keys", list(text())).all(&["resealed", "unreadable"], count);
+    add("KeysActivated", activated.schema());
     add("ForgottenNode", object().with("forgotten", text()).schema());
     add("Seen", seen_by());
     add("WarningList", lists(warning()));
@@ -488,9 +490,10 @@ fn fleet() -> Value {
         .with("silent_seconds", or_null(count()))
         .with("clock_seconds", or_null(json!({"type": "integer"})))
         .with("behind", count())
+        .with("lacks_keys", list(text()))
         .with("report", or_null(report))
         .schema();
-    object().with("head", count()).with("items", list(node)).schema()
+    object().with("head", count()).with("keys", list(text())).with("items", list(node)).schema()
 }
 
 fn seen_by() -> Value {

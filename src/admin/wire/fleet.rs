@@ -4,12 +4,15 @@ use serde::Serialize;
 
 use crate::clock::rfc3339;
 use crate::services::fleet_status::{FleetStatus, NodeStatus, SeenBy};
+use crate::services::key_rotation;
 use crate::store::records::node_report::NodeReport;
 
 document! {
     pub(in crate::admin) struct Fleet from(status: FleetStatus) {
         /// The index of the log's last entry, as far as this node knows.
         head: u64 = status.head,
+        /// The files of the keys that all nodes use.
+        keys: [String; 2] = status.keys.files(),
         items: Vec<Node> = status.nodes.into_iter().map(Node::from).collect(),
     }
 }
@@ -27,6 +30,9 @@ document! {
         clock_seconds: Option<i64> = node.clock_seconds,
         /// Entries of the log that it has not applied.
         behind: u64 = node.behind,
+        /// The files of keys in use, or newer, that another node has and this one lacks, or has with
+        /// other content.
+        lacks_keys: Vec<String> = node.lacks_keys,
         report: Option<Report> = node.report.ok().map(Report::from),
     }
 }
@@ -61,6 +67,17 @@ document! {
 document! {
     pub(in crate::admin) struct ForgottenNode of(name: String) {
         forgotten: String = name,
+    }
+}
+
+document! {
+    pub(in crate::admin) struct KeysActivated from(activated: key_rotation::KeysActivated) {
+        /// The files of the keys.
+        keys: [String; 2] = activated.keys.files(),
+        /// How many secrets of second factors were encrypted with them.
+        resealed: usize = activated.resealed,
+        /// How many no key decrypts.
+        unreadable: usize = activated.unreadable,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{RecordReader, RecordWriter};
 use crate::config::OnStale;
-use crate::domain::{Digest, Failure, Revision, Timestamp};
+use crate::domain::{Digest, Failure, KeyId, KeyKind, KeyMark, Revision, Timestamp};
 
 /// What a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct NodeReport {
     pub on_stale: OnStale,
     /// Drawn at random when its program was started: two with one id are not the same node.
     pub process: [u8; 16],
+    /// The keys that its program has.
+    pub keys: Vec<KeyMark>,
     /// When its program was started, by its clock.
     pub since: Timestamp,
     /// When it said this, by its clock.
@@ -42,7 +44,7 @@ impl NodeReport {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let staleness = u64::try_from(self.max_staleness.as_millis()).unwrap_or(u64::MAX);
-        RecordWriter::new()
+        let writer = RecordWriter::new()
             .text(&self.name)
             .text(&self.version)
             .long(self.applied)
@@ -54,9 +56,12 @@ impl NodeReport {
             .long(staleness)
             .byte((self.on_stale == OnStale::Deny).into())
             .raw(&self.process)
-            .time(self.since)
-            .time(self.at)
-            .0
+            .long(u64::try_from(self.keys.len()).unwrap_or(u64::MAX));
+        let keys = |writer: RecordWriter, key: &KeyMark| {
+            let kind = u8::from(key.kind == KeyKind::Seal);
+            writer.byte(kind).long(key.id.0.into()).raw(&key.mark)
+        };
+        self.keys.iter().fold(writer, keys).time(self.since).time(self.at).0
     }
 
     /// Reads a record.
@@ -77,11 +82,22 @@ impl NodeReport {
             max_staleness: Duration::from_millis(reader.long()?),
             on_stale: if reader.flag()? { OnStale::Deny } else { OnStale::Answer },
             process: reader.array()?,
+            keys: keys(&mut reader)?,
             since: reader.time()?,
             at: reader.time()?,
         };
         reader.end(report)
     }
+}
+
+fn keys(reader: &mut RecordReader<'_>) -> Result<Vec<KeyMark>, Failure> {
+    // A count that is too large ends with the bytes.
+    let count = reader.long()?;
+    let key = |_| {
+        let kind = if reader.flag()? { KeyKind::Seal } else { KeyKind::Link };
+        Ok(KeyMark { kind, id: KeyId(reader.short()?), mark: reader.array()? })
+    };
+    (0..count).map(key).collect()
 }
 
 #[cfg(test)]
@@ -102,6 +118,7 @@ mod tests {
             max_staleness: Duration::from_secs(30),
             on_stale: OnStale::Deny,
             process: [3; 16],
+            keys: vec![KeyMark { kind: KeyKind::Seal, id: KeyId(1), mark: [7; 8] }],
             since: Timestamp(1_764_000_000_000),
             at: Timestamp(1_764_000_060_000),
         };

@@ -14,8 +14,9 @@ pub(super) type RecordTable<K> = TableDefinition<'static, K, &'static [u8]>;
 /// The hash of a token.
 type HashKey = &'static [u8; 32];
 
-/// `format`, `revision`, `letter` and `import`: the last id of a letter and of an import, and
-/// `rewrite`: present while freed pages of the file may contain erased data.
+/// `format`, `revision`, `letter` and `import`: the last id of a letter and of an import, `link_key` and
+/// `seal_key`: the keys that the nodes of a fleet use, and `rewrite`: present while freed pages of the
+/// file may contain erased data.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// By slug.
 pub(super) const ACCOUNTS: RecordTable<&str> = TableDefinition::new("accounts");
