@@ -5,6 +5,7 @@
 //! nobody. Keys never leave this module and are never printed.
 
 pub mod caller_keys;
+pub mod epoch_keys;
 mod key_ring;
 mod secret_encryption;
 
@@ -89,7 +90,7 @@ impl Keys {
     /// Whether a file name is that of a key.
     #[must_use]
     pub fn is_named_as_one(path: &Path) -> bool {
-        ["link", "seal"].iter().any(|kind| key_ring::number_of(path, kind).is_some())
+        ["link", "seal", "epoch"].iter().any(|kind| key_ring::number_of(path, kind).is_some())
     }
 
     /// The names of the keys in use that the folder lacks or has with another content: a restart

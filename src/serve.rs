@@ -27,8 +27,10 @@ use crate::config::{Config, OnStale, remedy, resolve_symlinks};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, PolicyCause, plural};
 use crate::file_limit;
+use crate::fleet::key_cipher::FleetCipher;
 use crate::gate;
 use crate::http::{ConnectionBounds, Listen, Listener, SOCKET_TAKEN, Server, SmallRequest};
+use crate::keys::epoch_keys::EpochKeys;
 use crate::keys::{Keys, caller_keys};
 use crate::mail::Mailer;
 use crate::policy_folder::{self, FolderWatch};
@@ -548,7 +550,13 @@ async fn join_fleet(
     };
     let folder = config.data.join("keys");
     let keys = fleet_keys(&folder, store).await?;
-    let cipher = Arc::new(keys.clone());
+    let epochs = EpochKeys::read(&folder)?;
+    if epochs.is_empty() {
+        return Err(refused(
+            "the epoch key of the log is missing in the folder `keys`: copy the folder `keys` of another node to this one, then start again",
+        ));
+    }
+    let cipher = Arc::new(FleetCipher::new(keys.clone(), epochs));
     let log = log_engine::open(fleet, membership.log, runtime)?;
     store.join_log(Arc::clone(&log) as Arc<dyn SharedLog>, cipher.clone()).await?;
     let seal = LogSeal::new(membership.log, cipher);

@@ -12,11 +12,12 @@
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `startup_policies`,
 //!    `policy_approval`, `policy_history`, `background_retries`, `fleet_follow` and `fleet_snapshots`;
 //! 4. `decide`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
-//!    `access_review`, `backup`, `events`, `operator_warnings` and `fleet_status`;
-//! 5. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
-//! 6. `caller`: who calls; `step_up`, by which somebody shows who it is;
-//! 7. `token_auth`, `notices`, `sign_in_log_lines`, `detached`;
-//! 8. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
+//!    `access_review`, `backup`, `events`, `operator_warnings` and `fleet_erasure`;
+//! 5. `fleet_status`;
+//! 6. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
+//! 7. `caller`: who calls; `step_up`, by which somebody shows who it is;
+//! 8. `token_auth`, `notices`, `sign_in_log_lines`, `detached`;
+//! 9. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
 //!    `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`.
 
 pub mod access_review;
@@ -34,6 +35,7 @@ pub mod decide;
 pub mod directory_sync;
 pub mod events;
 pub mod export;
+pub mod fleet_erasure;
 pub mod fleet_follow;
 pub mod fleet_snapshots;
 pub mod fleet_status;

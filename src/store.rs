@@ -22,8 +22,8 @@ pub mod shared_log;
 pub mod types;
 
 pub use self::redb::{
-    BROKEN, CLOCK_AHEAD, Followed, LAYOUT, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, REPLACED,
-    SnapshotContent, Store, UNAVAILABLE,
+    BROKEN, CLOCK_AHEAD, ErasureReach, Followed, LAYOUT, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR,
+    REPLACED, SnapshotContent, Store, UNAVAILABLE,
 };
 pub use preconditions::Preconditions;
 pub use types::accounts::{AccountEdit, FirstAccount};

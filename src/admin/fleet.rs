@@ -7,6 +7,7 @@ use super::api_request::{ApiRequest, ApiResult};
 use super::wire;
 use crate::domain::Failure;
 use crate::http::Reply;
+use crate::services::fleet_erasure::{self, ErasureReceipt};
 use crate::services::fleet_status::{self, SeenBy, WAIT_MAX, WAIT_USUAL};
 use crate::services::key_rotation;
 
@@ -14,7 +15,8 @@ pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = call.operator()?;
     let status = fleet_status::status(call.app, &permit).await?;
     let status = status.ok_or_else(fleet_status::no_fleet)?;
-    Ok(Reply::json_of(&wire::Fleet::from(status)))
+    let erasure = fleet_erasure::receipt(call.app, &permit).await?;
+    Ok(Reply::json_of(&wire::Fleet::of(status, erasure)))
 }
 
 pub(super) async fn forget(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -53,5 +55,10 @@ impl WaitForAll {
     /// Waits, after the change was made; none where that was not asked for.
     pub(super) async fn seen(self, call: &ApiRequest<'_>) -> Option<SeenBy> {
         Some(fleet_status::seen_by_all(call.app, self.0?).await)
+    }
+
+    /// The same after an erasure, until it has reached everything; none for a sidecar on its own.
+    pub(super) async fn erased(self, call: &ApiRequest<'_>) -> Option<ErasureReceipt> {
+        fleet_erasure::reached_all(call.app, self.0?).await
     }
 }

@@ -1,15 +1,18 @@
 //! `/members/{id}/erase`, `/members/{id}/data` and `/me/data`: personal data.
 
 use super::api_request::{ApiRequest, ApiResult};
+use super::fleet::WaitForAll;
 use super::wire::{self, Changed};
 use crate::http::Reply;
 use crate::services::personal_data;
 
 pub(super) async fn erase(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = call.member_id()?;
+    let wait = WaitForAll::of(call);
     let caller = call.caller().await?;
     let done = personal_data::erase(call.app, caller, id.clone()).await?;
-    let erasure = wire::Erasure::of(&id, done.value);
+    let reached = wait.erased(call).await;
+    let erasure = wire::Erasure::of(&id, done.value, reached);
     Ok(Reply::json_of(&Changed::new(erasure, done.revision)))
 }
 

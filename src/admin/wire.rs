@@ -64,7 +64,7 @@ pub(super) use accounts_and_members::{
 pub(super) use audit_log::{AuditLogEntry, ChainVerification};
 pub(super) use backup::Backup;
 pub(super) use events::event;
-pub(super) use fleet::{Fleet, ForgottenNode, KeysActivated, Seen};
+pub(super) use fleet::{ErasureReached, Fleet, ForgottenNode, KeysActivated, Seen};
 pub(super) use invites::{Invite, InvitePreview};
 pub(super) use mail::{MailReport, MailTest};
 pub(super) use passkeys::{Passkey, PasskeyPrompt};

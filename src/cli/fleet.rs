@@ -76,7 +76,12 @@ fn status(global: &Global, remote: &SidecarClient) -> CommandResult {
     let printed = if global.json {
         output::line(&fleet.to_string())
     } else {
-        output::table(&COLUMNS, &nodes.iter().map(row).collect::<Vec<_>>())
+        output::table(&COLUMNS, &nodes.iter().map(row).collect::<Vec<_>>()).and_then(|()| {
+            let erasure = fleet.get("erasure").filter(|erasure| !erasure.is_null());
+            erasure.map_or(Ok(()), |erasure| {
+                output::say(&format!("last erasure: {}", text(erasure, "sentence")))
+            })
+        })
     };
     printed.or_else(CommandError::unless_reader_left)?;
     let are_fresh = nodes.iter().all(|node| text(node, "state") == "fresh");

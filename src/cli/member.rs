@@ -93,7 +93,7 @@ pub(super) enum MemberCommand {
     },
     /// Erase the personal data of a removed member
     #[command(
-        after_help = "Example: kwic-team member erase m42 --yes\n\nName a removed member by the id: `kwic-team audit list --event user_deleted` shows it. Restart the sidecar afterwards, so that it rewrites the store's file without the erased data."
+        after_help = "Example: kwic-team member erase m42 --yes\n\nName a removed member by the id: `kwic-team audit list --event user_deleted` shows it. Restart the sidecar afterwards, so that it rewrites the store's file without the erased data; in a fleet, that of each node. `kwic-team fleet status` says how far the last erasure has come."
     )]
     Erase {
         /// The id of the removed member
@@ -103,6 +103,9 @@ pub(super) enum MemberCommand {
         account: AccountArg,
         #[command(flatten)]
         yes: ConfirmArg,
+        /// In a fleet, wait until it has reached the log and the file of every node, at most so many seconds (60 without a number), and exit 1 if it has not
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "60", value_parser = clap::value_parser!(u64).range(1..=WAIT_MAX.as_secs()))]
+        wait_all: Option<u64>,
     },
     /// Review access: show members who perhaps no longer need it, administrators without a second factor, and whether one administrator or none is left
     #[command(after_help = "Example: kwic-team member review")]
@@ -203,7 +206,13 @@ pub(super) fn run(global: &Global, command: MemberCommand) -> CommandResult {
                 })
             })
         }
-        MemberCommand::Erase { id, account, yes } => erase(global, &remote, &id, &account, &yes),
+        MemberCommand::Erase { id, account, .. } if id.contains('@') => {
+            Err(takes_id(&remote, &account, &id))
+        }
+        MemberCommand::Erase { id, account, yes, wait_all } => {
+            yes.or_ask(&format!("erase the personal data of the removed member `{id}` for good?"))?;
+            erase(global, &remote, &id, &account, wait_all)
+        }
         MemberCommand::Review(account) => review(global, &remote, &account),
         MemberCommand::Export { member: Some(member), account, output, .. } => {
             let who = MemberSelector { member, account };
@@ -441,11 +450,7 @@ fn remove(
     let member = find(remote, who)?;
     let name = output::person(&member);
     yes.or_ask(&format!("remove {name} for good?"))?;
-    let path = path_of(who, &member, "");
-    let path = wait_all.map_or(path.clone(), |seconds| {
-        let mark = if path.contains('?') { '&' } else { '?' };
-        format!("{path}{mark}{WAIT_ALL}&wait_seconds={seconds}")
-    });
+    let path = waiting(path_of(who, &member, ""), wait_all);
     let receipt = remote.json(&ApiCall::new("DELETE", path))?;
     print_removal(global, &name, &receipt)?;
     let Some(seen) = receipt.get("seen") else { return Ok(Exit::Ok) };
@@ -459,6 +464,13 @@ fn remove(
     Err(CommandError::failure(output::shown(&format!(
         "{name} was removed, and a node that has not seen it may still allow access: {sentence}; `kwic-team fleet status` shows the nodes"
     ))))
+}
+
+/// The path of a change that waits for all nodes of a fleet, where that is asked for.
+fn waiting(path: String, wait_all: Option<u64>) -> String {
+    let Some(seconds) = wait_all else { return path };
+    let mark = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{mark}{WAIT_ALL}&wait_seconds={seconds}")
 }
 
 fn print_removal(global: &Global, name: &str, receipt: &Json) -> CommandResult {
@@ -478,13 +490,10 @@ fn erase(
     remote: &SidecarClient,
     id: &str,
     account: &AccountArg,
-    yes: &ConfirmArg,
+    wait_all: Option<u64>,
 ) -> CommandResult {
-    if id.contains('@') {
-        return Err(takes_id(remote, account, id));
-    }
-    yes.or_ask(&format!("erase the personal data of the removed member `{id}` for good?"))?;
     let path = account.path(&format!("/api/v1/members/{}/erase", encoded(id)));
+    let path = waiting(path, wait_all);
     let erased = remote.json(&ApiCall::new("POST", path)).map_err(|mut stop| {
         if stop.is(member::UNKNOWN) {
             stop.message = format!(
@@ -493,7 +502,19 @@ fn erase(
         }
         stop
     })?;
-    output::answer(global, &erased, |erased| {
+    print_erasure(global, id, &erased)?;
+    let reached = erased.get("reached");
+    if reached.is_none_or(|reached| reached.get("complete").and_then(Json::as_bool) == Some(true)) {
+        return Ok(Exit::Ok);
+    }
+    let sentence = reached.map(|reached| text(reached, "sentence")).unwrap_or_default();
+    Err(CommandError::failure(output::shown(&format!(
+        "the personal data of {id} was erased on this node, and {sentence}; `kwic-team fleet status` says how far it is"
+    ))))
+}
+
+fn print_erasure(global: &Global, id: &str, erased: &Json) -> CommandResult {
+    output::answer(global, erased, |erased| {
         output::say(&format!(
             "the personal data of {id} is erased, at revision {}: from {}, of which the rest stays, with {} and {}",
             text(erased, "revision"),
@@ -501,9 +522,12 @@ fn erase(
             output::count(erased, "invites_erased", "invite", "invites"),
             output::count(erased, "letters_erased", "message", "messages")
         ))?;
-        output::say(
-            "the next start of the sidecar rewrites the store's file without the erased data; backups and the outbox are not changed",
-        )
+        match erased.get("reached") {
+            Some(reached) => output::say(&text(reached, "sentence")),
+            None => output::say(
+                "the next start of the sidecar rewrites the store's file without the erased data; backups and the outbox are not changed",
+            ),
+        }
     })
 }
 

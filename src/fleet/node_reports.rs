@@ -35,7 +35,7 @@ pub fn put(
     report: &NodeReport,
 ) -> Result<(), String> {
     let name = object_name(node);
-    let sealed = seal.object(&name, &report.encode());
+    let sealed = seal.report(&name, &report.encode());
     log.put_object(&name, &sealed.map_err(|fault| said(&fault))?)
 }
 
@@ -64,7 +64,7 @@ pub fn of(
 ) -> Result<Option<RegisteredNode>, String> {
     let name = object_name(node);
     let Some(bytes) = log.object(&name)? else { return Ok(None) };
-    let plain = seal.open_object(&name, &bytes);
+    let plain = seal.open_report(&name, &bytes);
     let report = plain.and_then(|plain| NodeReport::decode(&plain).map_err(|fault| said(&fault)));
     Ok(Some(RegisteredNode { id: node, report }))
 }

@@ -27,8 +27,19 @@ pub struct SnapshotList {
     pub whole: Vec<FoundSnapshot>,
     /// Why each other one with a manifest is none.
     pub refused: Vec<String>,
-    /// The names of all objects of snapshots, by snapshot.
-    pub(super) objects: BTreeMap<SnapshotName, Vec<String>>,
+}
+
+/// The names of all objects of snapshots, by snapshot.
+pub(super) fn objects_by_snapshot(
+    log: &dyn FleetLog,
+) -> Result<BTreeMap<SnapshotName, Vec<String>>, Failure> {
+    let mut found = BTreeMap::<SnapshotName, Vec<String>>::new();
+    for object in log.object_names(PREFIX).map_err(|why| away(&why))? {
+        if let Some((name, _)) = SnapshotName::parse(&object) {
+            found.entry(name).or_default().push(object);
+        }
+    }
+    Ok(found)
 }
 
 /// Lists what lies beside a log. Reads manifests, and no parts.
@@ -37,12 +48,7 @@ pub struct SnapshotList {
 /// `Busy` `log_unavailable`, when the log is not reached.
 pub fn list(log: &dyn FleetLog, seal: &LogSeal) -> Result<SnapshotList, Failure> {
     let mut found = SnapshotList::default();
-    for object in log.object_names(PREFIX).map_err(|why| away(&why))? {
-        if let Some((name, _)) = SnapshotName::parse(&object) {
-            found.objects.entry(name).or_default().push(object);
-        }
-    }
-    for (name, objects) in found.objects.iter().rev() {
+    for (name, objects) in objects_by_snapshot(log)?.iter().rev() {
         let manifest = name.manifest();
         if !objects.contains(&manifest) {
             // Its writer has not come to the end, or never will.

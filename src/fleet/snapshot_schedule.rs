@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::log_calls::{away, blocking};
-use super::snapshot_list::{SnapshotList, list};
+use super::snapshot_list::{SnapshotList, list, objects_by_snapshot};
 use super::snapshot_writer;
 use crate::domain::Failure;
 use crate::store::Store;
@@ -98,14 +98,27 @@ pub async fn trim(log: &Arc<dyn FleetLog>, seal: &LogSeal) -> Result<Option<Trim
 }
 
 fn trim_now(log: &dyn FleetLog, seal: &LogSeal) -> Result<Option<Trimmed>, Failure> {
-    let found = list(log, seal)?;
-    let mut places: Vec<u64> = found.whole.iter().map(|snapshot| snapshot.name.index).collect();
+    let mut places: Vec<u64> =
+        list(log, seal)?.whole.iter().map(|snapshot| snapshot.name.index).collect();
     places.dedup();
-    let Some(&through) = places.get(1) else { return Ok(None) };
+    places.get(1).map(|&through| remove(log, through)).transpose()
+}
+
+/// Removes the entries up to and with an index, of which there is a snapshot, and what is left of
+/// snapshots of before.
+///
+/// # Errors
+/// As [`trim`].
+pub(super) async fn trim_behind(log: &Arc<dyn FleetLog>, index: u64) -> Result<Trimmed, Failure> {
+    let log = Arc::clone(log);
+    blocking(move || remove(&*log, index)).await
+}
+
+fn remove(log: &dyn FleetLog, through: u64) -> Result<Trimmed, Failure> {
     log.trim(through).map_err(|why| away(&why))?;
     let mut objects = 0;
     // A writer that is that far behind writes what nobody needs: it may be at work still.
-    for (name, of) in found.objects.iter().filter(|(name, _)| name.index < through) {
+    for (name, of) in objects_by_snapshot(log)?.iter().filter(|(name, _)| name.index < through) {
         // First what makes it a snapshot.
         let manifest = name.manifest();
         let is_manifest = |object: &&String| **object == manifest;
@@ -121,5 +134,5 @@ fn trim_now(log: &dyn FleetLog, seal: &LogSeal) -> Result<Option<Trimmed>, Failu
             objects += 1;
         }
     }
-    Ok(Some(Trimmed { through, objects }))
+    Ok(Trimmed { through, objects })
 }

@@ -16,9 +16,11 @@ use crate::clock::Clock;
 use crate::config::{Config, Fleet, cause_at, resolve_symlinks};
 use crate::domain::{Failure, KeysInUse, Kind, Revision, Timestamp};
 use crate::entropy;
+use crate::fleet::key_cipher::FleetCipher;
 use crate::fleet::log_place::LogPlace;
 use crate::fleet::{snapshot_list, snapshot_reader, snapshot_writer};
 use crate::keys::Keys;
+use crate::keys::epoch_keys::EpochKeys;
 use crate::store::Store;
 use crate::store::log_seal::LogSeal;
 use crate::store::records::fleet_membership::FleetMembership;
@@ -80,7 +82,7 @@ pub async fn init(config: &Config, place: &Arc<dyn LogPlace>) -> Result<FleetBeg
             store_path.display()
         )));
     }
-    let keys = Arc::new(keys(config)?);
+    let keys = keys(config)?;
     let there = at(place, |place| place.inspect()).await?;
     let store = Store::open(store_path, config.store.cache_mb, Clock::System).await?;
     let begun = begin(config, place, &store, keys, there).await;
@@ -92,16 +94,19 @@ async fn begin(
     config: &Config,
     place: &Arc<dyn LogPlace>,
     store: &Store,
-    keys: Arc<Keys>,
+    keys: Keys,
     there: Option<(LogId, LogHead)>,
 ) -> Result<FleetBegun, Failure> {
     let fleet = own_fleet(store, keys.newest(), there.map(|(log, _)| log)).await?;
+    let epochs = EpochKeys::read(&config.data.join("keys"))?;
     if there.is_none() {
+        epochs.begin_log()?;
         at(place, move |place| place.create(fleet.log)).await?;
     }
     let log = at(place, move |place| place.open(fleet.log)).await?;
-    let seal = LogSeal::new(fleet.log, Arc::clone(&keys) as _);
-    store.join_log(Arc::clone(&log) as _, keys).await?;
+    let cipher = cipher(keys, epochs)?;
+    let seal = LogSeal::new(fleet.log, Arc::clone(&cipher) as _);
+    store.join_log(Arc::clone(&log) as _, cipher).await?;
     let has_one = {
         let (log, seal) = (Arc::clone(&log), seal.clone());
         blocking(move || Ok(!snapshot_list::list(&*log, &seal)?.whole.is_empty())).await?
@@ -168,6 +173,7 @@ pub async fn join(
     let (log, head) = there.ok_or_else(|| {
         state("there is no log at `fleet.log`: run `kwic-team fleet init` on the node whose members all others are to have, or correct `fleet.log`; nothing was changed".to_owned())
     })?;
+    let cipher = cipher(keys, EpochKeys::read(&config.data.join("keys"))?)?;
     let node = match own {
         Some((own, _)) if own.log != log => return Err(of_another_log()),
         Some((_, at)) if at.index > head.index || (at.index == head.index && at != head) => {
@@ -183,7 +189,7 @@ pub async fn join(
     };
     let opened = at(place, move |place| place.open(log)).await?;
     let staged = beside(&store, JOINING);
-    let begun = begin_at(opened, LogSeal::new(log, Arc::new(keys)), node, &staged).await?;
+    let begun = begin_at(opened, LogSeal::new(log, cipher), node, &staged).await?;
     let now = Clock::System.now();
     let kept = take_place(&staged, &store, now).inspect_err(|_| {
         let _ = fs::remove_file(&staged);
@@ -269,6 +275,10 @@ pub async fn leave(config: &Config) -> Result<FleetLeft, Failure> {
     }
     let store = Store::open(path, config.store.cache_mb, Clock::System).await?;
     let left = take_out(&store).await;
+    if left.is_ok() {
+        // What it could read of the log, it has.
+        EpochKeys::read(&config.data.join("keys"))?.destroy_all()?;
+    }
     let closed = store.close().await;
     closed.and(left)
 }
@@ -280,6 +290,15 @@ async fn take_out(store: &Store) -> Result<FleetLeft, Failure> {
     })?;
     store.leave_fleet().await?;
     Ok(FleetLeft { fleet, revision: store.revision().await? })
+}
+
+fn cipher(keys: Keys, epochs: EpochKeys) -> Result<Arc<FleetCipher>, Failure> {
+    if epochs.is_empty() {
+        return Err(state(
+            "the epoch key of the log is missing in `keys`: copy the folder `keys` of another node, as it is now, to this one; nothing was changed".to_owned(),
+        ));
+    }
+    Ok(Arc::new(FleetCipher::new(keys, epochs)))
 }
 
 /// The keys of the nodes. None are made: those of another node are the right ones.

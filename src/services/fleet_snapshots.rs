@@ -1,34 +1,39 @@
-//! Snapshots of the fleet's store for nodes that join: written by one of the live nodes when one is due.
+//! Snapshots of the fleet's store for nodes that join, written by one of the live nodes when one is due;
+//! and what an erasure needs after its entry: each node's file written anew, and the log trimmed.
 //!
-//! Which node that is follows from the reports: of those that are live, the one with the lowest id. Two
+//! Which node writes and trims follows from the reports: of those that are live, the one with the lowest id. Two
 //! that think so do no harm.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::fleet_erasure::remove_from_log;
+use super::fleet_status::{blocking, registered};
 use crate::app::{App, FleetNode};
 use crate::backup::kept_stores::SNAPSHOT;
 use crate::backup::staged_restore::beside;
 use crate::config::resolve_symlinks;
 use crate::domain::Failure;
-use crate::fleet::node_reports::{self, RegisteredNode};
+use crate::fleet::log_remains::LogRemains;
+use crate::fleet::node_reports::RegisteredNode;
 use crate::fleet::snapshot_schedule::SnapshotSchedule;
+use crate::store::ErasureReach;
 use crate::store::shared_log::NodeId;
 
-/// How often it is looked whether one is due.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked whether there is something to do.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The pause after one that failed.
 const RETRY_EVERY: Duration = Duration::from_secs(60);
 /// A node whose last report is older than this leaves the work to others.
 const LIVE_MS: i64 = 30_000;
 
-/// Writes snapshots until the sidecar stops.
+/// Writes snapshots, and removes from the log what was erased, until the sidecar stops.
 pub async fn write(app: Arc<App>) {
     let Some(node) = app.fleet.clone() else { return };
-    let mut schedule = SnapshotSchedule::default();
+    let mut work = SnapshotWork::default();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if let Err(fault) = look(&app, &node, &mut schedule).await {
+        if let Err(fault) = work.look(&app, &node).await {
             let cause = fault.private.as_deref().unwrap_or(&fault.public);
             tracing::warn!(cause, "no snapshot for new nodes was written: it is tried again");
             tokio::time::sleep(RETRY_EVERY).await;
@@ -36,31 +41,67 @@ pub async fn write(app: Arc<App>) {
     }
 }
 
-async fn look(
-    app: &App,
-    node: &Arc<FleetNode>,
-    schedule: &mut SnapshotSchedule,
-) -> Result<(), Failure> {
-    let is_due = schedule.is_due(node.applied(), app.store.log_bytes_applied());
-    // The parts of an import that runs make one due again and again: one behind its end is enough.
-    if !is_due || app.store.log_fault().is_some() || app.store.is_importing().await? {
-        return Ok(());
-    }
-    if !is_turn(app, node).await? {
-        return Ok(());
-    }
-    let scratch = beside(&resolve_symlinks(&app.config.store.path)?, SNAPSHOT);
-    schedule.tend(&app.store, &node.log, &node.seal, &scratch).await?;
-    Ok(())
+/// What one node knows of this work.
+#[derive(Default)]
+struct SnapshotWork {
+    schedule: SnapshotSchedule,
+    /// The last erasure for which the file of this node was to be written anew.
+    rewritten: u64,
 }
 
-/// Whether this node is the one that writes.
-async fn is_turn(app: &App, node: &Arc<FleetNode>) -> Result<bool, Failure> {
-    let asked = Arc::clone(node);
-    let read = tokio::task::spawn_blocking(move || node_reports::all(&*asked.log, &asked.seal));
-    let all = read.await.map_err(|fault| Failure::internal(format!("reports: {fault}")))?;
-    let all = all.map_err(|why| Failure::internal(format!("the reports were not read: {why}")))?;
-    Ok(has_turn(&all, node.id, app.clock.now().0))
+impl SnapshotWork {
+    async fn look(&mut self, app: &App, node: &Arc<FleetNode>) -> Result<(), Failure> {
+        if app.store.log_fault().is_some() {
+            return Ok(());
+        }
+        let ErasureReach { erased, rewritten } =
+            app.store.erasure_reach().await?.unwrap_or_default();
+        if rewritten < erased && self.rewritten < erased {
+            // Once: what fails, or is too large, is done by the next start.
+            self.rewritten = erased;
+            app.store.rewrite_if_small().await?;
+        }
+        destroy_old_keys(node).await?;
+        // The parts of an import that runs make one due again and again: one behind its end is enough.
+        let is_due = self.schedule.is_due(node.applied(), app.store.log_bytes_applied())
+            && !app.store.is_importing().await?;
+        // A key that opens it is destroyed when it is removed from the log.
+        let is_in_log = erased > node.seal.begins().0;
+        if !is_due && !is_in_log {
+            return Ok(());
+        }
+        let all = registered(node).await?;
+        if !has_turn(&all, node.id, app.clock.now().0) {
+            return Ok(());
+        }
+        let scratch = beside(&resolve_symlinks(&app.config.store.path)?, SNAPSHOT);
+        if is_in_log {
+            remove_from_log(app, node, &all, erased, &scratch).await?;
+        }
+        if is_due {
+            self.schedule.tend(&app.store, &node.log, &node.seal, &scratch).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Destroys the epoch keys that nothing in the log needs any more.
+async fn destroy_old_keys(node: &Arc<FleetNode>) -> Result<(), Failure> {
+    let (oldest, newest) = node.seal.begins();
+    if oldest == newest {
+        return Ok(());
+    }
+    let log = Arc::clone(&node.log);
+    let left = blocking(move || LogRemains::of(&*log)).await?;
+    let destroyed = node.seal.destroy_before(left.behind)?;
+    if destroyed > 0 {
+        tracing::info!(
+            destroyed,
+            behind = left.behind,
+            "keys of what the shared log had before were destroyed"
+        );
+    }
+    Ok(())
 }
 
 fn has_turn(all: &[RegisteredNode], own: NodeId, now_ms: i64) -> bool {

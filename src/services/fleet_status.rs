@@ -15,9 +15,9 @@ use crate::config::OnStale;
 use crate::domain::{Failure, KeyMark, KeysInUse, Kind, RoleId, Timestamp};
 use crate::fleet::node_reports::{self, RegisteredNode};
 use crate::services::permissions::StorePermit;
-use crate::store::LOG_AWAY;
 use crate::store::records::node_report::NodeReport;
 use crate::store::shared_log::NodeId;
+use crate::store::{ErasureReach, LOG_AWAY};
 
 /// A node reports at least this often.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
@@ -175,7 +175,10 @@ pub async fn note_choice(app: &App, node: &FleetNode) -> Result<(), Failure> {
 }
 
 async fn put(app: &App, node: &Arc<FleetNode>) -> Result<(), String> {
-    let (sent, report) = (clock::since_boot(), own(app, node));
+    let sent = clock::since_boot();
+    // Of a file that cannot be read, nothing good is said.
+    let reach = app.store.erasure_reach().await.ok().flatten().unwrap_or_default();
+    let report = own(app, node, reach);
     let (of, has_reported) = (Arc::clone(node), node.last_reported().is_some());
     let put = move || {
         let last = if has_reported { node_reports::of(&*of.log, &of.seal, of.id)? } else { None };
@@ -210,7 +213,7 @@ fn stop_copy(app: &App, node: &FleetNode, other: &NodeReport) {
 }
 
 /// What this node says of itself.
-fn own(app: &App, node: &FleetNode) -> NodeReport {
+fn own(app: &App, node: &FleetNode, reach: ErasureReach) -> NodeReport {
     NodeReport {
         name: node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -223,6 +226,9 @@ fn own(app: &App, node: &FleetNode) -> NodeReport {
         max_staleness: node.staleness.max(),
         on_stale: node.staleness.on_stale(),
         process: node.process,
+        erased: reach.erased,
+        rewritten: reach.rewritten,
+        opens_behind: node.seal.begins().0,
         keys: app.keys.marks(),
         since: node.since,
         at: app.clock.now(),
@@ -341,7 +347,8 @@ pub(super) async fn registered(node: &Arc<FleetNode>) -> Result<Vec<RegisteredNo
     blocking(move || node_reports::all(&*node.log, &node.seal)).await
 }
 
-async fn blocking<T: Send + 'static>(
+/// Asks the log on a thread that may wait.
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -519,6 +526,9 @@ mod tests {
             max_staleness: Duration::from_secs(30),
             on_stale,
             process: [id; 16],
+            erased: 0,
+            rewritten: applied,
+            opens_behind: 0,
             keys: Vec::new(),
             since: Timestamp(0),
             at: Timestamp(0),

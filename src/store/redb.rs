@@ -39,6 +39,7 @@ mod group_commit;
 mod large_entries;
 mod log_apply;
 mod log_commit;
+mod log_epoch;
 mod log_link;
 mod rate_limits;
 mod record_version;
@@ -78,6 +79,7 @@ mod two_step;
 
 mod content_digest;
 mod erasure;
+mod erasure_reach;
 mod fleet_membership;
 mod invite_list;
 mod keys_in_use;
@@ -85,6 +87,7 @@ mod member_data;
 mod member_table;
 
 mod backup;
+mod live_rewrite;
 mod migrations;
 mod snapshot_copy;
 
@@ -101,6 +104,7 @@ use self::change_transaction::TransactionEnd;
 use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
+pub use self::erasure_reach::ErasureReach;
 use self::import_rows::Seen;
 pub use self::log_apply::Followed;
 use self::log_link::LogLink;

@@ -19,7 +19,7 @@ use kwic_team::store::{LOG_AWAY, Store};
 use tempfile::TempDir;
 
 use crate::support::fleet_fixture::{self, complaint, give_keys, json, postgres_log, stop};
-use crate::support::in_process_log::{InProcessLog, LogLine};
+use crate::support::in_process_log::{InProcessLog, LogLine, keys_in, passing_keys};
 use crate::support::postgres_server::PostgresServer;
 use crate::support::sidecar::{Sidecar, binary, copy_folder, eventually, question};
 use crate::support::store_fixture::{ACTOR, id, member, refused, slug};
@@ -61,7 +61,7 @@ impl LogPlace for Place {
         self.call()?;
         let mut log = self.log.lock().unwrap();
         assert!(log.is_none());
-        *log = Some((id, InProcessLog::of(id, Arc::new(Keys::passing()?))));
+        *log = Some((id, InProcessLog::of(id, passing_keys())));
         Ok(())
     }
 
@@ -165,6 +165,10 @@ async fn a_fleet_is_begun_with_one_store_and_joined_by_others() {
     let again = first.init(&place).await.unwrap();
     assert_eq!((again.fleet, again.snapshot_bytes), (begun.fleet, None));
     // Keys of its own open nothing.
+    assert!(state(second.join(&place).await).contains("copy the folder `keys` of another node"));
+    let other = Folder::with_member("carl").await;
+    other.init(&Place::new()).await.unwrap();
+    fs::copy(other.keys().join("epoch-1.key"), second.keys().join("epoch-1.key")).unwrap();
     let strange = second.join(&place).await.unwrap_err();
     assert!(strange.public.contains("compare `keys`"), "{strange}");
     assert_eq!(second.holds("bert").await, (true, false));
@@ -190,7 +194,7 @@ async fn a_fleet_is_begun_with_one_store_and_joined_by_others() {
     assert_eq!(third.holds("anna").await, (true, true));
     assert_eq!(third.names(), ["keys", "kwic.redb"]);
     // And each follows the same log.
-    let log = place.log().with_keys(Arc::new(Keys::read(&first.keys()).unwrap()));
+    let log = place.log().with_keys(keys_in(&first.keys()));
     let mut contents = Vec::new();
     for (folder, name) in [(&first, "carl"), (&second, "dora"), (&third, "emil")] {
         let store = folder.open().await;
@@ -233,11 +237,12 @@ async fn each_wrong_state_is_told_with_what_to_do_and_changes_nothing() {
     assert_eq!(two.holds("bert").await, (true, true));
     fleet_commands::leave(&two.config).await.unwrap();
     assert_eq!(two.holds("bert").await, (true, false));
+    assert!(!two.keys().join("epoch-1.key").exists(), "it can read nothing of the log any more");
     assert!(state(two.init(&place).await).contains("run `kwic-team fleet join`"));
     assert_eq!(two.holds("bert").await, (true, false));
     assert_eq!(two.names(), ["keys", "kwic.redb"]);
     // A place that has lost its log, which is more than its beginning.
-    let log = place.log().with_keys(Arc::new(Keys::read(&one.keys()).unwrap()));
+    let log = place.log().with_keys(keys_in(&one.keys()));
     let store = one.open().await;
     log.join(&store, LogLine::new(&log)).await;
     store.member_create(&ACTOR, member("acme", "carl")).await.unwrap();
@@ -295,7 +300,7 @@ fn two_sidecars_on_one_postgresql_by_the_commands_alone() {
     let begun = json(&first, &["fleet", "init"]);
     assert!(begun["snapshot_bytes"].as_u64().unwrap() > 10_000, "{begun}");
     let strange = complaint(&second, &["fleet", "join", "--yes"]);
-    assert!(strange.contains("compare `keys`"), "{strange}");
+    assert!(strange.contains("copy the folder `keys` of another node"), "{strange}");
     give_keys(&first, &second);
     let joined = json(&second, &["fleet", "join", "--yes"]);
     assert_eq!(joined["log"], begun["log"]);

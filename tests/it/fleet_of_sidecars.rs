@@ -108,6 +108,40 @@ fn status(node: &Sidecar) -> Json {
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
+/// The names of a node's keys of one kind.
+fn key_files(node: &Sidecar, kind: &str) -> Vec<String> {
+    let entries = fs::read_dir(node.path("data/keys")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| name.starts_with(kind));
+    names.sort();
+    names
+}
+
+#[test]
+fn an_erasure_names_the_node_that_is_missing_and_is_complete_when_it_is_back() {
+    let Some(mut fleet) = fleet() else { return };
+    fleet.nodes[0].ok(&["member", "remove", "leo", "--yes", "--wait-all"]);
+    fleet.nodes[2].kill();
+    let one = &fleet.nodes[0];
+    let early = one.run(&["member", "erase", "leo", "--yes", "--wait-all=3"]);
+    let told = String::from_utf8(early.stderr).unwrap();
+    assert_eq!(early.status.code(), Some(1), "{told}");
+    assert!(told.contains("the log still has") && told.contains("host-3 has not"), "{told}");
+    assert_eq!(status(one)["erasure"]["complete"], false);
+    fleet.nodes[2].restart();
+    let one = &fleet.nodes[0];
+    eventually("it has reached all", || status(one)["erasure"]["complete"] == true);
+    let again = one.ok(&["member", "erase", "leo", "--yes", "--wait-all"]);
+    assert!(again.contains("erased on 3 of 3 nodes and from the log"), "{again}");
+    for node in &fleet.nodes {
+        assert_eq!(key_files(node, "epoch"), ["epoch-2.key"]);
+        let file = fs::read(node.path("data/kwic.redb")).unwrap();
+        let has = |word: &[u8]| file.windows(word.len()).any(|part| part == word);
+        assert!(has(b"ann@example.org") && !has(b"leo@example.org"));
+    }
+}
+
 #[test]
 fn new_keys_are_used_when_every_node_has_them() {
     let Some(mut fleet) = fleet() else { return };

@@ -2,16 +2,18 @@
 //! learns no name.
 
 use std::fs;
-use std::sync::Arc;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::Kind;
 use kwic_team::keys::Keys;
+use kwic_team::keys::epoch_keys::EpochKeys;
 use kwic_team::store::log_seal::LogSeal;
 use kwic_team::store::shared_log::{EntryId, LogId};
 use kwic_team::store::{LOG_HALTED, Store};
+use tempfile::TempDir;
 
-use crate::support::in_process_log::{InProcessLog, LogLine};
+use crate::support::in_process_log::{InProcessLog, LogLine, keys_in, passing_keys};
+use crate::support::sidecar::copy_folder;
 use crate::support::store_fixture::{ACTOR, NOW, member, refused, slug};
 
 async fn node(log: &InProcessLog) -> Store {
@@ -84,7 +86,7 @@ async fn an_entry_of_others_halts_a_node() {
     let plain = log.seal().open_entry(&before, &last).unwrap();
     // Of another log of the same team, and of somebody without its keys.
     let other = LogSeal::new(LogId([9; 16]), log.keys());
-    let forger = LogSeal::new(log.seal().log(), Arc::new(Keys::passing().unwrap()));
+    let forger = LogSeal::new(log.seal().log(), passing_keys());
     for seal in [other, forger] {
         let forged = seal.entry(&before, last.id, &plain).unwrap();
         log.lose_tail(1);
@@ -98,28 +100,52 @@ async fn an_entry_of_others_halts_a_node() {
     assert!(writer.log_fault().is_none(), "it has applied the true one");
 }
 
+/// A folder with the keys of the first node of a fleet.
+fn keys_of_a_log() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Keys::open(folder.path()).unwrap();
+    EpochKeys::read(folder.path()).unwrap().begin_log().unwrap();
+    folder
+}
+
 #[tokio::test]
-async fn a_node_without_the_newest_key_says_which_to_copy() {
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let first = Keys::open(folders[0].path()).unwrap();
-    for (name, text) in first.files() {
-        fs::write(folders[1].path().join(name), text).unwrap();
-    }
-    let old = Arc::new(Keys::open(folders[1].path()).unwrap());
-    Keys::rotate(folders[0].path()).unwrap();
-    let new = Arc::new(Keys::open(folders[0].path()).unwrap());
-    let log = InProcessLog::sealed_with(old.clone());
+async fn a_node_gets_each_epoch_key_by_the_log_and_says_which_one_it_lacks() {
+    let (first, second) = (keys_of_a_log(), tempfile::tempdir().unwrap());
+    copy_folder(first.path(), second.path());
+    let log = InProcessLog::sealed_with(keys_in(first.path()));
     let writer = node(&log).await;
     writer.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
-    let rotated = log.with_keys(new.clone());
-    let ahead = node(&rotated).await;
-    // Entries of before open with the newer keys, too.
-    assert_eq!(ahead.follow_log().await.unwrap(), 1);
-    ahead.member_create(&ACTOR, member("acme", "anna")).await.unwrap();
-    let why = halts(&log.with_keys(old)).await;
+    writer.begin_epoch(0).await.unwrap();
+    // One has begun behind that.
+    writer.begin_epoch(1).await.unwrap();
+    writer.member_create(&ACTOR, member("acme", "anna")).await.unwrap();
+    assert_eq!(log.entries().len(), 3);
+    // Who had the keys at the beginning can follow.
+    let late = node(&log.with_keys(keys_in(second.path()))).await;
+    assert_eq!(late.follow_log().await.unwrap(), 3);
+    assert!(second.path().join("epoch-2.key").exists(), "it starts again with it");
+    late.member_create(&ACTOR, member("acme", "bert")).await.unwrap();
+    assert_eq!(writer.follow_log().await.unwrap(), 1);
+    // Who has the newer key does not come to the older one by it.
+    fs::remove_file(second.path().join("epoch-1.key")).unwrap();
+    let why = halts(&log.with_keys(keys_in(second.path()))).await;
+    assert!(why.contains("`epoch-1.key`") && why.contains("copy the folder `keys`"), "{why}");
+}
+
+#[tokio::test]
+async fn a_node_without_the_key_that_an_epoch_key_is_sealed_with_halts_and_says_so() {
+    let (first, second) = (keys_of_a_log(), tempfile::tempdir().unwrap());
+    copy_folder(first.path(), second.path());
+    Keys::rotate(first.path()).unwrap();
+    let log = InProcessLog::sealed_with(keys_in(first.path()));
+    node(&log).await.begin_epoch(0).await.unwrap();
+    let why = halts(&log.with_keys(keys_in(second.path()))).await;
     assert!(why.contains("`seal-2.key`") && why.contains("copy the folder `keys`"), "{why}");
-    let restarted = node(&log.with_keys(new)).await;
-    assert_eq!(restarted.follow_log().await.unwrap(), 2);
+    // Another key by that name.
+    Keys::rotate(second.path()).unwrap();
+    let why = halts(&log.with_keys(keys_in(second.path()))).await;
+    assert!(why.contains("compare `keys`"), "{why}");
+    assert!(!second.path().join("epoch-2.key").exists());
 }
 
 #[tokio::test]

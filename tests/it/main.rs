@@ -35,6 +35,7 @@ mod directory;
 mod docs;
 mod erasure;
 mod fleet_commands;
+mod fleet_erasure;
 mod fleet_files;
 mod fleet_follow;
 mod fleet_in_trouble;

@@ -15,7 +15,7 @@ use kwic_team::domain::{
 };
 use kwic_team::store::StoredPolicies;
 use kwic_team::store::records::api_tokens::{decode_api_token, encode_api_token};
-use kwic_team::store::records::entry::{Difference, Entry, RowChange, Told};
+use kwic_team::store::records::entry::{Difference, Entry, NextEpoch, RowChange, Told};
 use kwic_team::store::records::fleet_membership::FleetMembership;
 use kwic_team::store::records::import::ImportRecord;
 use kwic_team::store::records::invites::{IdempotentCallRecord, InviteRecord, InviteTokenRecord};
@@ -86,6 +86,7 @@ fn import_entry() -> Entry {
     let (actor, revision) = ("system".to_owned(), Some(Revision(9)));
     Entry {
         changes: vec![Difference { actor, at: AT, revision, rewrite: false, rows: vec![], told }],
+        epoch: None,
     }
 }
 
@@ -348,7 +349,8 @@ fn entry() -> Entry {
         rows: vec![row(0, b"letter\0\0", Some(&7_u64.to_le_bytes()))],
         told: Vec::new(),
     };
-    Entry { changes: vec![told, quiet] }
+    let key = Sealed { key: KeyId(3), bytes: vec![5; 72] };
+    Entry { changes: vec![told, quiet], epoch: Some(NextEpoch { number: KeyId(2), key }) }
 }
 
 fn position() -> LogPosition {

@@ -13,13 +13,12 @@ use kwic_team::fleet::snapshot_schedule::{
     self, BYTES_MAX, ENTRIES_MAX, SnapshotSchedule, Trimmed,
 };
 use kwic_team::fleet::snapshot_writer;
-use kwic_team::keys::Keys;
 use kwic_team::store::records::snapshot_manifest::SnapshotManifest;
 use kwic_team::store::shared_log::{FleetLog, NodeId};
 use kwic_team::store::{LOG_AWAY, LOG_HALTED, Store};
 use tempfile::TempDir;
 
-use crate::support::in_process_log::{InProcessLog, LogLine};
+use crate::support::in_process_log::{InProcessLog, LogLine, passing_keys};
 use crate::support::store_fixture::{ACTOR, NOW, id, member, refused, slug};
 
 struct Node {
@@ -220,7 +219,7 @@ async fn where_none_can_be_taken_it_says_why() {
     assert!(none.public.contains("kwic-team fleet init"), "{none}");
     first.snapshot(&log).await.unwrap();
     // Of a team with other keys.
-    let other = log.with_keys(Arc::new(Keys::passing().unwrap()));
+    let other = log.with_keys(passing_keys());
     let strange = Node::from_snapshot(&other).await.map(drop).unwrap_err();
     assert_eq!(strange.code, NO_SNAPSHOT);
     assert!(strange.public.contains("compare `keys`"), "{strange}");

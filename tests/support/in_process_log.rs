@@ -4,13 +4,16 @@
 //! Never waits, and does nothing by chance: a run with the same choices is the same run.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use kwic_team::domain::Timestamp;
 use kwic_team::entropy;
+use kwic_team::fleet::key_cipher::FleetCipher;
 use kwic_team::keys::Keys;
+use kwic_team::keys::epoch_keys::EpochKeys;
 use kwic_team::store::Store;
 use kwic_team::store::log_seal::LogSeal;
 use kwic_team::store::records::entry::Entry;
@@ -43,13 +46,24 @@ pub enum AppendFault {
 pub struct InProcessLog {
     id: LogId,
     state: Arc<Mutex<LogState>>,
-    keys: Arc<Keys>,
+    keys: Arc<FleetCipher>,
 }
 
 impl Default for InProcessLog {
     fn default() -> Self {
-        Self::sealed_with(Arc::new(Keys::passing().unwrap()))
+        Self::sealed_with(passing_keys())
     }
+}
+
+/// Keys of one process.
+pub fn passing_keys() -> Arc<FleetCipher> {
+    Arc::new(FleetCipher::new(Keys::passing().unwrap(), EpochKeys::passing().unwrap()))
+}
+
+/// The keys of a folder.
+pub fn keys_in(folder: &Path) -> Arc<FleetCipher> {
+    let (keys, epochs) = (Keys::read(folder).unwrap(), EpochKeys::read(folder).unwrap());
+    Arc::new(FleetCipher::new(keys, epochs))
 }
 
 struct LogState {
@@ -84,24 +98,24 @@ impl LogState {
 
 impl InProcessLog {
     /// An empty log, for nodes with these keys.
-    pub fn sealed_with(keys: Arc<Keys>) -> Self {
+    pub fn sealed_with(keys: Arc<FleetCipher>) -> Self {
         Self::of(LOG, keys)
     }
 
     /// The same, of another name.
-    pub fn of(id: LogId, keys: Arc<Keys>) -> Self {
+    pub fn of(id: LogId, keys: Arc<FleetCipher>) -> Self {
         let (entries, late, objects) = (Vec::new(), Vec::new(), BTreeMap::new());
         let state = LogState { start: id.start(), entries, late, objects };
         Self { id, state: Arc::new(Mutex::new(state)), keys }
     }
 
     /// The same log, for nodes with other keys.
-    pub fn with_keys(&self, keys: Arc<Keys>) -> Self {
+    pub fn with_keys(&self, keys: Arc<FleetCipher>) -> Self {
         Self { id: self.id, state: self.state.clone(), keys }
     }
 
     /// The keys of the nodes.
-    pub fn keys(&self) -> Arc<Keys> {
+    pub fn keys(&self) -> Arc<FleetCipher> {
         self.keys.clone()
     }
 

@@ -269,7 +269,9 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             of("Restore a suspended member", "MemberChanged").of_any_version().tagged()
         }
         Op::MemberErase => {
-            of("Erase the personal data of a removed member", "Erased").refused(&[409])
+            of("Erase the personal data of a removed member", "Erased")
+                .refused(&[409])
+                .waiting(inputs)
         }
         Op::MemberData => of("All data kept about one member", "MemberData"),
         Op::MemberSessions => of("A member's sessions", "SessionList"),

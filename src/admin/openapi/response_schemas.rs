@@ -110,6 +110,7 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("Mail", mail());
     add("MailTest", mail_test());
     add("Fleet", fleet());
+    add("ErasureReached", erasure_reached());
     let activated = object().with("keys", list(text())).all(&["resealed", "unreadable"], count);
     add("KeysActivated", activated.schema());
     add("ForgottenNode", object().with("forgotten", text()).schema());
@@ -187,6 +188,7 @@ fn erased() -> Value {
     object()
         .with("id", text())
         .all(&["entries_erased", "invites_erased", "letters_erased"], count)
+        .may("reached", reference("ErasureReached"))
         .changed()
         .schema()
 }
@@ -493,7 +495,23 @@ fn fleet() -> Value {
         .with("lacks_keys", list(text()))
         .with("report", or_null(report))
         .schema();
-    object().with("head", count()).with("keys", list(text())).with("items", list(node)).schema()
+    object()
+        .with("head", count())
+        .with("erasure", or_null(reference("ErasureReached")))
+        .with("keys", list(text()))
+        .with("items", list(node))
+        .schema()
+}
+
+fn erasure_reached() -> Value {
+    let missing = object().all(&["node", "lacks"], text).schema();
+    object()
+        .with("complete", flag())
+        .with("sentence", text())
+        .with("index", count())
+        .with("removed_from_log", flag())
+        .with("missing", list(missing))
+        .schema()
 }
 
 fn seen_by() -> Value {

@@ -3,14 +3,17 @@
 use serde::Serialize;
 
 use crate::clock::rfc3339;
+use crate::services::fleet_erasure::{self, ErasureReceipt};
 use crate::services::fleet_status::{FleetStatus, NodeStatus, SeenBy};
 use crate::services::key_rotation;
 use crate::store::records::node_report::NodeReport;
 
 document! {
-    pub(in crate::admin) struct Fleet from(status: FleetStatus) {
+    pub(in crate::admin) struct Fleet of(status: FleetStatus, erasure: Option<ErasureReceipt>) {
         /// The index of the log's last entry, as far as this node knows.
         head: u64 = status.head,
+        /// How far the last erasure has come; none where there was none.
+        erasure: Option<ErasureReached> = erasure.map(ErasureReached::from),
         /// The files of the keys that all nodes use.
         keys: [String; 2] = status.keys.files(),
         items: Vec<Node> = status.nodes.into_iter().map(Node::from).collect(),
@@ -78,6 +81,24 @@ document! {
         resealed: usize = activated.resealed,
         /// How many no key decrypts.
         unreadable: usize = activated.unreadable,
+    }
+}
+
+document! {
+    pub(in crate::admin) struct ErasureReached from(receipt: ErasureReceipt) {
+        complete: bool = receipt.is_complete(),
+        sentence: String = receipt.sentence(),
+        /// The index of its entry in the log.
+        index: u64 = receipt.index,
+        removed_from_log: bool = receipt.removed_from_log,
+        missing: Vec<MissingNode> = receipt.missing.into_iter().map(MissingNode::from).collect(),
+    }
+}
+
+document! {
+    struct MissingNode from(node: fleet_erasure::MissingNode) {
+        node: String = node.name,
+        lacks: &'static str = node.lacks,
     }
 }
 

@@ -4,19 +4,23 @@
 
 use serde::Serialize;
 
-use super::{ApiToken, AuditLogEntry, MemberWithSignIn, Session, TwoStepStatus};
+use super::{ApiToken, AuditLogEntry, ErasureReached, MemberWithSignIn, Session, TwoStepStatus};
 use crate::app::App;
 use crate::clock::rfc3339;
 use crate::domain::{self, MemberId, SessionId, Timestamp};
+use crate::services::fleet_erasure::ErasureReceipt;
 use crate::services::personal_data::PersonalData;
 use crate::store::types::personal_data as store;
 
 document! {
-    pub(in crate::admin) struct Erasure of(id: &MemberId, erasure: store::Erasure) {
+    pub(in crate::admin) struct Erasure of(id: &MemberId, erasure: store::Erasure, reached: Option<ErasureReceipt>) {
         id: String = id.to_string(),
         entries_erased: u64 = erasure.entries,
         invites_erased: u64 = erasure.invites,
         letters_erased: u64 = erasure.letters,
+        /// How far it has come in a fleet, where that was waited for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reached: Option<ErasureReached> = reached.map(ErasureReached::from),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::{RecordReader, RecordWriter, as_damage};
 use crate::domain::{
-    AccountSlug, Digest, Failure, ImportId, MemberId, Revision, Timestamp, TokenHash,
+    AccountSlug, Digest, Failure, ImportId, KeyId, MemberId, Revision, Sealed, Timestamp, TokenHash,
 };
 use crate::store::shared_log::EntryId;
 
@@ -17,8 +17,19 @@ const LARGE_VERSION: u8 = 2;
 /// What is appended to the log at once: changes, in their order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Entry {
-    /// Never none in a log.
+    /// None only where an epoch begins.
     pub changes: Vec<Difference>,
+    /// The epoch that begins behind this entry.
+    pub epoch: Option<NextEpoch>,
+}
+
+/// An epoch of the log's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextEpoch {
+    /// Its number.
+    pub number: KeyId,
+    /// Its key, sealed with the keys of all nodes.
+    pub key: Sealed,
 }
 
 /// What one change did.
@@ -146,7 +157,11 @@ impl Entry {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let writer = RecordWriter::new().long(count(&self.changes));
-        self.changes.iter().fold(writer, Difference::write).0
+        let writer = self.changes.iter().fold(writer, Difference::write);
+        let epoch = |writer: RecordWriter, epoch: &NextEpoch| {
+            writer.long(epoch.number.0.into()).bytes(&epoch.key.to_bytes())
+        };
+        writer.perhaps(self.epoch.as_ref(), epoch).0
     }
 
     /// Reads an entry.
@@ -159,7 +174,16 @@ impl Entry {
         for _ in 0..reader.long()? {
             changes.push(Difference::read(&mut reader)?);
         }
-        reader.end(Self { changes })
+        let epoch = reader.perhaps(NextEpoch::read)?;
+        reader.end(Self { changes, epoch })
+    }
+}
+
+impl NextEpoch {
+    fn read(reader: &mut RecordReader<'_>) -> Result<Self, Failure> {
+        let number = reader.short()?;
+        let key = Sealed::from_bytes(reader.bytes()?).ok_or_else(|| reader.damaged())?;
+        Ok(Self { number: KeyId(number), key })
     }
 }
 

@@ -31,6 +31,12 @@ pub struct NodeReport {
     pub on_stale: OnStale,
     /// Drawn at random when its program was started: two with one id are not the same node.
     pub process: [u8; 16],
+    /// The index of the last entry that erased data, as far as it knows; 0 for none.
+    pub erased: u64,
+    /// Its file has nothing left of what was erased up to this index.
+    pub rewritten: u64,
+    /// Its keys open nothing that was in the log up to this index.
+    pub opens_behind: u64,
     /// The keys that its program has.
     pub keys: Vec<KeyMark>,
     /// When its program was started, by its clock.
@@ -56,6 +62,9 @@ impl NodeReport {
             .long(staleness)
             .byte((self.on_stale == OnStale::Deny).into())
             .raw(&self.process)
+            .long(self.erased)
+            .long(self.rewritten)
+            .long(self.opens_behind)
             .long(u64::try_from(self.keys.len()).unwrap_or(u64::MAX));
         let keys = |writer: RecordWriter, key: &KeyMark| {
             let kind = u8::from(key.kind == KeyKind::Seal);
@@ -82,6 +91,9 @@ impl NodeReport {
             max_staleness: Duration::from_millis(reader.long()?),
             on_stale: if reader.flag()? { OnStale::Deny } else { OnStale::Answer },
             process: reader.array()?,
+            erased: reader.long()?,
+            rewritten: reader.long()?,
+            opens_behind: reader.long()?,
             keys: keys(&mut reader)?,
             since: reader.time()?,
             at: reader.time()?,
@@ -118,6 +130,9 @@ mod tests {
             max_staleness: Duration::from_secs(30),
             on_stale: OnStale::Deny,
             process: [3; 16],
+            erased: 3,
+            rewritten: 2,
+            opens_behind: 1,
             keys: vec![KeyMark { kind: KeyKind::Seal, id: KeyId(1), mark: [7; 8] }],
             since: Timestamp(1_764_000_000_000),
             at: Timestamp(1_764_000_060_000),

@@ -15,7 +15,8 @@ use redb::{
 use super::database_file::{StoreFile, beside, fill_file, open_failure};
 use super::row_keys::RowKey;
 use super::tables::{
-    EachTable, FORMAT_ROW, LOG, META, REWRITE, each_table, is_of_one_node, layout,
+    EachTable, FORMAT_ROW, LOG, LOG_APPLIED, LOG_REWRITTEN, META, REWRITE, each_table,
+    is_of_one_node, layout,
 };
 use super::workspace::Workspace;
 use super::{StoreError, disk_error_text};
@@ -103,6 +104,11 @@ pub(super) fn copy(from: &ReadTransaction, path: &Path, what: CopyFor) -> Result
             if let Some(format) = format {
                 meta.insert(FORMAT_ROW, format)?;
             }
+        }
+        let mut log = to.open_table(LOG)?;
+        let applied = log.get(LOG_APPLIED)?.map(|found| found.value().to_vec());
+        if let Some(applied) = applied {
+            log.insert(LOG_REWRITTEN, applied.as_slice())?;
         }
         Ok(())
     })

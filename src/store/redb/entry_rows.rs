@@ -137,7 +137,8 @@ mod tests {
         let Split { shared: rows, rewrite, .. } = split;
         let (actor, at, revision) = ("system".to_owned(), Timestamp(1), Some(Revision(4)));
         let told = vec![Told::Row { table: 2, key: row_keys::encode::<&str>(&"bert") }];
-        Entry { changes: vec![Difference { actor, at, revision, rewrite, rows, told }] }
+        let changes = vec![Difference { actor, at, revision, rewrite, rows, told }];
+        Entry { changes, epoch: None }
     }
 
     fn text(rows: &StagedRows) -> String {

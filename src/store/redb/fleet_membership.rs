@@ -9,7 +9,10 @@ use super::database_file::begin_write;
 use super::group_commit::Ready;
 use super::log_apply::position;
 use super::table_reads::Rows;
-use super::tables::{FORMAT, FORMAT_ROW, IN_FLEET, LOG, LOG_ANSWERS, LOG_APPLIED, LOG_FLEET, META};
+use super::tables::{
+    FORMAT, FORMAT_ROW, IN_FLEET, LOG, LOG_ANSWERS, LOG_APPLIED, LOG_ERASED, LOG_FLEET,
+    LOG_REWRITTEN, META,
+};
 use super::{Store, StoreError, blocking};
 use crate::domain::Failure;
 use crate::store::records::fleet_membership::FleetMembership;
@@ -71,12 +74,13 @@ impl Store {
                 Some((fleet, applied)) => {
                     log.insert(LOG_FLEET, fleet.encode().as_slice())?;
                     log.insert(LOG_APPLIED, applied.encode().as_slice())?;
+                    log.insert(LOG_REWRITTEN, applied.encode().as_slice())?;
                     meta.insert(FORMAT_ROW, FORMAT | IN_FLEET)?;
                 }
                 None => {
-                    log.remove(LOG_FLEET)?;
-                    log.remove(LOG_APPLIED)?;
-                    log.remove(LOG_ANSWERS)?;
+                    for row in [LOG_FLEET, LOG_APPLIED, LOG_ANSWERS, LOG_ERASED, LOG_REWRITTEN] {
+                        log.remove(row)?;
+                    }
                     meta.insert(FORMAT_ROW, FORMAT)?;
                 }
             }

@@ -17,7 +17,7 @@ use super::log_link::{LogLink, away};
 use super::row_keys;
 use super::staged_rows::StagedRows;
 use super::table_reads::Rows;
-use super::tables::{self, LOG, LOG_APPLIED};
+use super::tables::{self, LOG, LOG_APPLIED, LOG_ERASED};
 use super::workspace;
 use super::{Store, StoreError, blocking, entry_rows, revision, told_records};
 use crate::domain::{Change, Failure, Revision};
@@ -139,7 +139,7 @@ impl Store {
             Ok((position(&tx)?, revision(&tx)?))
         });
         let (at, reached) = read.map_err(CommitFault::of_all)?;
-        let mut staged = Staged::behind(at, reached);
+        let mut staged = Staged { learns: true, ..Staged::behind(at, reached) };
         for entry in entries {
             staged.add(link, entry).map_err(|why| {
                 CommitFault::of_all(match why {
@@ -151,6 +151,7 @@ impl Store {
         if staged.at.head == at.head && own.is_none() {
             return Ok(());
         }
+        link.seal.keep().map_err(CommitFault::of_all)?;
         let bytes: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
         link.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         staged.rows.extend(own.unwrap_or_default());
@@ -204,12 +205,17 @@ struct Staged {
     reached: Revision,
     rows: StagedRows,
     told: Vec<Change>,
+    /// The last entry that erased data.
+    erased: Option<LogPosition>,
+    /// Whether the entries are in the log, so that the keys in them are those of its epochs.
+    learns: bool,
 }
 
 impl Staged {
     /// Nothing yet, behind a place in the log.
     fn behind(at: LogPosition, reached: Revision) -> Self {
-        Self { at, reached, rows: StagedRows::default(), told: Vec::new() }
+        let (rows, told) = (StagedRows::default(), Vec::new());
+        Self { at, reached, rows, told, erased: None, learns: false }
     }
 
     /// Adds the next entry; why it is not the next one.
@@ -230,7 +236,13 @@ impl Staged {
         for change in &decoded.changes {
             self.add_change(change).map_err(of_entry)?;
         }
+        if let (true, Some(next)) = (self.learns, &decoded.epoch) {
+            link.seal.learn(next, index).map_err(|why| format!("entry {index}: {why}"))?;
+        }
         self.at.head = entry.head;
+        if decoded.changes.iter().any(|change| change.rewrite) {
+            self.erased = Some(self.at);
+        }
         Ok(())
     }
 
@@ -249,8 +261,13 @@ impl Staged {
 
     /// Writes down up to where the log is in the file.
     fn mark(&mut self) -> Result<(), StoreError> {
-        let (table, key) = (tables::number(&LOG)?, row_keys::encode::<&str>(&LOG_APPLIED));
-        self.rows.put(table, key, Some(self.at.encode().into()));
+        let table = tables::number(&LOG)?;
+        for (row, position) in [(LOG_APPLIED, Some(self.at)), (LOG_ERASED, self.erased)] {
+            if let Some(position) = position {
+                let key = row_keys::encode::<&str>(&row);
+                self.rows.put(table, key, Some(position.encode().into()));
+            }
+        }
         Ok(())
     }
 }

@@ -162,7 +162,11 @@ fn sealed(
 }
 
 /// Appends an entry; whether it is in the log, or never will be.
-fn append(link: &LogLink, before: &LogHead, entry: &LogEntry) -> Result<bool, Box<CommitFault>> {
+pub(super) fn append(
+    link: &LogLink,
+    before: &LogHead,
+    entry: &LogEntry,
+) -> Result<bool, Box<CommitFault>> {
     let mut unknown = None;
     for _ in 0..APPEND_TRIES {
         match link.log.append(before, entry) {

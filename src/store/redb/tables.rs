@@ -100,6 +100,8 @@ pub(super) const AUDIT_HEADS: RecordTable<&str> = TableDefinition::new("audit_he
 /// `last_good`: the last live set. `pending` and `pinned`: the number of such a set in the history.
 pub(super) const POLICIES: RecordTable<&str> = TableDefinition::new("policies");
 /// `fleet`: which log the file follows, as which node. `applied`: up to where that log is in it.
+/// `erased`: the last entry that erased data. `rewritten`: up to where the log was in it when the file
+/// was last written anew.
 pub(super) const LOG: RecordTable<&str> = TableDefinition::new("log");
 /// By id: imports that are staged and not made.
 pub(super) const IMPORTS: RecordTable<u64> = TableDefinition::new("imports");
@@ -123,6 +125,10 @@ pub(super) const LOG_FLEET: &str = "fleet";
 pub(super) const LOG_APPLIED: &str = "applied";
 /// There, while other nodes may believe that this one answers while it is stale.
 pub(super) const LOG_ANSWERS: &str = "answers";
+/// The row of [`LOG`] that says which entry was the last one that erased data.
+pub(super) const LOG_ERASED: &str = "erased";
+/// The row of [`LOG`] that says what was in the file when it was last written anew.
+pub(super) const LOG_REWRITTEN: &str = "rewritten";
 
 /// The layout of the tables above.
 pub const FORMAT: u64 = 4;
