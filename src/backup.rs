@@ -68,6 +68,12 @@ fn is_key(name: &str) -> bool {
     name.strip_suffix(".key").is_some_and(|stem| !stem.is_empty() && stem.chars().all(plain))
 }
 
+/// Whether a key is that of a shared log, which is destroyed after an erasure: a copy of it, here or in
+/// a folder of before a restore, would open what was erased.
+fn is_of_the_log(name: &str) -> bool {
+    is_key(name) && name.starts_with("epoch-")
+}
+
 /// A backup that was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupReport {
@@ -166,7 +172,9 @@ impl BackupDraft {
             Err(fault) if fault.kind() == io::ErrorKind::NotFound && !held.is_empty() => Vec::new(),
             there => there?,
         };
-        for name in there.iter().filter(|name| held.iter().all(|(held, _)| held != *name)) {
+        let is_kept = |name: &&String| !is_of_the_log(name);
+        let there = there.iter().filter(is_kept);
+        for name in there.filter(|name| held.iter().all(|(held, _)| held != *name)) {
             let path = format!("{KEYS}/{name}");
             let copied = copied(&keys.join(name), &self.folder.join(&path))?;
             files.push(ManifestFile::new(path, copied));
@@ -330,7 +338,7 @@ impl Backup {
     pub fn put_keys(&self, to: &Path) -> Result<(), Failure> {
         make_folder(to).map_err(|fault| self.refused(&format!("cannot be put back: {fault}")))?;
         for file in self.wanted() {
-            if let Some(name) = file.key() {
+            if let Some(name) = file.key().filter(|name| !is_of_the_log(name)) {
                 self.hold(file, copied(&self.folder.join(&file.path), &to.join(name)))?;
             }
         }
@@ -340,7 +348,8 @@ impl Backup {
     /// Whether a folder has every key of this backup, unchanged.
     #[must_use]
     pub fn keys_are_in(&self, folder: &Path) -> bool {
-        self.wanted().filter_map(|file| Some((file, file.key()?))).all(|(file, name)| {
+        let keys = self.wanted().filter_map(|file| Some((file, file.key()?)));
+        keys.filter(|(_, name)| !is_of_the_log(name)).all(|(file, name)| {
             measured(&folder.join(name))
                 .is_ok_and(|there| ManifestFile::new(file.path.clone(), there) == *file)
         })

@@ -175,6 +175,16 @@ impl Keys {
         secret_encryption::seal(&self.seals, self.in_use().seal, of, secret)
     }
 
+    /// Encrypts what other nodes read: with the newest key, where this node lacks the one in use.
+    ///
+    /// # Errors
+    /// As [`Self::seal`].
+    pub fn seal_for_nodes(&self, of: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
+        let in_use = self.in_use().seal;
+        let key = if self.has_seal(in_use) { in_use } else { self.newest().seal };
+        secret_encryption::seal(&self.seals, key, of, plain)
+    }
+
     /// Decrypts a secret of this purpose; `None` if its key is missing, as after a restore without
     /// keys, or if it was modified.
     #[must_use]

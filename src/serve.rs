@@ -551,6 +551,9 @@ async fn join_fleet(
     let folder = config.data.join("keys");
     let keys = fleet_keys(&folder, store).await?;
     let epochs = EpochKeys::read(&folder)?;
+    let position = store.fleet_position().await?;
+    epochs.forget_behind(position.map_or(0, |position| position.head.index));
+    check_writable(&folder, &epochs)?;
     if epochs.is_empty() {
         return Err(refused(
             "the epoch key of the log is missing in the folder `keys`: copy the folder `keys` of another node to this one, then start again",
@@ -576,6 +579,22 @@ async fn join_fleet(
         "this is a node of a fleet"
     );
     Ok(Some((Arc::new(node), keys)))
+}
+
+/// Refuses a folder in which no key can ever be written. A disk that is full passes.
+fn check_writable(folder: &Path, epochs: &EpochKeys) -> Result<(), Failure> {
+    use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let fault = epochs.check_writable().err();
+    let Some(fault) =
+        fault.filter(|it| [PermissionDenied, ReadOnlyFilesystem].contains(&it.kind()))
+    else {
+        return Ok(());
+    };
+    let sentence = format!(
+        "`{}` cannot be written: {fault}; the nodes of a fleet write keys of the log to it: give this node a folder of its own that it can write",
+        folder.display()
+    );
+    Err(Failure::new(Kind::Internal, "keys", sentence))
 }
 
 /// The keys of a node, with those in use that the fleet uses.

@@ -97,6 +97,8 @@ pub fn finish(data: &Path, store: &Path) -> Result<Option<Vec<PathBuf>>, Failure
         }
         fs::rename(&new, &keys).map_err(|fault| failed(&keys, &fault))?;
     }
+    let old = beside(&keys, &ending);
+    take_over_log_keys(&old, &keys).map_err(|fault| failed(&old, &fault))?;
     let new = beside(&store, RESTORING);
     if new.is_file() {
         fs::rename(&new, &store).map_err(|fault| failed(&store, &fault))?;
@@ -108,6 +110,22 @@ pub fn finish(data: &Path, store: &Path) -> Result<Option<Vec<PathBuf>>, Failure
         .and_then(|()| sync_folder(data))
         .map_err(|fault| failed(&note, &fault))?;
     Ok(Some(kept))
+}
+
+/// Moves the keys of a shared log from the folder of before: no backup has them, and no copy of them is to
+/// be kept.
+fn take_over_log_keys(old: &Path, keys: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(old) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        if name.to_str().is_some_and(super::is_of_the_log) {
+            fs::rename(old.join(&name), keys.join(&name))?;
+        }
+    }
+    sync_folder(keys)
 }
 
 fn ending(note: &Path) -> io::Result<String> {
@@ -149,6 +167,7 @@ mod tests {
             };
             put(&keys, "old");
             put(&staged(&keys).unwrap(), "new");
+            fs::write(keys.join("epoch-3.key"), "of the log").unwrap();
             fs::write(&store, "old").unwrap();
             fs::write(staged(&store).unwrap(), "new").unwrap();
             assert_eq!(finish(data, &store).unwrap(), None, "nothing was begun");
@@ -164,6 +183,8 @@ mod tests {
             assert_eq!(read(&store), "new", "{steps}");
             assert_eq!(read(&keys.join("link-1.key")), "new", "{steps}");
             assert_eq!(read(&beside(&keys, "before").join("link-1.key")), "old", "{steps}");
+            assert_eq!(read(&keys.join("epoch-3.key")), "of the log", "{steps}");
+            assert!(!beside(&keys, "before").join("epoch-3.key").exists(), "{steps}");
             assert!(!is_there(data));
             assert_eq!(fs::read_dir(data).unwrap().count(), 3, "{steps}");
         }

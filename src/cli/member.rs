@@ -93,7 +93,7 @@ pub(super) enum MemberCommand {
     },
     /// Erase the personal data of a removed member
     #[command(
-        after_help = "Example: kwic-team member erase m42 --yes\n\nName a removed member by the id: `kwic-team audit list --event user_deleted` shows it. Restart the sidecar afterwards, so that it rewrites the store's file without the erased data; in a fleet, that of each node. `kwic-team fleet status` says how far the last erasure has come."
+        after_help = "Example: kwic-team member erase m42 --yes\n\nName a removed member by the id: `kwic-team audit list --event user_deleted` shows it. Restart the sidecar afterwards, so that it rewrites the store's file without the erased data. In a fleet a node does so at once where the file is small: `kwic-team fleet status` says how far the last erasure has come, and which node to restart."
     )]
     Erase {
         /// The id of the removed member

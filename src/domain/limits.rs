@@ -266,8 +266,8 @@ pub const AGENT_CHARS_MAX: usize = 256;
 pub const COPY_CACHE_BYTES: usize = 64 << 20;
 /// Largest store of which every page is verified at the start: a larger one would delay it.
 pub const STORE_CHECKED_BYTES_MAX: u64 = 64 << 20;
-/// Largest store that is written anew after an erasure while it is open: changes wait for it, a second
-/// or two at most.
+/// Largest store that is written anew after an erasure while it is open: reads and changes wait for it,
+/// a second or two at most, and decisions do not.
 pub const STORE_REWRITTEN_BYTES_MAX: u64 = 64 << 20;
 /// Largest `manifest.json` of a backup: a line for each of a thousand keys.
 pub const MANIFEST_BYTES_MAX: usize = 256 << 10;

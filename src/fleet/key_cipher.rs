@@ -3,7 +3,7 @@
 //!
 //! What is sealed names its key by number, so that a new key can be added while old entries are read.
 
-use crate::domain::{Failure, KeyId, Sealed};
+use crate::domain::{Failure, KeyId, Kind, Sealed};
 use crate::keys::Keys;
 use crate::keys::epoch_keys::EpochKeys;
 use crate::store::log_seal::LogCipher;
@@ -34,8 +34,8 @@ fn purpose<'p>(log: &'p LogId, number: &'p [u8; 4]) -> [&'p [u8]; 3] {
 }
 
 impl LogCipher for FleetCipher {
-    fn seal(&self, of: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
-        self.epochs.seal(of, plain)
+    fn seal(&self, behind: u64, of: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
+        self.epochs.seal(behind, of, plain)
     }
 
     fn open(&self, of: &[&[u8]], sealed: &Sealed) -> Option<Vec<u8>> {
@@ -81,6 +81,15 @@ impl LogCipher for FleetCipher {
         ))
     }
 
+    fn check_writable(&self) -> Result<(), Failure> {
+        self.epochs.check_writable().map_err(|fault| {
+            let sentence = format!(
+                "the folder `keys` of this node cannot be written, and the next key of the shared log belongs in it: {fault}"
+            );
+            Failure::new(Kind::Internal, "keys", sentence)
+        })
+    }
+
     fn keep(&self) -> Result<(), Failure> {
         self.epochs.keep()
     }
@@ -95,8 +104,8 @@ impl LogCipher for FleetCipher {
 }
 
 impl LogCipher for ReportCipher {
-    fn seal(&self, of: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
-        self.0.seal(of, plain)
+    fn seal(&self, _: u64, of: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
+        self.0.seal_for_nodes(of, plain)
     }
 
     fn open(&self, of: &[&[u8]], sealed: &Sealed) -> Option<Vec<u8>> {

@@ -70,7 +70,7 @@ fn put(
     let (parts, bytes, digest) = put_parts(log, seal, copy, &name)?;
     let manifest = SnapshotManifest { position, revision, content, layout, parts, bytes, digest };
     check_on_log(log, &position.head)?;
-    put_object(log, seal, &name.manifest(), &manifest.encode())?;
+    put_object(log, seal, (name.index, &name.manifest()), &manifest.encode())?;
     Ok(manifest)
 }
 
@@ -91,15 +91,20 @@ fn put_parts(
         if part.is_empty() {
             return Ok((parts, bytes, hasher.finish()));
         }
-        put_object(log, seal, &name.part(parts), &part)?;
+        put_object(log, seal, (name.index, &name.part(parts)), &part)?;
         hasher.raw(&part);
         parts += 1;
         bytes += part.len() as u64;
     }
 }
 
-fn put_object(log: &dyn FleetLog, seal: &LogSeal, name: &str, plain: &[u8]) -> Result<(), Failure> {
-    log.put_object(name, &seal.object(name, plain)?).map_err(|why| away(&why))
+fn put_object(
+    log: &dyn FleetLog,
+    seal: &LogSeal,
+    (index, name): (u64, &str),
+    plain: &[u8],
+) -> Result<(), Failure> {
+    log.put_object(name, &seal.object(index, name, plain)?).map_err(|why| away(&why))
 }
 
 /// Refuses a place that is not one of the log.

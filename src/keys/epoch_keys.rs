@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -64,8 +65,16 @@ impl EpochKeys {
         };
         for entry in entries.into_iter().flatten() {
             let path = entry.map_err(|fault| refuse(folder, &fault))?.path();
-            if is_over(&path) {
-                overwrite(&path).map_err(|fault| refuse(&path, &fault))?;
+            let destroyed = path.with_extension("key");
+            let is_over = path.extension().is_some_and(|it| it == OVER);
+            if let (true, Some(number)) = (is_over, number_of(&destroyed, KIND)) {
+                if let Err(fault) = overwrite(&path) {
+                    // It is there still, and is destroyed by the next attempt.
+                    tracing::warn!(path = %path.display(), %fault, "a former key of the shared log is not destroyed");
+                    let left = SecretFile::read(&path).ok().and_then(|it| parse(it.text.trim()));
+                    keys.extend(left.map(|key| (KeyId(number), key)));
+                }
+                continue;
             }
             let Some(number) = number_of(&path, KIND) else { continue };
             let secret = SecretFile::read(&path).map_err(|why| refuse(&path, &why))?;
@@ -103,6 +112,23 @@ impl EpochKeys {
         let keys = self.keys();
         let index = |key: Option<(&KeyId, &EpochKey)>| key.map_or(0, |(_, key)| key.begins);
         (index(keys.first_key_value()), index(keys.last_key_value()))
+    }
+
+    /// Forgets keys that begin behind an index, up to where this node has the log. Their entries come
+    /// again, and are others where the log has lost its end.
+    pub fn forget_behind(&self, index: u64) {
+        self.keys().retain(|_, key| key.begins <= index);
+    }
+
+    /// Whether a file can be written beside the keys, as the next epoch needs.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn check_writable(&self) -> io::Result<()> {
+        let Some(folder) = &self.0.folder else { return Ok(()) };
+        let path = folder.join("epoch.check");
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+        fs::remove_file(&path)
     }
 
     /// Makes the first key of a new log, and destroys those of an earlier one.
@@ -143,7 +169,7 @@ impl EpochKeys {
         for (id, key) in self.keys().iter_mut().filter(|(_, key)| !key.is_kept) {
             let path = file(folder, *id);
             let text = format!("{} {}", Digest(key.key).hex(), key.begins);
-            write_new(&path, &text).map_err(|fault| refuse(&path, &fault))?;
+            keep_at(&path, &text).map_err(|fault| refuse(&path, &fault))?;
             key.is_kept = true;
         }
         Ok(())
@@ -162,12 +188,22 @@ impl EpochKeys {
         Ok(before.saturating_sub(self.keys().len()))
     }
 
-    /// Destroys every key.
+    /// Destroys every key of a folder, also damaged ones.
     ///
     /// # Errors
     /// As [`Self::keep`].
-    pub fn destroy_all(&self) -> Result<(), Failure> {
-        self.destroy(|_| true)
+    pub fn destroy_all(folder: &Path) -> Result<(), Failure> {
+        let entries = match fs::read_dir(folder) {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(|fault| refuse(folder, &fault))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(|fault| refuse(folder, &fault))?.path().with_extension("key");
+            if number_of(&path, KIND).is_some() {
+                destroy(&path).map_err(|fault| refuse(&path, &fault))?;
+            }
+        }
+        Ok(())
     }
 
     fn destroy(&self, is_over: impl Fn(KeyId) -> bool) -> Result<(), Failure> {
@@ -182,13 +218,19 @@ impl EpochKeys {
         Ok(())
     }
 
-    /// Encrypts with the newest key.
+    /// Encrypts what belongs behind an index of the log, with the key of that epoch: what was before an
+    /// erasure is sealed with a key that is destroyed, or not at all.
     ///
     /// # Errors
-    /// `Internal`, when there is no key, or no randomness.
-    pub fn seal(&self, of: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
-        let newest = self.keys().last_key_value().map(|(id, key)| (*id, key.key));
-        let (id, key) = newest.ok_or_else(|| Failure::internal("there is no epoch key"))?;
+    /// `Internal`, when there is no such key, or no randomness.
+    pub fn seal(&self, behind: u64, of: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
+        let keys = self.keys();
+        let of_epoch = keys.iter().rev().find(|(_, key)| key.begins <= behind);
+        let of_epoch = of_epoch.map(|(id, key)| (*id, key.key));
+        drop(keys);
+        let (id, key) = of_epoch.ok_or_else(|| {
+            Failure::internal(format!("there is no epoch key for what follows entry {behind}"))
+        })?;
         seal_with((id, &key), of, plain)
     }
 
@@ -213,19 +255,28 @@ fn parse(text: &str) -> Option<EpochKey> {
 /// What a file is called while it is destroyed: one that is written over in part must not be read.
 const OVER: &str = "over";
 
-fn is_over(path: &Path) -> bool {
-    let stem = path.file_stem().and_then(|stem| stem.to_str());
-    stem.is_some_and(|stem| stem.starts_with(KIND)) && path.extension().is_some_and(|it| it == OVER)
+/// Writes a key that the log has said. Another one by its name is of an epoch that the log has lost.
+fn keep_at(path: &Path, text: &str) -> io::Result<()> {
+    match fs::read_to_string(path) {
+        Ok(there) if there.trim() == text => return File::open(path)?.sync_all(),
+        Ok(_) => destroy(path)?,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+        Err(fault) => return Err(fault),
+    }
+    write_new(path, text)
 }
 
-/// Destroys a file, if it is there.
+/// Destroys a file, if it is there or was not destroyed to the end.
 fn destroy(path: &Path) -> io::Result<()> {
     let over = path.with_extension(OVER);
     match fs::rename(path, &over) {
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
         renamed => renamed?,
     }
-    overwrite(&over)
+    match overwrite(&over) {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
 }
 
 /// Writes over a file, then removes it. What the disk keeps of it elsewhere is out of reach.
@@ -257,11 +308,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys = EpochKeys::read(folder.path()).unwrap();
         keys.begin_log().unwrap();
-        let old = keys.seal(OF, b"old").unwrap();
+        let old = keys.seal(0, OF, b"old").unwrap();
         let (id, key) = keys.next().unwrap();
         assert!(keys.learn(id, key, 7) && keys.learn(id, key, 7), "an entry comes again");
         assert!(!keys.learn(id, [1; KEY_BYTES], 7) && !keys.learn(id, key, 8));
-        let new = keys.seal(OF, b"new").unwrap();
+        let new = keys.seal(7, OF, b"new").unwrap();
+        let late = keys.seal(6, OF, b"late").unwrap();
+        assert_eq!((new.key, late.key), (id, KeyId(1)), "a key is that of a place");
         assert_eq!(files(folder.path()), ["epoch-1.key"], "it is kept before the entry is");
         keys.keep().unwrap();
         let again = EpochKeys::read(folder.path()).unwrap();
@@ -272,6 +325,7 @@ mod tests {
         assert_eq!(files(folder.path()), ["epoch-2.key"]);
         fs::write(folder.path().join("epoch-1.over"), "interrupted").unwrap();
         assert_eq!((again.unseal(OF, &old), again.begins()), (None, (7, 7)));
+        assert!(again.seal(6, OF, b"too late").is_err());
         assert_eq!(EpochKeys::read(folder.path()).unwrap().unseal(OF, &new).unwrap(), b"new");
         assert_eq!(files(folder.path()), ["epoch-2.key"]);
     }
@@ -281,13 +335,49 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys = EpochKeys::read(folder.path()).unwrap();
         keys.begin_log().unwrap();
-        let before = keys.seal(OF, b"of the other log").unwrap();
+        let before = keys.seal(0, OF, b"of the other log").unwrap();
         keys.begin_log().unwrap();
         assert_eq!((files(folder.path()), keys.begins()), (vec!["epoch-2.key".to_owned()], (0, 0)));
         assert_eq!(keys.unseal(OF, &before), None);
-        keys.destroy_all().unwrap();
-        assert!(keys.is_empty() && files(folder.path()).is_empty());
-        assert!(keys.seal(OF, b"").is_err());
+        fs::write(folder.path().join("epoch-9.over"), "interrupted").unwrap();
+        fs::write(folder.path().join("epoch-8.key"), "damaged").unwrap();
+        EpochKeys::destroy_all(folder.path()).unwrap();
+        assert_eq!(files(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_key_that_was_not_destroyed_to_the_end_is_destroyed_by_the_next_attempt() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = EpochKeys::read(folder.path()).unwrap();
+        keys.begin_log().unwrap();
+        let (id, key) = keys.next().unwrap();
+        assert!(keys.learn(id, key, 7));
+        keys.keep().unwrap();
+        // The rename was made, and what followed failed.
+        let [path, over] = ["epoch-1.key", "epoch-1.over"].map(|name| folder.path().join(name));
+        fs::rename(path, &over).unwrap();
+        assert_eq!(keys.destroy_before(7).unwrap(), 1);
+        assert_eq!(files(folder.path()), ["epoch-2.key"]);
+    }
+
+    #[test]
+    fn a_key_that_the_log_has_lost_gives_way_to_that_of_the_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = EpochKeys::read(folder.path()).unwrap();
+        keys.begin_log().unwrap();
+        let (id, lost) = keys.next().unwrap();
+        assert!(keys.learn(id, lost, 7));
+        keys.keep().unwrap();
+        let again = EpochKeys::read(folder.path()).unwrap();
+        again.forget_behind(6);
+        assert_eq!(again.begins(), (0, 0), "what was not applied is not used");
+        assert!(again.learn(id, [5; KEY_BYTES], 9));
+        again.keep().unwrap();
+        again.keep().unwrap();
+        let kept = EpochKeys::read(folder.path()).unwrap();
+        assert!(kept.begins() == (0, 9) && kept.learn(id, [5; KEY_BYTES], 9));
+        assert_eq!(files(folder.path()), ["epoch-1.key", "epoch-2.key"]);
+        assert!(kept.check_writable().is_ok());
     }
 
     #[test]

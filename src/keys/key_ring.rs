@@ -130,9 +130,11 @@ pub(super) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     writeln!(file, "{text}")?;
     file.sync_all()?;
     match fs::hard_link(&new, path) {
-        Ok(()) => fs::remove_file(&new),
+        Ok(()) => fs::remove_file(&new)?,
         // Not every file system has hard links.
-        Err(_) if fs::symlink_metadata(path).is_err() => fs::rename(&new, path),
-        Err(fault) => fs::remove_file(&new).and(Err(fault)),
+        Err(_) if fs::symlink_metadata(path).is_err() => fs::rename(&new, path)?,
+        Err(fault) => return fs::remove_file(&new).and(Err(fault)),
     }
+    // What is encrypted with it must not outlive its name.
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }

@@ -274,20 +274,19 @@ pub async fn leave(config: &Config) -> Result<FleetLeft, Failure> {
         )));
     }
     let store = Store::open(path, config.store.cache_mb, Clock::System).await?;
-    let left = take_out(&store).await;
-    if left.is_ok() {
-        // What it could read of the log, it has.
-        EpochKeys::read(&config.data.join("keys"))?.destroy_all()?;
-    }
+    let left = take_out(&store, &config.data.join("keys")).await;
     let closed = store.close().await;
     closed.and(left)
 }
 
-async fn take_out(store: &Store) -> Result<FleetLeft, Failure> {
+async fn take_out(store: &Store, keys: &Path) -> Result<FleetLeft, Failure> {
     let fleet = store.fleet().await?;
     let fleet = fleet.ok_or_else(|| {
         state("this store is in no fleet, and nothing was changed: to run it alone, leave the section `[fleet]` out of the configuration".to_owned())
     })?;
+    // What it could read of the log, it has. First: where this is interrupted, the next attempt does the
+    // rest.
+    EpochKeys::destroy_all(keys)?;
     store.leave_fleet().await?;
     Ok(FleetLeft { fleet, revision: store.revision().await? })
 }

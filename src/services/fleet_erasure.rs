@@ -82,10 +82,12 @@ impl ErasureReceipt {
 /// `Busy` `log_unavailable`, when the log is not reached.
 pub async fn receipt(app: &App, _permit: &StorePermit) -> Result<Option<ErasureReceipt>, Failure> {
     let Some(node) = &app.fleet else { return Ok(None) };
-    look(node, 0).await
+    let all = registered(node).await?;
+    let told = all.iter().filter_map(|node| node.report.as_ref().ok()).map(|report| report.erased);
+    look(node, &all, told.fold(0, u64::max)).await
 }
 
-/// Waits until the erasures that this node knows of have reached everything, at most so long. After an
+/// Waits until the last erasure that this node knows of has reached everything, at most so long. After an
 /// erasure of this node. `None` where nothing was ever erased, and for a sidecar on its own.
 pub async fn reached_all(app: &App, at_most: Duration) -> Option<ErasureReceipt> {
     let node = app.fleet.as_ref()?;
@@ -95,7 +97,10 @@ pub async fn reached_all(app: &App, at_most: Duration) -> Option<ErasureReceipt>
         Err(fault) => return Some(ErasureReceipt::unknown(&fault)),
     };
     loop {
-        let found = look(node, erased).await;
+        let found = match registered(node).await {
+            Ok(all) => look(node, &all, erased).await,
+            Err(fault) => Err(fault),
+        };
         let found = found.unwrap_or_else(|fault| Some(ErasureReceipt::unknown(&fault)));
         let is_done = found.as_ref().is_none_or(ErasureReceipt::is_complete);
         let waited = begun.elapsed();
@@ -106,20 +111,18 @@ pub async fn reached_all(app: &App, at_most: Duration) -> Option<ErasureReceipt>
     }
 }
 
-/// How far the last erasure has come; `erased`: of one up to which this node knows.
+/// How far the erasure of an index has come; none for 0. `all`: what the nodes report.
 async fn look(
     node: &std::sync::Arc<FleetNode>,
-    erased: u64,
+    all: &[RegisteredNode],
+    index: u64,
 ) -> Result<Option<ErasureReceipt>, Failure> {
-    let all = registered(node).await?;
-    let told = all.iter().filter_map(|node| node.report.as_ref().ok()).map(|report| report.erased);
-    let index = told.fold(erased, u64::max);
     if index == 0 {
         return Ok(None);
     }
     let log = std::sync::Arc::clone(&node.log);
     let left = fleet_status::blocking(move || LogRemains::of(&*log)).await?;
-    Ok(Some(receipt_of(&all, index, left)))
+    Ok(Some(receipt_of(all, index, left)))
 }
 
 fn receipt_of(all: &[RegisteredNode], index: u64, left: LogRemains) -> ErasureReceipt {

@@ -90,7 +90,7 @@ async fn follow_keys(app: &App) -> Result<(), Failure> {
         // It was not registered when they were put in use.
         tracing::error!(
             ?lacks,
-            "the nodes use keys that this node lacks: copy the folder `keys` of another node to it, then restart its sidecar; until then it can make no links, and read no second factor that was encrypted since"
+            "the nodes use keys that this node lacks: copy the folder `keys` of another node to it, then restart its sidecar; until then it can make no links, encrypt no second factor, and read none that was encrypted since"
         );
     }
     app.keys.put_in_use(keys);

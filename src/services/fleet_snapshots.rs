@@ -12,6 +12,7 @@ use super::fleet_status::{blocking, registered};
 use crate::app::{App, FleetNode};
 use crate::backup::kept_stores::SNAPSHOT;
 use crate::backup::staged_restore::beside;
+use crate::clock;
 use crate::config::resolve_symlinks;
 use crate::domain::Failure;
 use crate::fleet::log_remains::LogRemains;
@@ -22,6 +23,8 @@ use crate::store::shared_log::NodeId;
 
 /// How often it is looked whether there is something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The longest pause after the removal of what was erased.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The pause after one that failed.
 const RETRY_EVERY: Duration = Duration::from_secs(60);
 /// A node whose last report is older than this leaves the work to others.
@@ -56,27 +59,38 @@ impl SnapshotWork {
         }
         let ErasureReach { erased, rewritten } =
             app.store.erasure_reach().await?.unwrap_or_default();
-        if rewritten < erased && self.rewritten < erased {
-            // Once: what fails, or is too large, is done by the next start.
+        if rewritten < erased && self.rewritten < erased && app.store.rewrite_if_small().await? {
+            // What failed, or is too large, is done by the next start.
             self.rewritten = erased;
-            app.store.rewrite_if_small().await?;
         }
-        destroy_old_keys(node).await?;
+        if let Err(fault) = destroy_old_keys(node).await {
+            let cause = fault.private.as_deref().unwrap_or(&fault.public);
+            tracing::warn!(
+                cause,
+                "a former key of the shared log is not destroyed: it is tried again"
+            );
+        }
         // The parts of an import that runs make one due again and again: one behind its end is enough.
         let is_due = self.schedule.is_due(node.applied(), app.store.log_bytes_applied())
             && !app.store.is_importing().await?;
-        // A key that opens it is destroyed when it is removed from the log.
-        let is_in_log = erased > node.seal.begins().0;
-        if !is_due && !is_in_log {
-            return Ok(());
-        }
         let all = registered(node).await?;
         if !has_turn(&all, node.id, app.clock.now().0) {
             return Ok(());
         }
+        // Also of before this node joined.
+        let told = all.iter().filter_map(|other| other.report.as_ref().ok());
+        let erased = told.map(|report| report.erased).fold(erased, u64::max);
+        let is_in_log = erased > 0 && {
+            let log = Arc::clone(&node.log);
+            let left = blocking(move || LogRemains::of(&*log)).await?;
+            left.behind < erased || node.seal.begins().0 < erased
+        };
         let scratch = beside(&resolve_symlinks(&app.config.store.path)?, SNAPSHOT);
         if is_in_log {
+            let begun = clock::monotonic();
             remove_from_log(app, node, &all, erased, &scratch).await?;
+            // Erasures one after the other are removed together.
+            tokio::time::sleep(begun.elapsed().saturating_mul(4).min(PAUSE_MAX)).await;
         }
         if is_due {
             self.schedule.tend(&app.store, &node.log, &node.seal, &scratch).await?;
@@ -93,7 +107,9 @@ async fn destroy_old_keys(node: &Arc<FleetNode>) -> Result<(), Failure> {
     }
     let log = Arc::clone(&node.log);
     let left = blocking(move || LogRemains::of(&*log)).await?;
-    let destroyed = node.seal.destroy_before(left.behind)?;
+    let seal = node.seal.clone();
+    let destroyed = tokio::task::spawn_blocking(move || seal.destroy_before(left.behind)).await;
+    let destroyed = destroyed.map_err(|fault| Failure::internal(fault.to_string()))??;
     if destroyed > 0 {
         tracing::info!(
             destroyed,

@@ -21,11 +21,11 @@ pub const SEAL_BYTES_MAX: usize = 64;
 /// Entries and snapshots are sealed with the key of an epoch, which ends with an erasure; reports with
 /// the keys that all nodes have. Where nothing is said of epochs, there is one for good.
 pub trait LogCipher: Send + Sync {
-    /// Encrypts with the key of the newest epoch.
+    /// Encrypts what belongs behind an index of the log, with the key of its epoch.
     ///
     /// # Errors
     /// `Internal`, when there is no key, or no randomness.
-    fn seal(&self, of: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure>;
+    fn seal(&self, behind: u64, of: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure>;
 
     /// Decrypts; `None`, where the key is missing, or anything was altered.
     fn open(&self, of: &[&[u8]], sealed: &Sealed) -> Option<Vec<u8>>;
@@ -57,6 +57,14 @@ pub trait LogCipher: Send + Sync {
     /// A sentence for the operator, where it does not open, or is another one than is known.
     fn learn(&self, _log: LogId, _next: &NextEpoch, _begins: u64) -> Result<(), String> {
         Err("it begins an epoch, and this node knows of none".to_owned())
+    }
+
+    /// Whether what will be learned can be written down.
+    ///
+    /// # Errors
+    /// A sentence that says what to do.
+    fn check_writable(&self) -> Result<(), Failure> {
+        Ok(())
     }
 
     /// Writes down what was learned: before anything that is sealed with it is applied for good.
@@ -113,7 +121,8 @@ impl LogSeal {
     /// As [`LogCipher::seal`].
     pub fn entry(&self, before: &LogHead, id: EntryId, plain: &[u8]) -> Result<LogEntry, Failure> {
         let index = before.index.saturating_add(1).to_le_bytes();
-        let sealed = self.cipher.seal(&self.of_entry(before, &index, &id), plain)?;
+        let of = self.of_entry(before, &index, &id);
+        let sealed = self.cipher.seal(before.index, &of, plain)?;
         Ok(LogEntry::after(before, id, sealed.to_bytes()))
     }
 
@@ -136,12 +145,13 @@ impl LogSeal {
         [b"log entry", &self.log.0, index, &before.authenticator.0, &id.0]
     }
 
-    /// Seals an object, which is to have this name.
+    /// Seals an object, which is to have this name. `behind`: the last entry of the log that is in it, or
+    /// comes before it.
     ///
     /// # Errors
     /// As [`LogCipher::seal`].
-    pub fn object(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, Failure> {
-        let sealed = self.cipher.seal(&self.of_object(name), plain)?;
+    pub fn object(&self, behind: u64, name: &str, plain: &[u8]) -> Result<Vec<u8>, Failure> {
+        let sealed = self.cipher.seal(behind, &self.of_object(name), plain)?;
         Ok(sealed.to_bytes())
     }
 
@@ -159,7 +169,7 @@ impl LogSeal {
     /// # Errors
     /// As [`LogCipher::seal`].
     pub fn report(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, Failure> {
-        let sealed = self.of_reports().seal(&self.of_object(name), plain)?;
+        let sealed = self.of_reports().seal(0, &self.of_object(name), plain)?;
         Ok(sealed.to_bytes())
     }
 
@@ -190,6 +200,14 @@ impl LogSeal {
     /// As [`LogCipher::learn`].
     pub fn learn(&self, next: &NextEpoch, begins: u64) -> Result<(), String> {
         self.cipher.learn(self.log, next, begins)
+    }
+
+    /// As [`LogCipher::check_writable`].
+    ///
+    /// # Errors
+    /// As [`LogCipher::check_writable`].
+    pub fn check_writable(&self) -> Result<(), Failure> {
+        self.cipher.check_writable()
     }
 
     /// As [`LogCipher::keep`].

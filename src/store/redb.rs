@@ -132,6 +132,8 @@ struct Inner {
     health: DiskHealth,
     /// `None` after an I/O error, until the next call reopens it.
     database: RwLock<Option<Database>>,
+    /// Held while the file is copied: what reads it for long ends where it is written anew.
+    copies: RwLock<()>,
     /// Whether it was closed for good. Changes only while `database` is locked.
     closed: AtomicBool,
     /// Locked from the beginning of a change until it is published, so that the feed is in the
@@ -252,6 +254,7 @@ impl Store {
             closed: AtomicBool::new(false),
             writer: Mutex::default(),
             queue: ChangeQueue::default(),
+            copies: RwLock::default(),
             log: OnceLock::new(),
             reached: AtomicU64::new(0),
             unsettled: AtomicBool::new(false),
@@ -448,6 +451,8 @@ impl Store {
     }
 
     fn in_place(&self) -> Result<(), Failure> {
+        // While it is written anew, the new file has its name for a moment before it is opened.
+        let Some(_open) = self.0.database.try_read().ok() else { return Ok(()) };
         self.0.file.as_ref().map_or(Ok(()), |file| file.is_in_place())
     }
 

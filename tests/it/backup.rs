@@ -380,11 +380,21 @@ fn the_keys_of_a_backup_take_the_place_of_others_and_leave_newer_ones() {
     assert_eq!(restored["kept"].as_array().unwrap().len(), 1, "{restored}");
     assert_eq!(contents(&sidecar.path("data/keys")), rotated);
 
+    // The key of a shared log opens what will be erased: it is in no backup, and stays where it is.
+    let of_the_log = format!("{} 0\n", "1".repeat(64));
+    fs::write(sidecar.path("data/keys/epoch-1.key"), &of_the_log).unwrap();
+    let (later, _) = back_up(&sidecar, "later");
+    assert!(later.join("keys/seal-2.key").exists() && !later.join("keys/epoch-1.key").exists());
+
     fs::write(sidecar.path("data/keys/seal-1.key"), "0".repeat(64)).unwrap();
     let restored = put_back(&mut sidecar, &folder, &[]);
     let kept = restored["kept"].as_array().unwrap();
     assert_eq!(kept.len(), 2, "{restored}");
     assert!(kept.iter().any(|path| Path::new(path.as_str().unwrap()).join("seal-2.key").exists()));
+    let is_log_key = |path: &Json| Path::new(path.as_str().unwrap()).join("epoch-1.key").exists();
+    assert!(!kept.iter().any(is_log_key), "{restored}");
+    let there = fs::read_to_string(sidecar.path("data/keys/epoch-1.key")).unwrap();
+    assert_eq!(there, of_the_log);
     let key = |folder: &Path| fs::read(folder.join("keys/seal-1.key")).unwrap();
     assert_eq!(key(&sidecar.path("data")), key(&folder));
     assert_eq!(

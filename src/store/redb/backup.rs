@@ -40,6 +40,7 @@ impl Store {
             store.settle_if_free()?;
             // A copy of a damaged store must not pass for a good one.
             store.check_now()?;
+            let _copies = store.copying();
             // The transaction outlives the guard: closing the store need not wait for it.
             let from = store.guarded(|database| Ok(database.begin_read()?))?;
             store.unbroken(|| copied(&from, &to))

@@ -45,7 +45,7 @@ pub(super) fn put(
     let (index, mut parts) = (before.index.saturating_add(1), 0);
     for part in plain.chunks(PART_BYTES) {
         let name = LargeEntry::object_name(index, id, parts);
-        let sealed = link.seal.object(&name, part)?;
+        let sealed = link.seal.object(before.index, &name, part)?;
         objects.put_object(&name, &sealed).map_err(|why| away(&why))?;
         parts += 1;
     }

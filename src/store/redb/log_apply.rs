@@ -19,8 +19,8 @@ use super::staged_rows::StagedRows;
 use super::table_reads::Rows;
 use super::tables::{self, LOG, LOG_APPLIED, LOG_ERASED};
 use super::workspace;
-use super::{Store, StoreError, blocking, entry_rows, revision, told_records};
-use crate::domain::{Change, Failure, Revision};
+use super::{Store, StoreError, UNAVAILABLE, blocking, entry_rows, revision, told_records};
+use crate::domain::{Change, Failure, Kind, Revision};
 use crate::store::log_seal::{LogCipher, LogSeal};
 use crate::store::records::entry::Difference;
 use crate::store::records::log_position::LogPosition;
@@ -151,7 +151,9 @@ impl Store {
         if staged.at.head == at.head && own.is_none() {
             return Ok(());
         }
-        link.seal.keep().map_err(CommitFault::of_all)?;
+        link.seal.keep().map_err(|fault| {
+            CommitFault::of_all(Failure::new(Kind::Busy, UNAVAILABLE, fault.public))
+        })?;
         let bytes: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
         link.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         staged.rows.extend(own.unwrap_or_default());

@@ -234,7 +234,7 @@ pub(super) mod tests {
     pub(in crate::store::redb) struct Plain;
 
     impl LogCipher for Plain {
-        fn seal(&self, _: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
+        fn seal(&self, _: u64, _: &[&[u8]], plain: &[u8]) -> Result<Sealed, Failure> {
             Ok(Sealed { key: KeyId(1), bytes: plain.to_vec() })
         }
 

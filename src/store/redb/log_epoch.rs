@@ -37,6 +37,8 @@ impl Store {
             if newest > behind {
                 return Ok(());
             }
+            // Once it is appended, no node goes on that cannot write its key.
+            link.seal.check_writable()?;
             let before = self.guarded(|database| position(&database.begin_read()?))?.head;
             let Some(next) = link.seal.next_epoch()? else { return Ok(()) };
             let entry = Entry { changes: Vec::new(), epoch: Some(next) };

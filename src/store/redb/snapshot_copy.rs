@@ -40,6 +40,7 @@ impl Store {
             }
             // What is copied from here is what others begin with.
             store.check_now()?;
+            let _copies = store.copying();
             let from = store.guarded(|database| {
                 use redb::ReadableDatabase as _;
                 Ok(database.begin_read()?)
