@@ -75,7 +75,7 @@ mod tests {
         let is_due = || store.guarded(|database| is_due(&database.begin_read()?)).unwrap();
         {
             let _copies = store.copying();
-            assert!(!store.rewrite_if_small().await.unwrap() && is_due());
+            assert!(!store.rewrite_now().unwrap() && is_due());
         }
         assert!(store.rewrite_if_small().await.unwrap() && !is_due());
         assert!(store.is_in_place().await.is_ok());
