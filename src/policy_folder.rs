@@ -1,11 +1,12 @@
-//! The policy folder on disk: reads all of it, notices changes, writes the built-in policies, and
-//! exchanges its content.
+//! The policy folder on disk: reads all of it, notices changes, writes the built-in policies,
+//! exchanges its content, and compares the files of two.
 //!
 //! Does not parse policies and does not judge a folder's contents. Changes are noticed by polling
 //! the identity, size and times of every relevant file, behind every symbolic link. Polling sees
 //! what an editor renames, what a `ConfigMap` swaps behind a link, what is deleted and what a
 //! network disk changes; the kernel's notifications miss some of these.
 
+mod file_differences;
 mod file_reader;
 mod fingerprint;
 mod folder_exchange;
@@ -26,6 +27,9 @@ use fingerprint::FolderFingerprint;
 use folder_fault::unread;
 use folder_listing::list;
 
+pub use file_differences::{
+    FileChange, FileDifference, FileDifferences, LinePair, NumberedLine, file_differences,
+};
 pub use folder_exchange::NewFolder;
 pub use folder_fault::UNREAD;
 pub use shipped::embedded_policies;

@@ -8,7 +8,8 @@
 //! A service uses only those below it in this list:
 //!
 //! 1. `set_up`, then `accounts`, `member_changes` and `personal_data`, which use several others;
-//! 2. `invites`, `sessions`, `integrity_check`, `key_rotation` and `policy_rollback`;
+//! 2. `invites`, `sessions`, `integrity_check`, `key_rotation`, `policy_comparison` and
+//!    `policy_rollback`;
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `startup_policies`,
 //!    `policy_approval`, `policy_history`, `background_retries`, `fleet_follow` and `fleet_snapshots`;
 //! 4. `decide`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
@@ -56,6 +57,7 @@ pub mod passwords;
 pub mod permissions;
 pub mod personal_data;
 pub mod policy_approval;
+pub mod policy_comparison;
 pub mod policy_history;
 pub mod policy_rollback;
 pub mod reload;

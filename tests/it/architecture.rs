@@ -124,6 +124,7 @@ const HOMES: &[(&str, &[&str])] = &[
         ],
     ),
     ("sha2", &["domain/digest.rs", "keys.rs"]),
+    ("similar", &["policy_folder/file_differences.rs"]),
     ("tokio", &["*"]),
     ("tokio_postgres", &["store/postgres_log"]),
     ("tokio_postgres_rustls", &["store/postgres_log/settings.rs"]),
