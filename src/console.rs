@@ -28,6 +28,9 @@ mod passkeys;
 mod password_reset;
 mod policies;
 mod policies_check;
+mod policies_compare;
+mod policies_history;
+mod policies_rollback;
 mod policies_try;
 mod profile;
 mod role_picker;
@@ -168,6 +171,9 @@ pages! {
     PoliciesReload: Post "/policies/reload" => policies::reload,
     PoliciesApprove: Post "/policies/approve" => policies::approve,
     PoliciesUnpin: Post "/policies/unpin" => policies::unpin,
+    PoliciesRollbackAsk: Get "/policies/history/{id}/rollback" => policies_rollback::ask,
+    PoliciesRollback: Post "/policies/history/{id}/rollback" => policies_rollback::done,
+    PoliciesCompare: Get "/policies/compare" => policies_compare::show,
     PoliciesCheck: Get "/policies/check" => policies_check::show,
     PoliciesTry: Get "/policies/try" => policies_try::show,
 }

@@ -52,12 +52,35 @@ impl ActorNames {
                 names.entry(entry.target.clone()).or_insert(name);
             }
         }
+        Self { names }.with(app, viewer, ids).await
+    }
+
+    /// The actors with these labels.
+    ///
+    /// # Errors
+    /// `Denied` `not_allowed`; `Busy`.
+    pub(super) async fn of_labels<'l>(
+        app: &App,
+        viewer: &CurrentUser,
+        labels: impl IntoIterator<Item = &'l str>,
+    ) -> Result<Self, Failure> {
+        let ids = labels.into_iter().filter_map(bearer).collect();
+        Self::nobody().with(app, viewer, ids).await
+    }
+
+    /// The same with the names of these ids.
+    async fn with(
+        mut self,
+        app: &App,
+        viewer: &CurrentUser,
+        ids: BTreeSet<&str>,
+    ) -> Result<Self, Failure> {
         for id in ids {
             if let Some(name) = name(app, viewer, id).await? {
-                names.insert(id.to_owned(), name);
+                self.names.insert(id.to_owned(), name);
             }
         }
-        Ok(Self { names })
+        Ok(self)
     }
 
     /// No names, for viewers who may not see the team.

@@ -1,31 +1,25 @@
 //! The live policies: which set is active, why the folder was last refused, what each reload
 //! changed, and a reload for those who may.
 //!
-//! A set that waits for approval is approved here, and a pin is ended. Going back to a former set is a
-//! command: it writes the folder.
+//! A set that waits for approval is approved here, and a pin is ended.
 
 use askama::Template;
 
-use super::actors::{ActorNames, SentencePart};
 use super::page_layout::{PageLayout, page, redirect_with_notice};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
-use super::roles::change;
+use super::policies_history::{self, History, LIVE, PENDING};
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::app::{FolderProblem, PolicyStatus};
-use crate::domain::{AuditEntry, Digest, Failure, Kind};
+use crate::domain::{Digest, Failure, Kind};
 use crate::engine::Snapshot;
 use crate::http::status;
 use crate::services::permissions::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
 use crate::services::reload::ReloadReport;
-use crate::services::{audit, policy_approval, policy_rollback, reload};
+use crate::services::{policy_approval, policy_rollback, reload};
 
 pub(super) const SECTION: &str = "/policies";
-/// Reloads on a page.
-const PAGE: usize = 10;
-/// The number of lines of one reload that are shown; the audit log has more.
-const CHANGES_SHOWN: usize = 50;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FolderFaultText {
@@ -33,15 +27,6 @@ pub(super) struct FolderFaultText {
     pub(super) text: String,
     /// The line with the fault underlined; empty if there is none.
     pub(super) excerpt: String,
-}
-
-/// One set that became live.
-struct PolicyHistoryEntry {
-    when: TimeLabel,
-    by: String,
-    digest: String,
-    changes: Vec<String>,
-    more: usize,
 }
 
 #[derive(Template)]
@@ -53,7 +38,6 @@ struct PoliciesPage<'p> {
     told: &'static str,
     faults: Vec<FolderFaultText>,
     when: TimeLabel,
-    by: Option<String>,
     facts: Vec<(&'static str, String)>,
     notes: Vec<String>,
     files: Vec<String>,
@@ -63,14 +47,15 @@ struct PoliciesPage<'p> {
     pending: Option<PendingSet>,
     /// The number of the set that is pinned.
     pinned: Option<u64>,
-    history: Vec<PolicyHistoryEntry>,
-    next: Option<String>,
+    history: History,
 }
 
 /// A set by which somebody gains access.
 struct PendingSet {
     digest: String,
     changes: Vec<String>,
+    /// The page that compares it with the live set.
+    compare: String,
 }
 
 pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
@@ -82,21 +67,18 @@ async fn policies<'p>(
     call: &PageRequest<'_>,
     viewer: &'p CurrentUser,
 ) -> Result<PoliciesPage<'p>, Failure> {
-    let before = call.parameter("before").parse().ok();
-    let found = audit::policies(call.app, viewer.caller(), before, PAGE).await?;
+    let reader = PolicyReader::of_member(call.app, viewer.caller()).await?;
     let files = reload::files(call.app, viewer.caller()).await?;
-    let people = named(call, viewer, &found.items).await?;
+    let managed_by = call.app.config.policies.managed_by.as_ref();
+    let manages = managed_by == Some(&viewer.account.slug) && viewer.rights.edit_settings;
+    let history = policies_history::of(call, viewer, &reader, manages).await?;
     let (live, status) = (call.app.policies.load_full(), call.app.policy_status.load_full());
-    let history: Vec<PolicyHistoryEntry> =
-        found.items.into_iter().map(|entry| installed(&people, &live, entry)).collect();
-    let latest = history.iter().find(|it| before.is_none() && it.digest == live.digest_hex());
     let PolicyStatus { last_good, fault, outcome, loaded_at, pending, pinned } =
         PolicyStatus::clone(&status);
     let pending = match pending {
-        Some(digest) => Some(waiting(call, viewer, &live, digest).await?),
+        Some(digest) => Some(waiting(call, &reader, &live, digest).await?),
         None => None,
     };
-    let managed_by = call.app.config.policies.managed_by.as_ref();
     Ok(PoliciesPage {
         shell: PageLayout::inside(call, viewer, w::POLICIES, SECTION),
         last_good,
@@ -108,38 +90,32 @@ async fn policies<'p>(
         },
         faults: fault.as_deref().map(faults).unwrap_or_default(),
         when: TimeLabel::from(loaded_at, call.app.clock.now()),
-        by: latest.map(|it| it.by.clone()),
         facts: facts(&live),
         notes: live.notes().to_vec(),
         files: files.unwrap_or_default(),
-        reloads: managed_by == Some(&viewer.account.slug) && viewer.rights.edit_settings,
+        reloads: manages,
         pending,
         pinned,
         history,
-        next: found.next.map(|next| format!("{SECTION}?before={next}")),
     })
 }
 
 /// The set that waits, with who would gain and who lose; without that, if it could not be kept.
 async fn waiting(
     call: &PageRequest<'_>,
-    viewer: &CurrentUser,
+    reader: &PolicyReader,
     live: &Snapshot,
     digest: Digest,
 ) -> Result<PendingSet, Failure> {
-    let reader = PolicyReader::of_member(call.app, viewer.caller()).await?;
-    let changes = match policy_history::set(call.app, &reader, "pending").await {
+    let changes = match policy_history::set(call.app, reader, "pending").await {
         // Another one may have taken its place since: its changes are none of this digest.
         Ok(set) if set.entry.digest != digest => Vec::new(),
-        Ok(set) => {
-            let report = set.entry.report;
-            let lists = [report.gains, report.loses, report.may_gain, report.may_lose];
-            lists.concat().iter().map(|line| change(live, line)).collect()
-        }
+        Ok(set) => policies_history::changes(live, &set.entry.report),
         Err(failure) if failure.kind == Kind::NotFound => Vec::new(),
         Err(failure) => return Err(failure),
     };
-    Ok(PendingSet { digest: digest.hex(), changes })
+    let compare = policies_history::compare_path(LIVE, PENDING);
+    Ok(PendingSet { digest: digest.hex(), changes, compare })
 }
 
 fn facts(live: &Snapshot) -> Vec<(&'static str, String)> {
@@ -151,44 +127,6 @@ fn facts(live: &Snapshot) -> Vec<(&'static str, String)> {
         (w::POLICY_TESTS, live.test_count().to_string()),
         (w::DIGEST, live.digest_hex().to_owned()),
     ]
-}
-
-/// The name of an actor, for viewers who may see the team.
-async fn named(
-    call: &PageRequest<'_>,
-    viewer: &CurrentUser,
-    entries: &[AuditEntry],
-) -> Result<ActorNames, Failure> {
-    if viewer.rights.view_team {
-        ActorNames::of(call.app, viewer, entries).await
-    } else {
-        Ok(ActorNames::nobody())
-    }
-}
-
-fn installed(people: &ActorNames, live: &Snapshot, entry: AuditEntry) -> PolicyHistoryEntry {
-    let cause = entry.text("cause").map(w::reload_cause);
-    let lines = entry.fields().iter().filter(|line| line.field == "change");
-    let lines = lines.filter_map(|line| Some(change(live, line.after.as_deref()?)));
-    let mut changes: Vec<String> = lines.collect();
-    let more = changes.len().saturating_sub(CHANGES_SHOWN);
-    changes.truncate(CHANGES_SHOWN);
-    let by = match people.actor(&entry.actor) {
-        SentencePart::Words(words) if words == w::PRODUCT => {
-            cause.unwrap_or_else(|| w::BY_ITSELF.to_owned())
-        }
-        SentencePart::Somebody { name, own: true, .. } => name,
-        SentencePart::Words(words) | SentencePart::Somebody { name: words, .. } => {
-            w::capital(&words)
-        }
-    };
-    PolicyHistoryEntry {
-        when: TimeLabel::exactly(entry.at),
-        by,
-        digest: entry.target,
-        changes,
-        more,
-    }
 }
 
 /// The faults of a refused folder: `file:line: message`, and below it, indented, the line at fault.

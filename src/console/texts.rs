@@ -21,13 +21,15 @@ macro_rules! sentences {
 
 mod failure_texts;
 mod log;
+mod policy_texts;
 mod team_texts;
 
-use crate::domain::{AuditEvent, PolicyCause, Reason, plural};
+use crate::domain::{AuditEvent, Reason, plural};
 use crate::engine::{Cell, TypeTitles};
 use crate::mail::SmtpStep;
 pub(super) use failure_texts::*;
 pub(super) use log::*;
+pub(super) use policy_texts::*;
 pub(super) use team_texts::*;
 
 // The frame of every page.
@@ -723,11 +725,9 @@ words! {
     PINNED: "Pinned: the policy folder is ignored"
     UNPIN: "End the pin and load the folder"
     LIVE_SET: "Live policies"
-    LIVE: "Live"
     LAST_GOOD: "Previous policies: the folder could not be loaded when KWIC Team started"
     LOADED: "Loaded"
     LOADED_BY: "By"
-    BY_ITSELF: "Automatic reload"
     POLICY_COUNT: "Policies"
     GUARDS: "Safety rules (guards)"
     POLICY_TESTS: "Tests passed"
@@ -742,9 +742,6 @@ words! {
     CHECK_NOT_YET: "None of this is live yet."
     TO_POLICIES: "Back to policies"
     RELOAD_HOW: "Your system administrator changes these policies."
-    HISTORY: "Access changes"
-    HISTORY_NONE: "There are no earlier policies yet."
-    FIRST_SET: "The first policies."
     TRY_DECISION: "Try a decision"
     TRY_WHY: "Asks the live policies and changes nothing. The resource is assumed to be in your account; nothing else about it is known here."
     TRY_MEMBER: "Member (name, email address or ID)"
@@ -757,24 +754,6 @@ words! {
     DECIDED_BY: "Decided by"
     // The resource is a member, and there is none with this ID.
     NO_SUCH_RESOURCE: "There is no member with this ID. Enter \u{201c}user:\u{201d} followed by the member ID that is on the member's page."
-}
-
-sentences! {
-    // How many changes of a reload are not shown.
-    more_changes(count: usize): "And {count} more. Your system administrator can show you the full list."
-}
-
-/// What KWIC Team loaded the policies for by itself.
-pub(super) fn reload_cause(cause: &str) -> String {
-    let known = PolicyCause::ALL.into_iter().find(|known| known.told() == Some(cause));
-    match known {
-        Some(PolicyCause::Watch) => "Automatic reload: the folder changed",
-        Some(PolicyCause::Signal) => "Reload by your system administrator",
-        Some(PolicyCause::Start) => "Start of KWIC Team",
-        Some(PolicyCause::Retry) => "Automatic retry of a reload that had failed",
-        _ => BY_ITSELF,
-    }
-    .to_owned()
 }
 
 pub(super) fn try_resource_hint(types: &[String]) -> String {

@@ -7,7 +7,7 @@ use super::permissions::{Permit, StorePermit};
 use super::rights::Right;
 use crate::app::App;
 use crate::domain::audit::ChainReport;
-use crate::domain::{AuditEntry, AuditEvent, Failure};
+use crate::domain::{AuditEntry, Failure};
 use crate::store::{AuditFilter, Page};
 
 /// One page of an account's chain, newest last, after the entry with sequence `after`.
@@ -38,23 +38,6 @@ pub async fn latest(
 ) -> Result<Page<AuditEntry>, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_TEAM]).await?;
     app.store.audit_latest(Some(permit.account()), filter, before, limit).await
-}
-
-/// The policy sets that became live, newest first, with the access changes: for members who may see
-/// which one is live.
-///
-/// # Errors
-/// `Denied` `not_allowed`; `Busy`, when the disk fails.
-pub async fn policies(
-    app: &App,
-    caller: Caller,
-    before: Option<u64>,
-    limit: usize,
-) -> Result<Page<AuditEntry>, Failure> {
-    Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
-    let event = Some(AuditEvent::PoliciesReloaded);
-    let filter = AuditFilter { event, ..AuditFilter::default() };
-    app.store.audit_latest(None, &filter, before, limit).await
 }
 
 /// One page of the store's own chain: accounts and policies.

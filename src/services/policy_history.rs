@@ -54,6 +54,15 @@ pub async fn list(
     app.store.policy_history(before, limit).await
 }
 
+/// The entry of the set that answers; `None` until it is saved.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn live(app: &App, _: &PolicyReader) -> Result<Option<PolicyEntry>, Failure> {
+    let entry = app.store.policy_entry(PolicySetName::Live).await?;
+    Ok(entry.filter(|entry| entry.digest == app.policies.load().digest()))
+}
+
 /// The set that answers, one that waits, or a former one.
 ///
 /// # Errors

@@ -84,20 +84,47 @@ pub async fn unpin(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, 
     .await
 }
 
+/// What going back to the set that `name` names would change. Changes and records nothing.
+///
+/// # Errors
+/// `NotFound` `unknown_policy_set`; `PoliciesRefused` with every fault; `Busy`.
+pub async fn preview(
+    app: &App,
+    permit: &StorePermit,
+    name: &str,
+) -> Result<AccessChanges, Failure> {
+    let reader = policy_history::PolicyReader::of_operator(permit);
+    let set = policy_history::set(app, &reader, name).await?;
+    // Only one set is checked at a time, for any purpose.
+    let _one = app.checking.lock().await;
+    let alone = app.reloading.lock().await;
+    let new = loaded(app, PolicyFiles::kept(set.files)).await?;
+    // A reload need not wait for the comparison.
+    drop(alone);
+    let changes = reload::compare(app, Arc::clone(&new.snapshot), app.policies.load_full()).await;
+    reload::give_back(app, &new.files, new.snapshot).await;
+    Ok(changes)
+}
+
 /// A former set that passed the gate, with what it changes.
 async fn checked(
     app: &App,
     files: PolicyFiles,
 ) -> Result<(CheckedPolicies, AccessChanges), Failure> {
+    let new = loaded(app, files).await?;
+    let changes = reload::compare(app, Arc::clone(&new.snapshot), app.policies.load_full()).await;
+    Ok((new, changes))
+}
+
+/// A former set that passed the gate.
+async fn loaded(app: &App, files: PolicyFiles) -> Result<CheckedPolicies, Failure> {
     let held = app.directory.roles_held();
     let work = move || {
         let snapshot = gate::load(&files, &held)?;
         Ok::<_, Failure>((files, snapshot))
     };
     let (files, snapshot) = reload::run_on_blocking_thread(app, false, work).await??;
-    let new = CheckedPolicies { files, snapshot: Arc::new(snapshot), at: app.clock.now() };
-    let changes = reload::compare(app, Arc::clone(&new.snapshot), app.policies.load_full()).await;
-    Ok((new, changes))
+    Ok(CheckedPolicies { files, snapshot: Arc::new(snapshot), at: app.clock.now() })
 }
 
 /// Whether another person must say yes to these changes.

@@ -155,7 +155,7 @@ pub(super) async fn compare(app: &App, now: Arc<Snapshot>, before: Arc<Snapshot>
 }
 
 /// Freeing a large set takes long enough to delay a caller.
-async fn give_back(app: &App, files: &PolicyFiles, snapshot: Arc<Snapshot>) {
+pub(super) async fn give_back(app: &App, files: &PolicyFiles, snapshot: Arc<Snapshot>) {
     if is_large(files) {
         // If no thread can be started, it is freed here.
         let _ = run_on_blocking_thread(app, true, move || drop(snapshot)).await;

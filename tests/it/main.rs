@@ -28,6 +28,7 @@ mod cli_waiting;
 mod config;
 mod connection_load;
 mod console_pages;
+mod console_policies;
 mod console_read_pages;
 mod damaged_data_folder;
 mod delayed_mail;

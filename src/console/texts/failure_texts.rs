@@ -86,6 +86,22 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         _ if failure.fields.iter().any(|(field, _)| field == webauthn::ANSWER_FIELD) => {
             "this passkey could not be read: try another passkey or another browser, or use a code"
         }
+        "folder_not_written" => {
+            "the policy folder cannot be written, and nothing was changed: pin this set instead, or ask your system administrator"
+        }
+        "no_policy_folder" => {
+            "there is no policy folder that could be written: pin this set instead"
+        }
+        "policies_pinned" => "a set is pinned, and the policy folder is ignored: end the pin first",
+        "none_pending" => "no policies wait for approval",
+        "not_pinned" => "no set is pinned: the policy folder is watched as usual",
+        "not_pending" => {
+            "these policies no longer wait for approval: they were approved, or the policy folder has changed since"
+        }
+        "second_person_needed" => {
+            "another person must approve these policies, since somebody gains access by them"
+        }
+        "unknown_policy_set" => "there is no such set in the history: it may have left it",
         TOO_MANY_INVITES => return resend_in(failure.retry_after.unwrap_or(60)),
         _ => &failure.public,
     };

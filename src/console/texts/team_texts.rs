@@ -11,7 +11,7 @@ pub(in crate::console) struct Badge {
     pub(in crate::console) word: &'static str,
 }
 
-const fn badge(kind: &'static str, sign: &'static str, word: &'static str) -> Badge {
+pub(super) const fn badge(kind: &'static str, sign: &'static str, word: &'static str) -> Badge {
     Badge { kind, sign, word }
 }
 

@@ -25,7 +25,7 @@ use super::states::{DEMO_PASSWORD, NOBODY, SCENES, SECURED, Scene, State, Step};
 use super::user_journeys::{code_of, link_to};
 use crate::support::api_users::{self, PASSWORD, Person};
 use crate::support::sidecar::{
-    Sidecar, Start, eventually, is_installed, is_there as is_found, with_auditor,
+    Sidecar, Start, eventually, is_installed, is_there as is_found, shipped_policies, with_auditor,
 };
 use crate::support::virtual_authenticator::{Says, VirtualAuthenticator};
 
@@ -373,11 +373,21 @@ impl Walk {
             Step::WidenPolicies => {
                 let folder = self.sidecar.path("policies");
                 // The shipped tests hold the shipped roles.
-                std::fs::remove_dir_all(folder.join("tests")).unwrap();
+                let _ = std::fs::remove_dir_all(folder.join("tests"));
                 let role = folder.join("roles/operator.cedar");
                 let text = std::fs::read_to_string(&role).unwrap();
                 let wider = text.replacen("[", r#"[KWIC::Action::"templates:view", "#, 1);
                 std::fs::write(role, wider).unwrap();
+            }
+            Step::NarrowPolicies => {
+                let folder = self.sidecar.path("policies");
+                let _ = std::fs::remove_dir_all(folder.join("tests"));
+                let shipped = shipped_policies().join("roles/operator.cedar");
+                let text = std::fs::read_to_string(shipped).unwrap();
+                let narrower = text.replacen(r#", KWIC::Action::"chats:respond""#, "", 1);
+                assert_ne!(narrower, text);
+                std::fs::write(folder.join("roles/operator.cedar"), narrower).unwrap();
+                self.sidecar.ok(&["policy", "reload"]);
             }
         }
     }

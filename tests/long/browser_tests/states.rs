@@ -65,11 +65,13 @@ pub enum Step {
     BreakPolicies,
     /// Policies by which a role gains access are put into the folder.
     WidenPolicies,
+    /// Policies by which a role loses access go live.
+    NarrowPolicies,
 }
 
 use Step::{
     Again, BreakPolicies, Choose, Click, Elsewhere, Fill, FillCode, FillRecovery, Goes, Keys, Mail,
-    Meanwhile, NoScript, Offline, Refused, Sees, WidenPolicies, Width,
+    Meanwhile, NarrowPolicies, NoScript, Offline, Refused, Sees, WidenPolicies, Width,
 };
 
 const fn state(
@@ -804,6 +806,77 @@ const REST: &[State] = &[
             Sees("The new policies wait"),
             Sees("Approve"),
         ],
+    ),
+    state(
+        "policies-held-compared",
+        ADMIN,
+        "/policies",
+        &[
+            NarrowPolicies,
+            WidenPolicies,
+            Again,
+            Click("Load the folder again"),
+            Sees("Approve"),
+            Click("See what would change"),
+            Sees("Gains"),
+        ],
+    ),
+    state(
+        "policies-approved",
+        ADMIN,
+        "/policies",
+        &[
+            NarrowPolicies,
+            WidenPolicies,
+            Again,
+            Click("Load the folder again"),
+            Click("Approve"),
+            Sees("The policies were loaded"),
+            Sees("Roll back to set 1"),
+        ],
+    ),
+    state(
+        "policies-compared",
+        ADMIN,
+        "/policies/compare?old=1&new=live",
+        &[NarrowPolicies, Again, Sees("Loses"), Sees("roles/operator.cedar")],
+    ),
+    state("policies-compare-choose", ADMIN, "/policies/compare", &[Sees("Choose a set")]),
+    state(
+        "policies-compare-unknown",
+        ADMIN,
+        "/policies/compare?old=live&new=99",
+        &[Sees("no such set")],
+    ),
+    state(
+        "policies-rollback-dialog",
+        ADMIN,
+        "/policies",
+        &[NarrowPolicies, Again, Click("Roll back to set 1"), Sees("What would change")],
+    ),
+    state(
+        "policies-rollback",
+        ADMIN,
+        "/policies/history/1/rollback",
+        &[NoScript, NarrowPolicies, Again, Sees("What would change")],
+    ),
+    state(
+        "policies-rollback-pin",
+        ADMIN,
+        "/policies/history/1/rollback?pin=1",
+        &[NarrowPolicies, Again, Sees("Pin set 1?")],
+    ),
+    state(
+        "policies-rolled-back",
+        ADMIN,
+        "/policies/history/1/rollback",
+        &[NoScript, NarrowPolicies, Again, Click("Roll back to set 1"), Sees("rolled back to it")],
+    ),
+    state(
+        "policies-rollback-is-live",
+        ADMIN,
+        "/policies/history/1/rollback",
+        &[Meanwhile(&["policy", "rollback", "1", "--yes"]), Again, Sees("live already")],
     ),
     state(
         "policies-pinned",

@@ -1,0 +1,173 @@
+//! The words of the history of the policies, of going back to a former set, and of comparing two.
+
+use super::{Badge, badge};
+use crate::domain::{PolicyCause, plural};
+use crate::engine::{AccessChange, ChangedCell, Place};
+use crate::policy_folder::FileChange;
+
+words! {
+    HISTORY: "History"
+    HISTORY_NONE: "There are no earlier policies yet."
+    FIRST_SET: "The first policies."
+    NO_CHANGES: "Nobody gained or lost access."
+    BY_ITSELF: "Automatic reload"
+    LIVE: "Live"
+    ROLLBACK_WHY: "The policy folder gets the files of this set. What is in it now is kept next to it."
+    PIN_WHY: "This set goes live, and the policy folder stays as it is. It is ignored until you end the pin."
+    SET_OF: "Set of"
+    WOULD_CHANGE: "What would change"
+    PIN_INSTEAD: "Pin it instead"
+    CANNOT_GO_BACK: "You cannot go back to this set"
+    NOT_PASSED: "It did not pass the check, and nothing was changed."
+    IS_LIVE_ALREADY: "This set is live already."
+    NEVER_LIVE: "This set was never live. To use it, put its files into the policy folder."
+    COMPARE_SETS: "Compare policies"
+    OLD_SET: "From"
+    NEW_SET: "To"
+    CHOOSE_A_SET: "Choose a set"
+    COMPARE: "Compare"
+    WAITING_SET: "Policies that wait for approval"
+    COMPARE_WITH_LIVE: "Compare with live"
+    SEE_CHANGES: "See what would change"
+    NOT_COMPARED: "One of these sets was refused, so nobody can tell who would gain or lose access by it:"
+    CHANGED_CELLS: "Changed access by action and role"
+    AS_BEFORE: "As before"
+    CHANGED_FILES: "Changed files"
+    FILES_SAME: "All files are equal."
+    LINE_REMOVED: "Removed:"
+    LINE_ADDED: "Added:"
+    ONLY_LINE_END: "Only the end of the last line differs."
+    FILE_TOO_LONG: "This file is too long to be compared here."
+    FORMER_FILES_KEPT: "The former files are kept next to the policy folder."
+}
+
+sentences! {
+    // The name of a set: its number in the history.
+    set(number: u64): "Set {number}"
+    roll_back_to(number: u64): "Roll back to set {number}"
+    roll_back_ask(number: u64): "Roll back to set {number}?"
+    pin_set(number: u64): "Pin set {number}"
+    pin_ask(number: u64): "Pin set {number}?"
+    set_of(number: u64, when: &str): "Set {number}, {when}"
+    compare_with(number: u64): "Compare with set {number}"
+    access_from_to(old: &str, new: &str): "Access: from {old} to {new}"
+}
+
+/// What became of a set: the one that answers, or waits, or one of another time.
+pub(in crate::console) enum SetState {
+    Live,
+    WasLive,
+    Waits,
+    Waited,
+    Refused,
+}
+
+impl SetState {
+    pub(in crate::console) const fn badge(&self) -> Badge {
+        match self {
+            Self::Live => badge("ok", "●", LIVE),
+            Self::WasLive => badge("", "○", "Was live"),
+            Self::Waits => badge("warn", "▲", "Waits for approval"),
+            Self::Waited => badge("", "–", "Waited for approval"),
+            Self::Refused => badge("error", "✕", "Refused"),
+        }
+    }
+}
+
+/// What KWIC Team loaded policies for by itself.
+pub(in crate::console) const fn reload_cause(cause: PolicyCause) -> &'static str {
+    match cause {
+        PolicyCause::Watch => "Automatic reload: the folder changed",
+        PolicyCause::Signal => "Reload by your system administrator",
+        PolicyCause::Start => "Start of KWIC Team",
+        PolicyCause::Retry => "Automatic retry of a reload that had failed",
+        _ => BY_ITSELF,
+    }
+}
+
+/// How somebody brought a set, if not by loading the folder.
+pub(in crate::console) const fn way(cause: PolicyCause) -> Option<&'static str> {
+    match cause {
+        PolicyCause::Approval => Some("approved it"),
+        PolicyCause::Rollback => Some("rolled back to it"),
+        PolicyCause::Pin => Some("pinned it"),
+        PolicyCause::Unpin => Some("ended a pin"),
+        _ => None,
+    }
+}
+
+/// How a cell of the matrix changed. A gain is what needs a second look.
+pub(in crate::console) const fn changed(change: AccessChange) -> Badge {
+    match change {
+        AccessChange::Gains => badge("error", "↑", "Gains"),
+        AccessChange::MayGain => badge("error", "↑", "May gain"),
+        AccessChange::Loses => badge("ok", "↓", "Loses"),
+        AccessChange::MayLose => badge("ok", "↓", "May lose"),
+    }
+}
+
+/// Where the resource of a cell is, and whether the member is suspended; empty for the usual case.
+pub(in crate::console) const fn situation(cell: &ChangedCell) -> &'static str {
+    match (cell.place, cell.active) {
+        (Place::Own, true) => "",
+        (Place::Other, true) => " in another account",
+        (Place::Nowhere, true) => " outside every account",
+        (Place::Own, false) => " while suspended",
+        (Place::Other, false) => " in another account while suspended",
+        (Place::Nowhere, false) => " outside every account while suspended",
+    }
+}
+
+/// Whether anybody gains or loses access.
+pub(in crate::console) fn widened(wider: bool, narrower: bool) -> String {
+    let gain = if wider { "Somebody gains access or may." } else { "Nobody gains access." };
+    let loss = if narrower { "Somebody loses access or may." } else { "Nobody loses access." };
+    format!("{gain} {loss}")
+}
+
+/// How much was compared.
+pub(in crate::console) fn cases_checked(cases: usize) -> String {
+    format!("Checked on {}, not proved.", plural(cases, "case", "cases"))
+}
+
+/// The policies that are responsible for a change.
+pub(in crate::console) fn by_policies(policies: &[&str]) -> String {
+    match policies {
+        [] => String::new(),
+        [one] => format!("by policy {one}"),
+        several => format!("by policies {}", several.join(", ")),
+    }
+}
+
+pub(in crate::console) const fn file_change(change: &FileChange) -> &'static str {
+    match change {
+        FileChange::Added => "Added",
+        FileChange::Removed => "Removed",
+        FileChange::Changed => "Changed",
+    }
+}
+
+/// How many changed lines of a file are not shown.
+pub(in crate::console) fn more_lines(count: usize) -> String {
+    format!("And {}.", plural(count, "more changed line", "more changed lines"))
+}
+
+/// How many changed files are not shown.
+pub(in crate::console) fn more_files(count: usize) -> String {
+    format!("And {}.", plural(count, "more changed file", "more changed files"))
+}
+
+/// How many lines of one set are not shown.
+pub(in crate::console) fn more_changes(count: usize) -> String {
+    format!("And {}.", plural(count, "more change", "more changes"))
+}
+
+/// A former set is live.
+pub(in crate::console) fn rolled_back(number: u64, changes: usize) -> String {
+    let changes = match changes {
+        0 => "Nobody gained or lost access.".to_owned(),
+        1 => "1 access change is listed below.".to_owned(),
+        many => format!("{many} access changes are listed below."),
+    };
+    format!("The policies of set {number} are live. {changes}")
+}
