@@ -179,6 +179,7 @@ calls! {
     Policies: Get "/policies" Anyone Empty => policies::show,
     PolicyHistory: Get "/policies/history" Anyone Empty => policies::history,
     PolicySet: Get "/policies/history/{id}" Anyone Empty => policies::history_entry,
+    PoliciesShadow: Get "/policies/shadow" Anyone Empty => policies::shadow,
     PoliciesCheck: Post "/policies/check" Anyone Empty => policies::check,
     PoliciesReload: Post "/policies/reload" Anyone Empty => policies::reload,
     PoliciesApprove: Post "/policies/approve" Anyone Json => policies::approve,

@@ -3,6 +3,7 @@
 //! Holds handles only; contains no logic of its own.
 
 mod fleet_node;
+mod shadow;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
@@ -14,7 +15,7 @@ use tokio::sync::{Mutex, RwLock, watch};
 
 use crate::background::{BoundedQueue, Tasks};
 use crate::clock::Clock;
-use crate::config::{Config, Passwords};
+use crate::config::{Config, Passwords, Policies};
 use crate::cross_check::CrossCheck;
 use crate::directory::Directory;
 use crate::domain::{
@@ -32,6 +33,7 @@ use crate::telemetry::Telemetry;
 use crate::throttle::{ConcurrencyLimits, Quotas, Throttle};
 
 pub use fleet_node::FleetNode;
+pub use shadow::{Disagreement, DisagreementKind, Shadow, ShadowCounts, ShadowSet};
 
 /// The state of the live policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,6 +263,8 @@ pub struct App {
     pub fleet: Option<Arc<FleetNode>>,
     /// Samples of decisions to cross-check, and whether the engine is trusted.
     pub cross_check: CrossCheck,
+    /// The shadow policies, and where they differ from the live ones.
+    pub shadow: Shadow,
     /// Requests for reasons: one at a time, outside the decision threads.
     pub explanations: BoundedQueue,
     /// Counters and histograms.
@@ -367,6 +371,8 @@ impl App {
             Failure::internal(format!("the runtime for decisions cannot be started: {fault}"))
         })?;
         let cross_check = CrossCheck::new(config.decision.cross_check);
+        let Policies { shadow, shadow_sample, .. } = &config.policies;
+        let shadow = Shadow::new(shadow.as_ref().map_or(0, |_| *shadow_sample));
         let own = format!("http://{}", config.console.listen);
         let links = ConsoleUrls::new(config.console.public_url.as_deref().unwrap_or(&own));
         let status = PolicyStatus::live(clock.now());
@@ -379,6 +385,7 @@ impl App {
             store,
             fleet: None,
             cross_check,
+            shadow,
             explanations: BoundedQueue::new(limits::EXPLANATIONS_WAITING_MAX),
             telemetry: Telemetry::default(),
             caller_keys: ArcSwap::default(),

@@ -179,6 +179,8 @@ pub struct Policies {
     pub managed_by: Option<AccountSlug>,
     pub hold_widening: bool,
     pub two_person: bool,
+    pub shadow: Option<PathBuf>,
+    pub shadow_sample: u64,
 }
 
 /// Section `mail`. Its address carries a password: it is never printed.
@@ -310,6 +312,8 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
             managed_by: slug("policies.managed_by"),
             hold_widening: settings.flag("policies.hold_widening"),
             two_person: settings.flag("policies.two_person"),
+            shadow: settings.path("policies.shadow"),
+            shadow_sample: settings.number("policies.shadow_sample"),
         },
         mail: Mail {
             kind: settings.text("mail.kind"),

@@ -31,6 +31,7 @@ mod policies_check;
 mod policies_compare;
 mod policies_history;
 mod policies_rollback;
+mod policies_shadow;
 mod policies_try;
 mod profile;
 mod role_picker;

@@ -134,6 +134,12 @@ impl Snapshot {
         self.digest
     }
 
+    /// Whether a type, as a caller spells it, is that of members.
+    #[must_use]
+    pub fn is_member_type(&self, spelling: &str) -> bool {
+        self.names.type_index(spelling) == Some(self.names.user)
+    }
+
     /// The digest as 64 hexadecimal digits.
     #[must_use]
     pub fn digest_hex(&self) -> &str {

@@ -41,6 +41,8 @@
 //! 6. Otherwise `engine::entity_builder` builds the few entities that a condition can read, and
 //!    `engine::evaluate` has Cedar evaluate the slices of policies that could apply. The slices were
 //!    built when the policies were loaded, by `engine::policy_slices`.
+//!    One decision in some is left in a queue: for `services::cross_check`, and for
+//!    `services::shadow`, which asks a candidate set the same.
 //! 7. `authzen::evaluation` stamps the answer with the revision and the digest that it is based on;
 //!    `http::response` writes its bytes.
 //!

@@ -39,7 +39,7 @@ use crate::services::integrity_check::{self, keys_are_there};
 use crate::services::permissions::StorePermit;
 use crate::services::{
     background_retries, cross_check, directory_sync, fleet_follow, fleet_snapshots, fleet_status,
-    import, mail_delivery, reload, sessions, set_up, startup_policies, two_step,
+    import, mail_delivery, reload, sessions, set_up, shadow, startup_policies, two_step,
 };
 use crate::socket_file;
 use crate::store::change_feed::Follower;
@@ -202,6 +202,8 @@ async fn serve(
     lasting(&mut tasks, &app, "policies kept", background_retries::save_unsaved_policies);
     lasting(&mut tasks, &app, "imports", import::retry_spool);
     lasting(&mut tasks, &app, "cross-check", cross_check::run);
+    lasting(&mut tasks, &app, "shadow folder", shadow::follow);
+    lasting(&mut tasks, &app, "shadow", shadow::run);
     announce(&app, &places);
     offer_set_up(&app).await?;
     // A disk that takes nothing is told before the first change meets it.

@@ -10,8 +10,9 @@
 //! 1. `set_up`, then `accounts`, `member_changes` and `personal_data`, which use several others;
 //! 2. `invites`, `sessions`, `integrity_check`, `key_rotation`, `policy_comparison` and
 //!    `policy_rollback`;
-//! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `startup_policies`,
-//!    `policy_approval`, `policy_history`, `background_retries`, `fleet_follow` and `fleet_snapshots`;
+//! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `shadow`,
+//!    `startup_policies`, `policy_approval`, `policy_history`, `background_retries`, `fleet_follow`
+//!    and `fleet_snapshots`;
 //! 4. `decide`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
 //!    `access_review`, `backup`, `events`, `operator_warnings` and `fleet_erasure`;
 //! 5. `fleet_status`;
@@ -65,6 +66,7 @@ pub mod rights;
 pub mod session_auth;
 pub mod sessions;
 pub mod set_up;
+pub mod shadow;
 pub mod sign_in;
 pub mod sign_in_locks;
 mod sign_in_log_lines;

@@ -6,6 +6,7 @@
 pub mod log;
 pub mod mail_metrics;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
@@ -509,6 +510,58 @@ pub fn fleet(gauges: &FleetGauges) -> String {
     let help = "How long ago this node last had everything that the shared log has.";
     single(&mut out, "kwic_fleet_lag_seconds", "gauge", help, gauges.lag.as_secs_f64());
     out
+}
+
+/// What the shadow policies were asked.
+#[derive(Clone, Debug, Default)]
+pub struct ShadowGauges {
+    /// Whether a candidate is loaded.
+    pub loaded: bool,
+    /// Answers that agreed, and queries that were left out.
+    pub agreed: u64,
+    /// See `agreed`.
+    pub left_out: u64,
+    /// Role, action, whether only the candidate allows it, and how often.
+    pub disagreements: Vec<(String, String, bool, u64)>,
+    /// Disagreements that are not listed.
+    pub more: u64,
+}
+
+/// The shadow policies. The counts begin anew with each candidate.
+#[must_use]
+pub fn shadow(gauges: &ShadowGauges) -> String {
+    let mut out = String::new();
+    let help = "1 while the shadow policies are loaded, 0 while their folder is at fault.";
+    single(&mut out, "kwic_shadow_loaded", "gauge", help, u8::from(gauges.loaded));
+    let help = "Decisions that the shadow policies were asked too, by result.";
+    head(&mut out, "kwic_shadow_asked_total", "counter", help);
+    let differed: u64 = gauges.disagreements.iter().map(|(.., count)| count).sum();
+    let differed = differed + gauges.more;
+    for (result, count) in
+        [("agreed", gauges.agreed), ("differed", differed), ("left_out", gauges.left_out)]
+    {
+        let _ = writeln!(out, "kwic_shadow_asked_total{{result=\"{result}\"}} {count}");
+    }
+    let help = "Decisions that the shadow policies would change, by role and action.";
+    head(&mut out, "kwic_shadow_disagreements_total", "counter", help);
+    let mut series: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+    for (role, action, gains, count) in &gauges.disagreements {
+        let answer = if *gains { "allow" } else { "deny" };
+        *series.entry((role, action, answer)).or_default() += count;
+    }
+    for ((role, action, answer), count) in series {
+        let (role, action) = (label(role), label(action));
+        let _ = writeln!(
+            out,
+            "kwic_shadow_disagreements_total{{role=\"{role}\",action=\"{action}\",shadow=\"{answer}\"}} {count}"
+        );
+    }
+    out
+}
+
+/// A text as the value of a label.
+fn label(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
 }
 
 /// The number of second-factor secrets that no key decrypts.

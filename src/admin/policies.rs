@@ -1,5 +1,6 @@
 //! `/policies`: the live policy set, the history of sets, a preview of what the folder would change, a
-//! reload, the approval of a set that waits, and the way back to a former one.
+//! reload, the approval of a set that waits, the way back to a former one, and where the shadow policies
+//! differ.
 
 use super::api_request::{ApiRequest, ApiResult, RequestSource};
 use super::wire::{self, List};
@@ -7,7 +8,7 @@ use crate::domain::Failure;
 use crate::http::Reply;
 use crate::services::permissions::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
-use crate::services::{policy_approval, policy_rollback, reload};
+use crate::services::{policy_approval, policy_rollback, reload, shadow};
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     reading(call).await?;
@@ -72,6 +73,16 @@ pub(super) async fn unpin(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = managing(call).await?;
     let report = policy_rollback::unpin(call.app, permit).await?;
     Ok(Reply::json_of(&wire::Reload::from(report)))
+}
+
+pub(super) async fn shadow(call: &mut ApiRequest<'_>) -> ApiResult {
+    let permit = managing(call).await?;
+    let report = shadow::report(call.app, &permit).ok_or_else(shadow::no_folder)?;
+    // The paths of this machine are for its operator.
+    let is_operator = !matches!(call.who, Some(RequestSource::Member(_) | RequestSource::Token(_)));
+    let folder = call.app.config.policies.shadow.as_ref().filter(|_| is_operator);
+    let folder = folder.map(|folder| folder.display().to_string());
+    Ok(Reply::json_of(&wire::Shadow::new(report, folder)))
 }
 
 async fn managing(call: &mut ApiRequest<'_>) -> Result<StorePermit, Failure> {

@@ -50,6 +50,7 @@ mod passkeys;
 mod passwords;
 mod personal_data;
 mod roles_and_policies;
+mod shadow;
 mod tokens;
 mod two_step;
 mod warnings;
@@ -73,6 +74,7 @@ pub(super) use personal_data::{Erasure, MemberData};
 pub(super) use roles_and_policies::{
     Comparison, Permissions, Policies, PolicyHistoryEntry, PolicySet, Reload, Role, Suggestion,
 };
+pub(super) use shadow::Shadow;
 pub(super) use tokens::{ApiToken, ApiTokenMade};
 pub(super) use two_step::{
     Enrolment, PendingSignIn, RecoveryCodes, TwoStepSignedIn, TwoStepStatus,

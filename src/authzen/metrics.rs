@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::health::{running, secrets_without_key};
-use crate::app::App;
+use crate::app::{App, Disagreement, DisagreementKind};
 use crate::http::{Reply, Server};
-use crate::telemetry::{self, Disk, FleetGauges, Gauges};
+use crate::telemetry::{self, Disk, FleetGauges, Gauges, ShadowGauges};
 
 /// All metrics.
 pub async fn metrics(app: &App, server: &Server) -> Reply {
@@ -43,6 +43,9 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
     text.push_str(&telemetry::keys_refused(app.caller_keys_fault.load().is_some()));
     text.push_str(&telemetry::secrets_without_key(secrets_without_key(app)));
     text.push_str(&telemetry::tasks_panicked(app.tasks.panicked().len()));
+    if app.config.policies.shadow.is_some() {
+        text.push_str(&telemetry::shadow(&shadow(app)));
+    }
     if let Some(node) = &app.fleet {
         text.push_str(&telemetry::fleet(&FleetGauges {
             applied: node.applied(),
@@ -53,4 +56,19 @@ pub async fn metrics(app: &App, server: &Server) -> Reply {
         }));
     }
     Reply::text("text/plain; version=0.0.4; charset=utf-8", text)
+}
+
+fn shadow(app: &App) -> ShadowGauges {
+    let (found, more) = app.shadow.disagreements();
+    let counts = app.shadow.counts();
+    let series = |(kind, seen): (DisagreementKind, Disagreement)| {
+        (kind.role, kind.action, kind.gains, seen.count)
+    };
+    ShadowGauges {
+        loaded: app.shadow.candidate().set.is_some(),
+        agreed: counts.agreed,
+        left_out: counts.left_out,
+        disagreements: found.into_iter().map(series).collect(),
+        more,
+    }
 }

@@ -15,6 +15,7 @@ use super::policy_changes;
 use super::policy_diff::{self, DiffArgs};
 use super::policy_history;
 use super::policy_sets::{files, load};
+use super::policy_shadow;
 use super::role::{Matrix, MatrixRow, print_matrix};
 use super::serve::configured;
 use super::sidecar_client::{ApiCall, SidecarClient};
@@ -113,6 +114,11 @@ pub(super) enum PolicyCommand {
         #[command(flatten)]
         confirm: ConfirmArg,
     },
+    /// List where the shadow policies (`policies.shadow`) answer otherwise than the live ones, the most frequent first, each with a command that asks them the same
+    #[command(
+        after_help = "Example: kwic-team policy shadow\n         kwic-team policy shadow --json"
+    )]
+    Shadow,
     /// End a pin, and load the policy folder
     #[command(after_help = "Example: kwic-team policy unpin")]
     Unpin,
@@ -145,6 +151,7 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
         PolicyCommand::Rollback { set, pin, confirm } => {
             policy_changes::rollback(global, &set, pin, &confirm)
         }
+        PolicyCommand::Shadow => policy_shadow::run(global),
         PolicyCommand::Unpin => policy_changes::unpin(global),
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value as Json, json};
 
+use super::decide_command::DecideCommand;
 use super::output::{self, Colour};
 use super::policy_sets;
 use super::{CommandError, CommandResult, Exit, Global};
@@ -65,39 +66,21 @@ impl<'n> NamedSet<'n> {
     /// The command that asks this set an example; `None` if it does not have the role.
     fn command(&self, query: &ExampleQuery) -> Option<String> {
         self.set.has_role(&query.role).then(|| {
-            let mut words = vec!["kwic-team".to_owned(), "decide".to_owned()];
-            let mut flag = |name: &str, value: &str| {
-                words.push(name.to_owned());
-                words.push(quoted(value));
-            };
-            if let Some(data) = self.data {
-                flag("--data", &data.display().to_string());
+            DecideCommand {
+                data: self.data,
+                policies: &self.name.display().to_string(),
+                role: query.role.as_str(),
+                member: &query.member,
+                member_account: &query.member_account,
+                active: query.active,
+                action: &query.action,
+                resource: format!("{}:{}", query.resource_type, query.resource),
+                account: query.account(),
+                properties: object(&query.properties, Some("account")),
+                subject_properties: object(&query.subject_properties, None),
+                context: object(&query.context, None),
             }
-            flag("--policies", &self.name.display().to_string());
-            flag("--role", query.role.as_str());
-            flag("--subject", &format!("user:{}", query.member));
-            flag("--action", &query.action);
-            flag("--resource", &format!("{}:{}", query.resource_type, query.resource));
-            if let Some(account) = query.account() {
-                flag("--account", account);
-            }
-            if query.account() != Some(query.member_account.as_str()) {
-                flag("--member-account", &query.member_account);
-            }
-            for (name, record, without) in [
-                ("--properties", &query.properties, Some("account")),
-                ("--subject-properties", &query.subject_properties, None),
-                ("--context", &query.context, None),
-            ] {
-                let object = object(record, without);
-                if !object.is_empty() {
-                    flag(name, &Json::Object(object).to_string());
-                }
-            }
-            if !query.active {
-                words.push("--suspended".to_owned());
-            }
-            words.join(" ")
+            .line()
         })
     }
 }
@@ -233,34 +216,5 @@ fn json_of(value: &Value<'_>) -> Json {
         Value::String(text) => json!(text),
         Value::List(items) => Json::Array(items.iter().map(json_of).collect()),
         Value::Record(record) => Json::Object(object(record, None)),
-    }
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_quoted_where_a_shell_would_change_it() {
-        for (word, quoted_word) in [
-            ("roles/a.cedar", "roles/a.cedar"),
-            ("user:ann@example.org", "user:ann@example.org"),
-            ("", "''"),
-            ("two words", "'two words'"),
-            ("it's", r"'it'\''s'"),
-            ("$HOME;`id`", "'$HOME;`id`'"),
-            (r#"{"a":1}"#, r#"'{"a":1}'"#),
-        ] {
-            assert_eq!(quoted(word), quoted_word);
-        }
     }
 }

@@ -107,6 +107,10 @@ pub(super) const KEYS: &[SettingDefinition] = settings! {
         "hold policies by which anybody gains access until they are approved with `kwic-team policy approve`";
     two_person: Bool = "false",
         "with hold_widening: policies are approved by somebody else than the one who brought them; needs managed_by";
+    shadow: Path = "",
+        "a folder with candidate policies, which are asked beside the live ones without effect; see `kwic-team policy shadow`";
+    shadow_sample: Number(1, MANY) = "100",
+        "one decision in this many is asked of the shadow policies too";
 
     [mail]
     kind: Word(&["smtp", "folder", "links"]) = "",
@@ -186,7 +190,6 @@ pub(super) const NOT_OFFERED: &[NotOffered] = &[
     not_offered("store", "max_staleness", "", "set `fleet.max_staleness`"),
     not_offered("store", "on_stale", "", "set `fleet.on_stale`"),
     not_offered("policies", "demand_proof", "false", LEAVE_OUT),
-    not_offered("policies", "shadow", "", LEAVE_OUT),
     not_offered("audit", "retention", "", "leave it out: all entries are kept"),
     not_offered("decision_log", "sink", "none", LEAVE_OUT),
     not_offered("decision_log", "sample", "", LEAVE_OUT),

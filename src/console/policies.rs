@@ -8,6 +8,7 @@ use askama::Template;
 use super::page_layout::{PageLayout, page, redirect_with_notice};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::policies_history::{self, History, LIVE, PENDING};
+use super::policies_shadow::{self, ShadowView};
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::app::{FolderProblem, PolicyStatus};
@@ -17,7 +18,7 @@ use crate::http::status;
 use crate::services::permissions::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
 use crate::services::reload::ReloadReport;
-use crate::services::{policy_approval, policy_rollback, reload};
+use crate::services::{policy_approval, policy_rollback, reload, shadow};
 
 pub(super) const SECTION: &str = "/policies";
 
@@ -48,6 +49,8 @@ struct PoliciesPage<'p> {
     /// The number of the set that is pinned.
     pinned: Option<u64>,
     history: History,
+    /// The shadow policies, for who may load policies.
+    shadow: Option<ShadowView>,
 }
 
 /// A set by which somebody gains access.
@@ -97,7 +100,23 @@ async fn policies<'p>(
         pending,
         pinned,
         history,
+        shadow: shadow_view(call, viewer, &live, manages).await?,
     })
+}
+
+/// The shadow policies, where there are some and the viewer may see what other accounts ask.
+async fn shadow_view(
+    call: &PageRequest<'_>,
+    viewer: &CurrentUser,
+    live: &Snapshot,
+    manages: bool,
+) -> Result<Option<ShadowView>, Failure> {
+    if !manages {
+        return Ok(None);
+    }
+    let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
+    let report = shadow::report(call.app, &permit);
+    Ok(report.map(|report| policies_shadow::view(call.app, live, report)))
 }
 
 /// The set that waits, with who would gain and who lose; without that, if it could not be kept.

@@ -180,7 +180,9 @@ impl OwnedQuery {
     }
 }
 
-fn owned(members: &[(Cow<'_, str>, Value<'_>)]) -> Record<'static> {
+/// The same keys and values, without borrowing.
+#[must_use]
+pub fn owned(members: &[(Cow<'_, str>, Value<'_>)]) -> Record<'static> {
     let own = |(name, value): &(Cow<'_, str>, Value<'_>)| {
         (Cow::Owned(name.clone().into_owned()), value.clone().into_owned())
     };

@@ -101,12 +101,15 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
     if let Some(revision) = due {
         app.cross_check.leave(query, decision.allowed, revision, policies.digest());
     }
+    if app.shadow.is_due(begun.number()) {
+        app.shadow.leave(query);
+    }
     app.telemetry.decided(&begun, decision.allowed, decision.erred);
     decision
 }
 
 /// The engine's decision while it is trusted; else that of Cedar's own authorizer.
-fn evaluate_trusted<M: Members>(
+pub(super) fn evaluate_trusted<M: Members>(
     app: &App,
     policies: &Snapshot,
     query: &Query<'_>,

@@ -107,6 +107,7 @@ pub async fn reload_now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadRep
     // A detached task: a caller that disconnects must not interrupt a swap before it is saved.
     tokio::spawn(async move {
         let keys = caller_keys::reload_caller_keys(&app).await;
+        app.shadow.load_again();
         let report = once(&app, &permit).await?;
         keys.map(|()| report).map_err(|fault| caller_keys::not_reloaded(&fault))
     })

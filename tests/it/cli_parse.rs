@@ -67,6 +67,7 @@ const COMMANDS: &[&str] = &[
     "policy reload",
     "policy approve",
     "policy rollback",
+    "policy shadow",
     "policy unpin",
     "decide",
     "audit list",

@@ -3,7 +3,10 @@
 
 use std::fs;
 
-use kwic_team::domain::AccountSlug;
+use std::time::{Duration, Instant};
+
+use kwic_team::domain::{AccountSlug, EntityRef, Query, Value as Attribute};
+use kwic_team::services::{decide, shadow};
 use serde_json::Value;
 
 use crate::console_read_pages::{managing, read};
@@ -245,4 +248,62 @@ async fn what_waits_is_compared_before_it_is_approved() {
     page.leaves_out("Roll back to set 2");
     let compared = ann.page("/policies/compare?old=live&new=pending").await;
     compared.shows(200, &["Policies that wait for approval</option>", "Gains</span>"]);
+}
+
+#[tokio::test]
+async fn where_the_shadow_policies_differ_is_shown_to_who_manages_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let candidate = tempfile::tempdir().unwrap();
+    for folder in [&folder, &candidate] {
+        copy_folder(&shipped_policies(), folder.path());
+        fs::remove_dir_all(folder.path().join("tests")).unwrap();
+    }
+    operators_assign(&candidate, true);
+    let (dir, shadowed) = (folder.path().to_owned(), candidate.path().to_owned());
+    let console = ApiFixture::with(|config| {
+        config.policies.dir = Some(dir);
+        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
+        config.policies.shadow = Some(shadowed);
+        config.policies.shadow_sample = 1;
+    })
+    .await;
+    let ann = console.person("ann", "administrator").await;
+    let joe = console.stage.member("joe", "operator").await;
+    let app = &console.stage.app;
+    ann.page("/policies").await.shows(200, &["Shadow policies", "Loading</span>"]);
+    shadow::load(app, candidate.path()).await.unwrap();
+    let asking = tokio::spawn(shadow::run(app.clone()));
+    let account = [("account".into(), Attribute::String("acme".into()))];
+    let query = Query {
+        subject: EntityRef { kind: "user", id: joe.id.as_str(), properties: &[] },
+        action: "chats:assign",
+        action_properties: &[],
+        resource: EntityRef { kind: "chat", id: "secret-chat", properties: &account },
+        context: &[],
+    };
+    assert!(!decide::decide(app, &app.policies.load(), &query, false).allowed);
+    let end = Instant::now() + Duration::from_secs(60);
+    while app.shadow.counts().differed == 0 {
+        assert!(Instant::now() < end, "{:?}", app.shadow.counts());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    asking.abort();
+    let page = ann.page("/policies").await;
+    page.shows(200, &["Asked</span>", "every decision", "Assign chats", "Allow it</span>"]);
+    page.leaves_out("secret-chat");
+    let found = ann.get("/policies/shadow").await.is(200);
+    assert_eq!((&found["folder"], &found["differed"]), (&NONE, &1.into()));
+    assert_eq!(found["items"][0]["question"]["resource"], "secret-chat");
+    let told = console.operator("GET /policies/shadow", &NONE).await.is(200);
+    assert_eq!(told["folder"], candidate.path().to_str().unwrap());
+    // Others see no question of another account.
+    let operator = console.sign_in("acme", "joe").await;
+    operator.get("/policies/shadow").await.problem(403, "not_allowed");
+
+    fs::write(candidate.path().join("rules/bad.cedar"), "forbid(<b>").unwrap();
+    shadow::load(app, candidate.path()).await.unwrap_err();
+    let page = ann.page("/policies").await;
+    page.shows(200, &["Cannot be loaded</span>", "rules/bad.cedar"]);
+    page.leaves_out("<b>)");
+    assert!(!decide::decide(app, &app.policies.load(), &query, false).allowed);
 }

@@ -59,6 +59,7 @@ mod policy_diff;
 mod policy_folders;
 mod policy_history;
 mod policy_rollback;
+mod policy_shadow;
 mod postgres_log;
 mod proxies;
 mod readme;

@@ -414,6 +414,10 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
             own("A set in the history, with its files: `live`, `pending`, a number, or the first 12 digits of a digest", "PolicySet")
                 .refused(&[404])
         }
+        Op::PoliciesShadow => {
+            own("The shadow policies, and where they answer otherwise than the live ones", "Shadow")
+                .refused(&[404])
+        }
         Op::PoliciesCheck => {
             own("Preview what loading the policy folder would change", "Reload")
                 .refused(&[409, 422])

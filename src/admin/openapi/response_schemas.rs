@@ -119,6 +119,7 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("BounceTaken", state(&["told", "nothing_new"]).schema());
     add("Backup", backup());
     add("Policies", policies());
+    add("Shadow", shadow());
     add("PolicyHistoryEntry", policy_entry().schema());
     add("PolicyHistoryEntryList", page("PolicyHistoryEntry"));
     add("PolicySet", policy_entry().with("files", list(policy_file())).schema());
@@ -540,6 +541,29 @@ fn policies() -> Value {
         .with("pinned", or_null(count()))
         .with("fault", or_null(text()))
         .with("loaded_at", moment())
+        .schema()
+}
+
+fn shadow() -> Value {
+    let map = || json!({"type": "object"});
+    let question = object()
+        .all(&["role", "member", "member_account", "action", "resource_type", "resource"], text)
+        .with("active", flag())
+        .all(&["properties", "subject_properties", "context"], map)
+        .schema();
+    let disagreement = object()
+        .all(&["role", "action", "resource_type"], text)
+        .all(&["live", "shadow"], || word(&["allow", "deny"]))
+        .with("count", count())
+        .with("last", moment())
+        .with("question", or_null(question))
+        .schema();
+    object()
+        .all(&["folder", "digest", "fault"], || or_null(text()))
+        .with("policies", or_null(count()))
+        .with("loaded_at", or_null(moment()))
+        .all(&["sample", "agreed", "differed", "left_out", "more"], count)
+        .with("items", list(disagreement))
         .schema()
 }
 

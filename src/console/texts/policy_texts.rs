@@ -1,4 +1,5 @@
-//! The words of the history of the policies, of going back to a former set, and of comparing two.
+//! The words of the history of the policies, of going back to a former set, of comparing two, and of
+//! the shadow policies.
 
 use super::{Badge, badge};
 use crate::domain::{PolicyCause, plural};
@@ -38,6 +39,19 @@ words! {
     LINE_ADDED: "Added:"
     ONLY_LINE_END: "Only the end of the last line differs."
     FILE_TOO_LONG: "This file is too long to be compared here."
+    SHADOW: "Shadow policies"
+    SHADOW_WHY: "They are asked beside the live policies, without effect. Below is where they would answer otherwise."
+    SHADOW_NONE: "None so far."
+    SHADOW_FAULT: "Why the shadow policies are not asked"
+    SHADOW_SAMPLE: "Asked"
+    SHADOW_AGREED: "Same answer"
+    SHADOW_DIFFERED: "Other answer"
+    SHADOW_LEFT_OUT: "Left out"
+    SHADOW_CAPTION: "Where the shadow policies answer otherwise"
+    SHADOW_CHANGE: "They would"
+    SHADOW_TIMES: "Times"
+    SHADOW_LAST: "Last"
+    NO_MEMBER: "No member"
     FORMER_FILES_KEPT: "The former files are kept next to the policy folder."
 }
 
@@ -72,6 +86,30 @@ impl SetState {
             Self::Refused => badge("error", "✕", "Refused"),
         }
     }
+}
+
+/// Whether the shadow policies are asked.
+pub(in crate::console) const fn shadow_state(loaded: bool, fault: bool) -> Badge {
+    match (loaded, fault) {
+        (true, _) => badge("ok", "●", "Asked"),
+        (false, true) => badge("error", "✕", "Cannot be loaded"),
+        (false, false) => badge("", "…", "Loading"),
+    }
+}
+
+/// What the shadow policies would answer, and the live ones do not.
+pub(in crate::console) const fn shadow_change(gains: bool) -> Badge {
+    if gains { badge("error", "↑", "Allow it") } else { badge("ok", "↓", "Deny it") }
+}
+
+/// How many decisions are asked.
+pub(in crate::console) fn one_in(every: u64) -> String {
+    if every == 1 { "every decision".to_owned() } else { format!("1 decision in {every}") }
+}
+
+/// How many disagreements are of kinds that are not shown.
+pub(in crate::console) fn more_disagreements(count: u64) -> String {
+    format!("And {} of other kinds.", plural(count, "disagreement", "disagreements"))
 }
 
 /// What KWIC Team loaded policies for by itself.

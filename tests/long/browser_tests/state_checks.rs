@@ -88,6 +88,8 @@ impl Scene {
                 environment: vec![
                     ("KWIC_TEAM_POLICIES_MANAGED_BY", PathBuf::from("demo")),
                     ("KWIC_TEAM_POLICIES_HOLD_WIDENING", PathBuf::from("true")),
+                    ("KWIC_TEAM_POLICIES_SHADOW", shipped_policies()),
+                    ("KWIC_TEAM_POLICIES_SHADOW_SAMPLE", PathBuf::from("1")),
                 ],
                 ..Start::default()
             }),
@@ -343,6 +345,14 @@ impl Walk {
             Step::Choose(label, option) => browser.choose(label, option).await,
             Step::Keys(key) => browser.press(&key.to_string()).await,
             Step::Sees(text) => browser.sees(text).await,
+            Step::Comes(text) => {
+                let what = format!("for {text:?} to come");
+                let comes = async |it: &Browser| {
+                    it.open(path).await;
+                    it.text().await.contains(text)
+                };
+                browser.until(&what, comes).await;
+            }
             Step::Refused => {
                 let there = "return document.querySelector('#faults') !== null";
                 let what = "to be told why not";

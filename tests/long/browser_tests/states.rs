@@ -45,6 +45,8 @@ pub enum Step {
     Keys(char),
     /// Text that is shown once a page has come.
     Sees(&'static str),
+    /// Opens the page again and again, until it has this text.
+    Comes(&'static str),
     /// The page says why a form was not taken.
     Refused,
     Width(u32),
@@ -70,8 +72,8 @@ pub enum Step {
 }
 
 use Step::{
-    Again, BreakPolicies, Choose, Click, Elsewhere, Fill, FillCode, FillRecovery, Goes, Keys, Mail,
-    Meanwhile, NarrowPolicies, NoScript, Offline, Refused, Sees, WidenPolicies, Width,
+    Again, BreakPolicies, Choose, Click, Comes, Elsewhere, Fill, FillCode, FillRecovery, Goes,
+    Keys, Mail, Meanwhile, NarrowPolicies, NoScript, Offline, Refused, Sees, WidenPolicies, Width,
 };
 
 const fn state(
@@ -877,6 +879,26 @@ const REST: &[State] = &[
         ADMIN,
         "/policies/history/1/rollback",
         &[Meanwhile(&["policy", "rollback", "1", "--yes"]), Again, Sees("live already")],
+    ),
+    state(
+        "policies-shadow",
+        ADMIN,
+        "/policies",
+        &[
+            NarrowPolicies,
+            Meanwhile(&[
+                "decide",
+                "--subject",
+                "user:demo-operator",
+                "--action",
+                "chats:respond",
+                "--resource",
+                "chat:1",
+                "--account",
+                "demo",
+            ]),
+            Comes("Allow it"),
+        ],
     ),
     state(
         "policies-pinned",
