@@ -9,6 +9,7 @@ mod mail_server;
 mod secret_file;
 mod settings_reader;
 mod settings_table;
+mod solver_path;
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -27,6 +28,7 @@ pub use mail_server::{Login, MailServer, SmtpCredential, SmtpSecurity, TokenSour
 pub use secret_file::SecretFile;
 pub use settings_reader::{absolute, duration};
 pub use settings_table::SettingDefinition;
+pub use solver_path::find_solver;
 
 /// One fault of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +183,7 @@ pub struct Policies {
     pub two_person: bool,
     pub shadow: Option<PathBuf>,
     pub shadow_sample: u64,
+    pub demand_proof: bool,
 }
 
 /// Section `mail`. Its address carries a password: it is never printed.
@@ -314,6 +317,7 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
             two_person: settings.flag("policies.two_person"),
             shadow: settings.path("policies.shadow"),
             shadow_sample: settings.number("policies.shadow_sample"),
+            demand_proof: settings.flag("policies.demand_proof"),
         },
         mail: Mail {
             kind: settings.text("mail.kind"),

@@ -9,11 +9,13 @@ mod access_difference;
 mod attribute_types;
 mod cacheable_policies;
 mod change_report;
+mod counterexample;
 mod decide;
 mod decision_cache;
 #[cfg(test)]
 mod engine_tests;
 mod entity_builder;
+mod entity_reads;
 mod evaluate;
 mod example_query;
 mod explain;
@@ -22,6 +24,8 @@ mod explanation_tests;
 mod extension_values;
 mod folder_files;
 mod format;
+mod guard_proof;
+mod guards;
 mod load;
 mod management_checks;
 mod nesting_limit;
@@ -31,13 +35,17 @@ mod policy_parser;
 mod policy_set_diff;
 mod policy_slices;
 mod policy_tests;
+mod policy_warnings;
 #[cfg(test)]
 mod reference_tests;
+mod request_kind;
 mod role_catalogue;
 mod role_matrix;
 mod schema;
 mod size_limits;
+mod smt_solver;
 mod static_entities;
+mod symbolic_difference;
 mod symbols;
 mod type_titles;
 mod validate;
@@ -51,11 +59,16 @@ pub use access_difference::{AccessDifference, ChangedCell, Example, Place};
 pub use change_report::AccessChanges;
 pub use example_query::{ExampleQuery, made_up_member};
 pub use format::format;
+pub use guard_proof::{GuardProof, GuardState};
+pub use guards::{GuardCheck, GuardKind};
 pub use load::{LoadFacts, LoadMode};
 pub use policy_fault::{PolicyFault, render};
 pub use policy_set_diff::AccessChange;
+pub use policy_warnings::{Oddity, PolicyWarning};
 pub use role_catalogue::RoleCard;
 pub use role_matrix::{Cell, Matrix, MatrixRow};
+pub use smt_solver::SmtSolver;
+pub use symbolic_difference::{KindChange, Relation, SymbolicDifference};
 pub use type_titles::TypeTitles;
 
 use crate::domain::{Digest, MemberAccess, MemberView, RoleId};
@@ -114,7 +127,7 @@ pub struct Snapshot {
     forbids: HashSet<PolicyId>,
     roles: Vec<RoleCard>,
     administering: BTreeSet<RoleId>,
-    guards: usize,
+    guards: Vec<guards::Guard>,
     tests: usize,
     notes: Vec<String>,
     /// Digests of the schema and the entities: the matrix may not show a change there.
@@ -218,13 +231,20 @@ impl Snapshot {
     /// The number of guards in the folder.
     #[must_use]
     pub fn guard_count(&self) -> usize {
-        self.guards
+        self.guards.len()
     }
 
     /// How many policy tests passed at load.
     #[must_use]
     pub fn test_count(&self) -> usize {
         self.tests
+    }
+
+    /// The same set with one more note.
+    #[must_use]
+    pub fn with_note(mut self, note: Option<String>) -> Self {
+        self.notes.extend(note);
+        self
     }
 
     /// What the load noticed without refusing it.

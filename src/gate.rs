@@ -7,6 +7,7 @@
 //! only check. Does not interpret policies itself.
 
 mod process;
+mod solver_process;
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
@@ -18,11 +19,16 @@ use std::thread;
 use std::time::Duration;
 
 use crate::background;
-use crate::domain::{Failure, Kind, PolicyFiles, RoleId};
-use crate::engine::{LoadFacts, LoadMode, PolicyFault, Snapshot, render};
+use crate::config::find_solver;
+use crate::domain::{Failure, Kind, PolicyFiles, RoleId, plural};
+use crate::engine::{
+    GuardProof, GuardState, LoadFacts, LoadMode, PolicyFault, Snapshot, SymbolicDifference, render,
+};
 use crate::policy_folder;
-pub use process::run;
-use process::{Answer, Bounds, OUT_OF_MEMORY, OUT_OF_TIME, Task, format_one};
+use process::{
+    Answer, Bounds, OUT_OF_MEMORY, OUT_OF_TIME, PROOFS_PATIENCE, Task, Work, format_one, guarded,
+};
+pub use process::{DifferenceReport, GuardReport, run};
 
 /// The internal command that runs the gate process.
 pub const COMMAND: &str = "gate-process";
@@ -34,6 +40,10 @@ static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
 /// The maximum size of the standard error output that is read.
 const LAST_WORDS_MAX: u64 = 4 << 10;
+/// A larger set is not analysed: a process would load it for seconds, to find that too many policies
+/// apply to most requests.
+const PROVED_POLICIES_MAX: usize = 5_000;
+const TOO_MANY: &str = "sets of more than 5,000 policies are not analysed";
 /// The standard library's message when the system gives no memory.
 const NO_MEMORY: &str = "memory allocation of ";
 /// The exit code of a panic.
@@ -50,22 +60,157 @@ pub fn use_processes() {
     }
 }
 
-/// Checks and loads a folder; it can neither crash this process nor use more resources than its
-/// size allows.
+/// Checks and loads a folder that may become the live set, and proves its guards as far as there is a
+/// solver; it can neither crash this process nor use more resources than its size allows.
 ///
 /// # Errors
-/// `PoliciesRefused` with every fault; `Busy`, when the host does not let it be checked.
-pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Snapshot, Failure> {
-    let here = || Snapshot::load(files, held).map_err(|faults| failure(&faults));
-    let Some(program) = PROGRAM.get() else { return here() };
-    // The built-in policies were checked when this program was built.
-    if files.digest() == policy_folder::embedded_policies().digest() {
-        return here();
+/// `PoliciesRefused` with every fault, also where a guard is broken, or with `demand_proof` not proved;
+/// `Busy`, when the host does not let it be checked.
+pub fn admit(
+    files: &PolicyFiles,
+    held: &[(RoleId, usize)],
+    demand_proof: bool,
+) -> Result<Snapshot, Failure> {
+    let snapshot = checked(files, held, true)?;
+    // The built-in policies were proved when this program was built.
+    if !demand_proof && is_built_in(files) {
+        return Ok(snapshot);
     }
-    let passage = match ask(program, false, files, held)? {
+    let report = prove(files, &snapshot, false);
+    let faults = report.faults(demand_proof);
+    if faults.is_empty() { Ok(snapshot.with_note(report.note())) } else { Err(failure(&faults)) }
+}
+
+/// What is known about the guards of a set that was loaded from `files`: proved by the solver, or
+/// checked on cases where there is none; with `search` also what is odd about its policies. Never fails:
+/// what is not known is unknown. Takes 30 s at most.
+#[must_use]
+pub fn prove(files: &PolicyFiles, snapshot: &Snapshot, search: bool) -> GuardReport {
+    if snapshot.guard_count() == 0 && !search {
+        return GuardReport::default();
+    }
+    let without = |guards| GuardReport { guards, ..GuardReport::default() };
+    if snapshot.policy_count() > PROVED_POLICIES_MAX {
+        return without(snapshot.unproved_guards(GuardState::Unknown, TOO_MANY));
+    }
+    let solver = match find_solver() {
+        Ok(solver) => solver,
+        Err(why) => return without(snapshot.checked_guard_proofs(&why)),
+    };
+    let Some(program) = PROGRAM.get() else {
+        return process::prove(snapshot, files, solver, search);
+    };
+    let unknown = |why: &str| without(snapshot.unproved_guards(GuardState::Unknown, why));
+    match ask(program, Work::Prove { solver, search }, files, &[]) {
+        Ok(Answer::Proved(report)) => report,
+        Ok(Answer::Refused(faults)) => unknown(&render(&faults)),
+        Ok(_) => unknown("the process that proves it sent an unexpected answer"),
+        Err(fault) => unknown(&fault.public),
+    }
+}
+
+/// How what the policies allow differs from a former set, for every kind of request; each set with the
+/// files that it was loaded from. Never fails: what is not known is unknown. Takes 30 s at most.
+#[must_use]
+pub fn difference(
+    now: (&Snapshot, &PolicyFiles),
+    before: (&Snapshot, &PolicyFiles),
+) -> DifferenceReport {
+    let unknown = |why: String| DifferenceReport {
+        difference: SymbolicDifference::unknown(why),
+        solver: String::new(),
+    };
+    if now.0.policy_count().max(before.0.policy_count()) > PROVED_POLICIES_MAX {
+        return unknown(TOO_MANY.to_owned());
+    }
+    let solver = match find_solver() {
+        Ok(solver) => solver,
+        Err(why) => return unknown(why),
+    };
+    let Some(program) = PROGRAM.get() else { return process::compare(now, before, solver) };
+    let former = lengths(before.1);
+    let task = Task { before: former, ..task(Work::Compare { solver }, now.1, &[]) };
+    match ask_program(program, &task, now.1, before.1) {
+        Ok(Answer::Compared(report)) => report,
+        Ok(Answer::Refused(faults)) => unknown(render(&faults)),
+        Ok(_) => unknown("the process that compares them sent an unexpected answer".to_owned()),
+        Err(fault) => unknown(fault.public),
+    }
+}
+
+impl GuardReport {
+    /// Whether every guard is proved.
+    #[must_use]
+    pub fn is_proved(&self) -> bool {
+        self.guards.iter().all(|guard| guard.state == GuardState::Proved)
+    }
+
+    /// Why a set with these guards may not become the live one.
+    fn faults(&self, demand_proof: bool) -> Vec<PolicyFault> {
+        let fault = |guard: &GuardProof| {
+            let GuardProof { id, state, why, .. } = guard;
+            let message = match (&guard.example, state) {
+                (Some(example), _) => format!(
+                    "the policies break the guard `{id}`: `{}` shows it, with this folder as DIR; correct the policies, or the guard if it no longer states what is wanted",
+                    example.command("DIR", None)
+                ),
+                (None, GuardState::Proved) => return None,
+                (None, _) if !demand_proof => return None,
+                (None, _) => format!(
+                    "the guard `{id}` is not proved, and `policies.demand_proof` asks for it: {why}"
+                ),
+            };
+            Some(PolicyFault::new(guard.file.as_str(), message))
+        };
+        self.guards.iter().filter_map(fault).collect()
+    }
+
+    /// What is proved, in one line.
+    fn note(&self) -> Option<String> {
+        let all = self.guards.len();
+        let proved = self.guards.iter().filter(|guard| guard.state == GuardState::Proved).count();
+        let open = self.guards.iter().find(|guard| guard.state != GuardState::Proved);
+        match open {
+            None if all == 0 => None,
+            None => {
+                Some(format!("{} proved by {}", plural(all, "guard is", "guards are"), self.solver))
+            }
+            Some(GuardProof { id, why, .. }) => Some(format!(
+                "{proved} of {} proved, and the others are checked on the cases of the matrix only; `{id}`: {why}",
+                plural(all, "guard is", "guards are")
+            )),
+        }
+    }
+}
+
+fn is_built_in(files: &PolicyFiles) -> bool {
+    files.digest() == policy_folder::embedded_policies().digest()
+}
+
+/// The same for a folder that is only looked at or compared: it may break its guards.
+///
+/// # Errors
+/// As [`admit`].
+pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Snapshot, Failure> {
+    checked(files, held, false)
+}
+
+fn checked(
+    files: &PolicyFiles,
+    held: &[(RoleId, usize)],
+    guards: bool,
+) -> Result<Snapshot, Failure> {
+    // The built-in policies were checked when this program was built.
+    let is_built_in = is_built_in(files);
+    let Some(program) = PROGRAM.get().filter(|_| !is_built_in) else {
+        let loaded = Snapshot::load(files, held);
+        let loaded = loaded.and_then(|set| guarded(set, guards && !is_built_in));
+        return loaded.map(|(set, _)| set).map_err(|faults| failure(&faults));
+    };
+    let passage = match ask(program, Work::Check { guards }, files, held)? {
         Answer::Passed { notes, tests } => LoadMode::Again(LoadFacts { notes, tests }),
         Answer::Refused(faults) => return Err(failure(&faults)),
-        Answer::Formatted(_) => return Err(unanswered()),
+        _ => return Err(unanswered()),
     };
     Snapshot::pass(files, held, &passage).map_err(|faults| failure(&faults))
 }
@@ -79,10 +224,10 @@ pub fn format_all(files: &PolicyFiles) -> Result<Vec<Result<String, String>>, Fa
     let Some(program) = PROGRAM.get() else {
         return Ok(files.iter().map(|(path, bytes)| format_one(path, bytes)).collect());
     };
-    match ask(program, true, files, &[])? {
+    match ask(program, Work::Format, files, &[])? {
         Answer::Formatted(texts) => Ok(texts),
         Answer::Refused(faults) => Err(failure(&faults)),
-        Answer::Passed { .. } => Err(unanswered()),
+        _ => Err(unanswered()),
     }
 }
 
@@ -101,20 +246,41 @@ fn unanswered() -> Failure {
 
 fn ask(
     program: &Path,
-    format: bool,
+    work: Work,
     files: &PolicyFiles,
     held: &[(RoleId, usize)],
 ) -> Result<Answer, Failure> {
-    let task = Task {
-        format,
+    ask_program(program, &task(work, files, held), files, &PolicyFiles::default())
+}
+
+fn task(work: Work, files: &PolicyFiles, held: &[(RoleId, usize)]) -> Task {
+    Task {
+        work,
         held: held.iter().map(|(role, members)| (role.to_string(), *members)).collect(),
-        files: files.iter().map(|(path, bytes)| (path.to_owned(), bytes.len())).collect(),
+        files: lengths(files),
+        before: Vec::new(),
         misplaced: files.misplaced().to_vec(),
         notes: files.notes().to_vec(),
-    };
+    }
+}
+
+fn lengths(files: &PolicyFiles) -> Vec<(String, usize)> {
+    files.iter().map(|(path, bytes)| (path.to_owned(), bytes.len())).collect()
+}
+
+fn ask_program(
+    program: &Path,
+    task: &Task,
+    files: &PolicyFiles,
+    before: &PolicyFiles,
+) -> Result<Answer, Failure> {
     let mut command = Command::new(program);
     command.arg(COMMAND).env_clear();
-    ask_process(command, &task, files, Bounds::patience(files))
+    let patience = match &task.work {
+        Work::Prove { .. } | Work::Compare { .. } => PROOFS_PATIENCE,
+        Work::Check { .. } | Work::Format => Bounds::patience(files),
+    };
+    ask_process(command, task, [files, before], patience)
 }
 
 /// What was received from the process.
@@ -132,9 +298,10 @@ struct Heard {
 fn ask_process(
     mut command: Command,
     task: &Task,
-    files: &PolicyFiles,
+    sets: [&PolicyFiles; 2],
     patience: Duration,
 ) -> Result<Answer, Failure> {
+    let [files, _] = sets;
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().map_err(|fault| {
         Failure::new(
@@ -143,7 +310,7 @@ fn ask_process(
             format!("the policies cannot be checked, since no process can be started for that: {fault}: see the limits of this host"),
         )
     })?;
-    let heard = hear(&mut child, task, files, patience);
+    let heard = hear(&mut child, task, sets, patience);
     // Whatever it is doing: nobody listens any more. If it has exited, its status is kept.
     let _ = child.kill();
     let status = child.wait().map_err(|fault| Failure::internal(fault.to_string()))?;
@@ -186,7 +353,7 @@ fn ask_process(
 fn hear(
     child: &mut Child,
     task: &Task,
-    files: &PolicyFiles,
+    sets: [&PolicyFiles; 2],
     patience: Duration,
 ) -> Result<(Heard, bool), Failure> {
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -205,18 +372,19 @@ fn hear(
         });
         let limit = limit.map_err(|fault| background::no_thread(&fault))?;
         // If it has exited meanwhile, its status says why.
-        let _ = hand_over(stdin, task, files);
+        let _ = hand_over(stdin, task, sets);
         let found = listen(stdout, stderr);
         drop(heard);
         Ok((found, limit.join().unwrap_or_default()))
     })
 }
 
-fn hand_over(mut pipe: impl Write, task: &Task, files: &PolicyFiles) -> std::io::Result<()> {
+fn hand_over(mut pipe: impl Write, task: &Task, sets: [&PolicyFiles; 2]) -> std::io::Result<()> {
     let head = serde_json::to_vec(task)?;
     pipe.write_all(&head)?;
     pipe.write_all(b"\n")?;
-    files.iter().try_for_each(|(_, bytes)| pipe.write_all(bytes))
+    let files = sets.iter().flat_map(|files| files.iter());
+    files.into_iter().try_for_each(|(_, bytes)| pipe.write_all(bytes))
 }
 
 fn listen(stdout: impl Read, stderr: impl Read) -> Heard {
@@ -266,15 +434,16 @@ mod tests {
         // More than a pipe holds.
         let files = PolicyFiles::new(vec![("rules/a.cedar".to_owned(), vec![b' '; 1 << 20])]);
         let task = Task {
-            format: false,
+            work: Work::Check { guards: false },
             held: Vec::new(),
             files: Vec::new(),
+            before: Vec::new(),
             misplaced: Vec::new(),
             notes: Vec::new(),
         };
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        ask_process(command, &task, &files, patience)
+        ask_process(command, &task, [&files, &PolicyFiles::default()], patience)
     }
 
     const LONG: Duration = Duration::from_secs(600);
@@ -311,13 +480,14 @@ mod tests {
         }
         let none = Command::new("/nothing/here");
         let task = Task {
-            format: false,
+            work: Work::Check { guards: false },
             held: Vec::new(),
             files: Vec::new(),
+            before: Vec::new(),
             misplaced: Vec::new(),
             notes: Vec::new(),
         };
-        let fault = ask_process(none, &task, &PolicyFiles::default(), LONG).err().unwrap();
+        let fault = ask_process(none, &task, [&PolicyFiles::default(); 2], LONG).err().unwrap();
         assert_eq!((fault.kind, fault.code), (Kind::Busy, "no_process"));
     }
 

@@ -99,6 +99,8 @@
 //! 1. `policy_folder` notices a change, or a signal or a command requests a reload.
 //! 2. `services::reload` reads the folder and passes it to [`gate`], which runs `engine::load` in a
 //!    separate process, and then here, on its own thread at the priority of the process.
+//!    `engine::guards` checks the guards on cases, and `engine::guard_proof` proves them with the solver of
+//!    `gate::solver_process`.
 //! 3. The pointer to the live set is swapped; `engine::access_changes` finds who gains and who loses
 //!    access; the set is saved as the last good one, with its entry in the history and its audit entry.
 //!    A fault before the swap changes nothing. With `policies.hold_widening` the comparison comes first,

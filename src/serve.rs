@@ -23,7 +23,7 @@ use crate::app::{App, ConsoleUrls, FleetNode, Reloading};
 use crate::background;
 use crate::backup::{abandoned_files, kept_stores, staged_restore};
 use crate::clock::Clock;
-use crate::config::{Config, OnStale, remedy, resolve_symlinks};
+use crate::config::{Config, OnStale, Policies, remedy, resolve_symlinks};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, PolicyCause, plural};
 use crate::file_limit;
@@ -266,7 +266,7 @@ pub fn check(config: &Config) -> Result<String, Failure> {
         Some(dir) => policy_folder::read(dir)?,
         None => policy_folder::embedded_policies(),
     };
-    let snapshot = gate::load(&files, &[])?;
+    let snapshot = gate::admit(&files, &[], config.policies.demand_proof)?;
     let warnings: String =
         config.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
     Ok(format!(
@@ -492,8 +492,8 @@ async fn open(
     let caller_keys = read_keys(&config)?;
     let held = directory.roles_held();
     tracing::info!(members = directory.len(), "checking the policies");
-    let (dir, hold_widening) = (config.policies.dir.clone(), config.policies.hold_widening);
-    let options = startup_policies::StartOptions { dir, hold_widening, held };
+    let Policies { dir, hold_widening, demand_proof, .. } = config.policies.clone();
+    let options = startup_policies::StartOptions { dir, hold_widening, demand_proof, held };
     let start = startup_policies::at_start(options, &store, clock.now()).await?;
     let mailer = Mailer::from_config(&config.mail, &config.data)?;
     let links = ConsoleUrls::new(config.console.public_url.as_deref().unwrap_or(console));

@@ -14,7 +14,8 @@ use super::output;
 use super::policy_changes;
 use super::policy_diff::{self, DiffArgs};
 use super::policy_history;
-use super::policy_sets::{files, load};
+use super::policy_prove;
+use super::policy_sets::{admitted, files, load};
 use super::policy_shadow;
 use super::role::{Matrix, MatrixRow, print_matrix};
 use super::serve::configured;
@@ -62,6 +63,11 @@ pub(super) enum PolicyCommand {
         after_help = "Example: kwic-team policy diff live policies --fail-on widening\n         kwic-team policy diff 11 12 --json\n\nA set is a folder, `live`, `pending`, a number of `kwic-team policy history`, or the first 12 digits of a digest; write `./12` for a folder with such a name."
     )]
     Diff(DiffArgs),
+    /// Prove the guards of a folder for every request, with the solver `cvc5`; exits 3 if one is refuted, 1 if one could not be proved
+    #[command(
+        after_help = "Example: kwic-team policy prove policies\n\nThe solver is the program that the variable `CVC5` names, else `cvc5` on the path. A guard is refuted by a `kwic-team decide` command that shows it."
+    )]
+    Prove(FolderArgs),
     /// Format the `.cedar` files of a folder
     #[command(after_help = "Example: kwic-team policy fmt policies --check")]
     Fmt {
@@ -135,12 +141,15 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
                 ))
             })
         }
-        PolicyCommand::Check(folder) => judged(global, folder, check),
-        PolicyCommand::Test(folder) => judged(global, folder, test),
+        PolicyCommand::Check(folder) => judged(global, folder, admitted, check),
+        PolicyCommand::Test(folder) => judged(global, folder, load, test),
         PolicyCommand::Matrix { folder, before } => {
             matrix(global, chosen(global, folder)?.as_deref(), before)
         }
         PolicyCommand::Diff(args) => policy_diff::run(global, &args),
+        PolicyCommand::Prove(folder) => {
+            policy_prove::run(global, chosen(global, folder)?.as_deref())
+        }
         PolicyCommand::Fmt { dir, check } => format_all(global, &dir, check),
         PolicyCommand::History { limit } => policy_history::list(global, limit),
         PolicyCommand::Show { set, file } => policy_history::show(global, &set, file.as_deref()),
@@ -179,6 +188,7 @@ fn chosen(global: &Global, folder: FolderArgs) -> Result<Option<PathBuf>, Comman
 fn judged(
     global: &Global,
     folder: FolderArgs,
+    load: fn(Option<&Path>) -> Result<Snapshot, CommandError>,
     judge: impl FnOnce(&Global, &Snapshot) -> Result<Map<String, Json>, CommandError>,
 ) -> CommandResult {
     let dir = chosen(global, folder)?;
@@ -246,11 +256,11 @@ fn check(global: &Global, snapshot: &Snapshot) -> Result<Map<String, Json>, Comm
         output::line(&format!("note: {note}"))?;
     }
     output::line(&format!(
-        "the policies are in order: {}, {}, {} passed; {} (limits for the other policies; their text is checked for mistakes, but nothing enforces them yet); roles that can administer an account: {}",
+        "the policies are in order: {}, {}, {} passed, {} kept in every case of the matrix; roles that can administer an account: {}",
         plural(snapshot.policy_count(), "policy", "policies"),
         plural(snapshot.roles().len(), "role", "roles"),
         plural(snapshot.test_count(), "test", "tests"),
-        plural(snapshot.guard_count(), "policy in `guards/`", "policies in `guards/`"),
+        plural(snapshot.guard_count(), "guard", "guards"),
         if administering.is_empty() { "none".to_owned() } else { administering.join(", ") }
     ))?;
     Ok(Map::new())

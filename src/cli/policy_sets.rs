@@ -20,12 +20,17 @@ pub(super) fn files(dir: Option<&Path>) -> Result<PolicyFiles, CommandError> {
     })
 }
 
-/// Loads a folder.
+/// Loads a folder, which may break its guards.
 pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, CommandError> {
     gate(&files(dir)?)
 }
 
-/// Checks and loads a set.
+/// Loads a folder that may become the live set: it keeps its guards.
+pub(super) fn admitted(dir: Option<&Path>) -> Result<Snapshot, CommandError> {
+    Ok(gate::admit(&files(dir)?, &[], false)?)
+}
+
+/// Checks and loads a set; it may break its guards.
 pub(super) fn gate(files: &PolicyFiles) -> Result<Snapshot, CommandError> {
     Ok(gate::load(files, &[])?)
 }

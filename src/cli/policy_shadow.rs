@@ -1,12 +1,13 @@
 //! `kwic-team policy shadow`: where the shadow policies differ from the live ones, each with a
 //! `kwic-team decide` command.
 
-use serde_json::{Map, Value as Json};
+use serde::Deserialize as _;
+use serde_json::Value as Json;
 
-use super::decide_command::DecideCommand;
 use super::output::{self, text};
 use super::sidecar_client::{ApiCall, SidecarClient};
 use super::{CommandResult, Exit, Global};
+use crate::engine::ExampleQuery;
 
 pub(super) fn run(global: &Global) -> CommandResult {
     let found = SidecarClient::of(global)?.json(&ApiCall::new("GET", "/api/v1/policies/shadow"))?;
@@ -64,25 +65,6 @@ fn json(mut found: Json, commands: Vec<Option<String>>) -> CommandResult {
 /// The command that asks the folder the question of one item, if it has one.
 fn command(folder: &str, item: &Json) -> Option<String> {
     let question = item.get("question").filter(|question| question.is_object())?;
-    let word = |name: &str| question.get(name).and_then(Json::as_str).unwrap_or_default();
-    let object = |name: &str| -> Map<String, Json> {
-        question.get(name).and_then(Json::as_object).cloned().unwrap_or_default()
-    };
-    let mut properties = object("properties");
-    let account = properties.remove("account");
-    let command = DecideCommand {
-        data: None,
-        policies: folder,
-        role: word("role"),
-        member: word("member"),
-        member_account: word("member_account"),
-        active: question.get("active").and_then(Json::as_bool).unwrap_or_default(),
-        action: word("action"),
-        resource: format!("{}:{}", word("resource_type"), word("resource")),
-        account: account.as_ref().and_then(Json::as_str),
-        properties,
-        subject_properties: object("subject_properties"),
-        context: object("context"),
-    };
-    Some(command.line())
+    let question = ExampleQuery::deserialize(question).ok()?;
+    Some(question.command(folder, None))
 }

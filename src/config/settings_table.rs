@@ -111,6 +111,8 @@ pub(super) const KEYS: &[SettingDefinition] = settings! {
         "a folder with candidate policies, which are asked beside the live ones without effect; see `kwic-team policy shadow`";
     shadow_sample: Number(1, MANY) = "100",
         "one decision in this many is asked of the shadow policies too";
+    demand_proof: Bool = "false",
+        "refuse policies whose guards are not all proved; needs the solver cvc5";
 
     [mail]
     kind: Word(&["smtp", "folder", "links"]) = "",
@@ -189,7 +191,6 @@ pub(super) const NOT_OFFERED: &[NotOffered] = &[
     not_offered("store", "prefix", "", FLEET),
     not_offered("store", "max_staleness", "", "set `fleet.max_staleness`"),
     not_offered("store", "on_stale", "", "set `fleet.on_stale`"),
-    not_offered("policies", "demand_proof", "false", LEAVE_OUT),
     not_offered("audit", "retention", "", "leave it out: all entries are kept"),
     not_offered("decision_log", "sink", "none", LEAVE_OUT),
     not_offered("decision_log", "sample", "", LEAVE_OUT),

@@ -117,6 +117,8 @@ pub const POLICY_FOLDER_BYTES_MAX: u64 = 64 << 20;
 pub const POLICY_ENTRIES_MAX: usize = 20_000;
 /// Most policies in a set.
 pub const POLICIES_MAX: usize = 100_000;
+/// Most guards in a set: each is proved for every kind of request.
+pub const GUARDS_MAX: usize = 100;
 /// Most sets that went live in the history of the policies: some a day, for a year.
 pub const POLICY_HISTORY_LIVE_MAX: usize = 1_000;
 /// Most sets that were held or refused.

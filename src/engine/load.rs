@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 use super::cacheable_policies::is_cacheable_policy;
 use super::evaluate::{Evaluation, SliceKeys};
 use super::folder_files::{ENTITIES, FolderFiles, SCHEMA, sort};
+use super::guards::Guard;
 use super::management_checks::ADMINISTERING;
 use super::parallel::{STACK, in_parallel};
 use super::policy_fault::{PolicyFault, bounded, bounded_notes, is_full};
@@ -131,9 +132,7 @@ fn load(
     if !faults.is_empty() {
         return Err(faults);
     }
-    let draft =
-        SnapshotDraft { files, folder, schema, names, stored, live, cards, guards: guards.len() };
-    draft.finish(passage)
+    SnapshotDraft { files, folder, schema, names, stored, live, cards, guards }.finish(passage)
 }
 
 /// What has passed the checks of single files.
@@ -145,7 +144,7 @@ struct SnapshotDraft<'f> {
     stored: StaticEntities,
     live: Vec<ParsedPolicy<'f>>,
     cards: Vec<RoleCard>,
-    guards: usize,
+    guards: Vec<ParsedPolicy<'f>>,
 }
 
 /// What the syntax of one policy shows.
@@ -195,6 +194,8 @@ impl SnapshotDraft<'_> {
             meta.insert(policy.id().to_string(), PolicyMeta { meaning, determined });
             policies.push((policy, scope));
         }
+        // What only a guard reads must be there when it is evaluated.
+        self.guards.iter().for_each(|guard| mentions(&guard.syntax, &mut mentioned));
         self.names.mark_mentioned(&mentioned);
         let roles = known_roles(&self.names, &self.stored, &self.cards, &policies);
         let accounts_in_groups = self.stored.iter().any(|(uid, stored)| {
@@ -232,7 +233,7 @@ impl SnapshotDraft<'_> {
             meta,
             roles: self.cards,
             administering: BTreeSet::new(),
-            guards: self.guards,
+            guards: self.guards.iter().filter_map(ParsedPolicy::guard).collect(),
             tests: 0,
             notes: self.folder.notes,
             data: [text(self.folder.schema), text(self.folder.entities)],
@@ -366,13 +367,26 @@ fn check_places(
     }
 }
 
-/// A guard names its kind, and is a `permit`.
+impl ParsedPolicy<'_> {
+    fn guard(&self) -> Option<Guard> {
+        Guard::of(&self.policy, self.annotation("guard"), self.file)
+    }
+}
+
+/// A guard names its kind, and is a `permit`; there are not too many.
 fn check_guards(guards: &[ParsedPolicy<'_>], faults: &mut Vec<PolicyFault>) {
+    if guards.len() > limits::GUARDS_MAX {
+        let most = limits::GUARDS_MAX;
+        faults.push(PolicyFault::new(
+            "",
+            format!("`guards/` holds more than {most} guards: say several things in one"),
+        ));
+    }
     for guard in guards {
         if is_full(faults) {
             return;
         }
-        if !matches!(guard.annotation("guard"), Some("at_most" | "at_least")) {
+        if guard.guard().is_none() {
             faults.push(guard.fault_at(
                 "guard",
                 "a guard needs `@guard(\"at_most\")` (whatever the set allows, this allows too) or `@guard(\"at_least\")` (whatever this allows, the set allows too)",

@@ -6,27 +6,47 @@
 
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::process::parent_id;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
 use serde::{Deserialize, Serialize};
 
+use super::solver_process::SolverProcess;
 use crate::clock;
 use crate::domain::{Failure, PolicyFiles, RoleId, input_cleanup};
-use crate::engine::{LoadMode, PolicyFault, Snapshot, format};
+use crate::engine::{
+    GuardCheck, GuardProof, LoadFacts, LoadMode, PolicyFault, PolicyWarning, Snapshot,
+    SymbolicDifference, format,
+};
 
 /// Exit codes, beside those of success and of a panic.
 pub(super) const OUT_OF_TIME: i32 = 90;
 pub(super) const OUT_OF_MEMORY: i32 = 91;
 const LEFT_ALONE: i32 = 92;
 
+/// What the process does with a folder.
+#[derive(Clone, Deserialize, Serialize)]
+pub(super) enum Work {
+    /// Checks it; with its guards if it may become the live set.
+    Check { guards: bool },
+    /// Formats its policies.
+    Format,
+    /// Proves its guards with this solver, and if asked for searches what is odd.
+    Prove { solver: PathBuf, search: bool },
+    /// Compares it with the former set, which is the second one, with this solver.
+    Compare { solver: PathBuf },
+}
+
 /// The task of the process. The files' bytes follow, one after another.
 #[derive(Deserialize, Serialize)]
 pub(super) struct Task {
-    pub(super) format: bool,
+    pub(super) work: Work,
     pub(super) held: Vec<(String, usize)>,
     /// Path and length.
     pub(super) files: Vec<(String, usize)>,
+    /// The same of a former set; its bytes follow those of the files.
+    pub(super) before: Vec<(String, usize)>,
     /// Path and reason.
     pub(super) misplaced: Vec<(String, String)>,
     pub(super) notes: Vec<String>,
@@ -41,7 +61,36 @@ pub(super) enum Answer {
     Refused(Vec<PolicyFault>),
     /// Each file, formatted, or why not.
     Formatted(Vec<Result<String, String>>),
+    Proved(GuardReport),
+    Compared(DifferenceReport),
 }
+
+/// How what is allowed differs from a former set.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct DifferenceReport {
+    /// The difference.
+    pub difference: SymbolicDifference,
+    /// The solver with its version; empty if there is none, or it never answered.
+    pub solver: String,
+}
+
+/// What is known about the guards of a set.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct GuardReport {
+    /// Each guard.
+    pub guards: Vec<GuardProof>,
+    /// The solver with its version; empty if there is none, or it never answered.
+    pub solver: String,
+    /// What is odd about policies, if that was searched.
+    pub warnings: Vec<PolicyWarning>,
+    /// Whether all of that was.
+    pub is_searched: bool,
+}
+
+/// The time for all proofs about a folder.
+const PROOFS: Duration = Duration::from_secs(10);
+/// How long a proof is waited for, with loading the folder.
+pub(super) const PROOFS_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often it checks its resource usage.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -96,50 +145,115 @@ impl Bounds {
 pub fn run() -> Result<(), Failure> {
     // If memory is short, the kernel should kill this process and not the one that decides.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
-    let (task, files) = read().map_err(|fault| Failure::internal(fault.to_string()))?;
+    let (task, files, before) = read().map_err(|fault| Failure::internal(fault.to_string()))?;
     let bounds = Bounds::of(&files);
     let watch = thread::Builder::new().name("bounds".to_owned()).spawn(move || watch(bounds));
     watch.map_err(|fault| Failure::internal(fault.to_string()))?;
-    tell(&answer(&task, &files));
+    tell(&answer(&task, &files, &before));
     Ok(())
 }
 
-fn read() -> io::Result<(Task, PolicyFiles)> {
+fn read() -> io::Result<(Task, PolicyFiles, PolicyFiles)> {
     let mut input = io::stdin().lock();
     let mut head = String::new();
     input.read_line(&mut head)?;
     let task: Task = serde_json::from_str(&head)?;
-    let mut files = Vec::with_capacity(task.files.len());
-    for (path, length) in &task.files {
-        let mut bytes = vec![0; *length];
-        input.read_exact(&mut bytes)?;
-        files.push((path.clone(), bytes));
-    }
-    let files = PolicyFiles::new(files).with(task.misplaced.clone(), task.notes.clone());
-    Ok((task, files))
+    let mut content = |list: &[(String, usize)]| {
+        let mut files = Vec::with_capacity(list.len());
+        for (path, length) in list {
+            let mut bytes = vec![0; *length];
+            input.read_exact(&mut bytes)?;
+            files.push((path.clone(), bytes));
+        }
+        Ok::<_, io::Error>(PolicyFiles::new(files))
+    };
+    let files = content(&task.files)?.with(task.misplaced.clone(), task.notes.clone());
+    let before = content(&task.before)?;
+    Ok((task, files, before))
 }
 
-fn answer(task: &Task, files: &PolicyFiles) -> Answer {
-    if task.format {
-        let each = files.iter().map(|(path, bytes)| {
-            tell(&path);
-            format_one(path, bytes)
-        });
-        return Answer::Formatted(each.collect());
+fn answer(task: &Task, files: &PolicyFiles, before: &PolicyFiles) -> Answer {
+    let again = |files| Snapshot::pass(files, &[], &LoadMode::Again(LoadFacts::default()));
+    match &task.work {
+        Work::Check { guards } => check(task, files, *guards),
+        Work::Format => {
+            let each = files.iter().map(|(path, bytes)| {
+                tell(&path);
+                format_one(path, bytes)
+            });
+            Answer::Formatted(each.collect())
+        }
+        Work::Prove { solver, search } => match again(files) {
+            Ok(set) => Answer::Proved(prove(&set, files, solver.clone(), *search)),
+            Err(faults) => Answer::Refused(faults),
+        },
+        Work::Compare { solver } => match again(files).and_then(|set| Ok((set, again(before)?))) {
+            Ok((set, former)) => {
+                Answer::Compared(compare((&set, files), (&former, before), solver.clone()))
+            }
+            Err(faults) => Answer::Refused(faults),
+        },
     }
+}
+
+fn check(task: &Task, files: &PolicyFiles, guards: bool) -> Answer {
     let role = |(role, members): &(String, usize)| Some((RoleId::parse(role).ok()?, *members));
     let held: Vec<(RoleId, usize)> = task.held.iter().filter_map(role).collect();
-    match Snapshot::pass(files, &held, &LoadMode::Whole(&|step| tell(&step))) {
-        Ok(snapshot) => {
-            tell(&"");
+    let passed = Snapshot::pass(files, &held, &LoadMode::Whole(&|step| tell(&step)));
+    tell(&"");
+    match passed.and_then(|snapshot| guarded(snapshot, guards)) {
+        Ok((snapshot, note)) => {
             // The parent uses it to compare the set with the previous one.
             let suspended = snapshot.allowed_while_suspended();
             let (mut notes, tests) = (snapshot.notes().to_vec(), snapshot.test_count());
             notes.extend(suspended);
+            notes.extend(note);
             Answer::Passed { notes, tests }
         }
         Err(faults) => Answer::Refused(faults),
     }
+}
+
+/// Proves the guards, as far as the solver does within the time for all of them.
+pub(super) fn prove(
+    snapshot: &Snapshot,
+    files: &PolicyFiles,
+    solver: PathBuf,
+    search: bool,
+) -> GuardReport {
+    let mut solver = SolverProcess::new(solver, clock::monotonic() + PROOFS);
+    let guards = snapshot.prove_guards(files, &mut solver);
+    let searched = search.then(|| snapshot.policy_warnings(files, &mut solver));
+    let (warnings, is_searched) = searched.unwrap_or_default();
+    GuardReport { guards, solver: solver.version().to_owned(), warnings, is_searched }
+}
+
+/// Compares two sets, as far as the solver does within the time for it.
+pub(super) fn compare(
+    now: (&Snapshot, &PolicyFiles),
+    before: (&Snapshot, &PolicyFiles),
+    solver: PathBuf,
+) -> DifferenceReport {
+    let mut solver = SolverProcess::new(solver, clock::monotonic() + PROOFS);
+    let difference = now.0.symbolic_difference(now.1, before, &mut solver);
+    DifferenceReport { difference, solver: solver.version().to_owned() }
+}
+
+/// A set that keeps its guards in all cases of the matrix, with a note if there were too many to try;
+/// any set if `guards` is false.
+pub(super) fn guarded(
+    snapshot: Snapshot,
+    guards: bool,
+) -> Result<(Snapshot, Option<String>), Vec<PolicyFault>> {
+    if !guards {
+        return Ok((snapshot, None));
+    }
+    let GuardCheck { faults, cases, is_whole, .. } = snapshot.check_guards();
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let note = format!("the guards were checked on {cases} cases only, since there are too many");
+    Ok((snapshot, (!is_whole).then_some(note)))
 }
 
 pub(super) fn format_one(path: &str, bytes: &[u8]) -> Result<String, String> {

@@ -118,9 +118,9 @@ async fn checked(
 
 /// A former set that passed the gate.
 async fn loaded(app: &App, files: PolicyFiles) -> Result<CheckedPolicies, Failure> {
-    let held = app.directory.roles_held();
+    let (held, demand_proof) = (app.directory.roles_held(), app.config.policies.demand_proof);
     let work = move || {
-        let snapshot = gate::load(&files, &held)?;
+        let snapshot = gate::admit(&files, &held, demand_proof)?;
         Ok::<_, Failure>((files, snapshot))
     };
     let (files, snapshot) = reload::run_on_blocking_thread(app, false, work).await??;

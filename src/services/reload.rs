@@ -14,6 +14,7 @@ use std::time::Duration;
 pub use crate::app::ReloadReport;
 use crate::app::{App, FolderProblem, PendingPolicies, PolicyStatus, Reloading, UnsavedPolicies};
 use crate::background;
+use crate::config::Policies;
 use crate::domain::printable::printable;
 use crate::domain::{
     Actor, Digest, Failure, FieldChange, Kind, PolicyCause, PolicyFiles, PolicyOutcome,
@@ -42,11 +43,20 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
 /// loaded.
 type ReadFolder = (PolicyFiles, Result<Option<Snapshot>, Failure>);
 
-/// Reads the folder, or the built-in policies, and loads it outside the decision threads.
-fn load_other(
+/// Reads the folder, or the built-in policies, and loads it outside the decision threads, unless it is
+/// the set that is live.
+async fn load_other(app: &App) -> Result<ReadFolder, Failure> {
+    let (held, known) = (app.directory.roles_held(), app.policies.load().digest());
+    let Policies { dir, demand_proof, .. } = app.config.policies.clone();
+    let work = move || read_and_load(dir, &held, known, demand_proof);
+    run_on_blocking_thread(app, false, work).await?
+}
+
+fn read_and_load(
     dir: Option<PathBuf>,
     held: &[(RoleId, usize)],
     known: Digest,
+    demand_proof: bool,
 ) -> Result<ReadFolder, Failure> {
     let files = read(dir)?;
     if is_large(&files) {
@@ -54,7 +64,7 @@ fn load_other(
         background::stand_behind();
     }
     let is_known = files.digest() == known;
-    let loaded = (!is_known).then(|| gate::load(&files, held)).transpose();
+    let loaded = (!is_known).then(|| gate::admit(&files, held, demand_proof)).transpose();
     Ok((files, loaded))
 }
 
@@ -124,14 +134,11 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
     // Only one folder is checked at a time, for any purpose.
     let _one = app.checking.lock().await;
     let alone = app.reloading.lock().await;
-    let dir = app.config.policies.dir.clone();
-    let held = app.directory.roles_held();
     let live = app.policies.load_full();
-    let known = live.digest();
-    let loaded = run_on_blocking_thread(app, false, move || load_other(dir, &held, known)).await;
+    let loaded = load_other(app).await;
     // A reload need not wait for the comparison.
     drop(alone);
-    let (files, loaded) = loaded??;
+    let (files, loaded) = loaded?;
     let Some(snapshot) = loaded? else {
         let mut report = report(&live, false, AccessChanges::default());
         report.notes.extend(orphaned_invites::notes(app, &live).await);
@@ -283,12 +290,8 @@ async fn try_once(
     permit: &StorePermit,
     reloading: &mut Reloading,
 ) -> Result<ReloadReport, Failure> {
-    let dir = app.config.policies.dir.clone();
-    let held = app.directory.roles_held();
     let before = app.policies.load_full();
-    let known = before.digest();
-    let (files, loaded) =
-        run_on_blocking_thread(app, false, move || load_other(dir, &held, known)).await??;
+    let (files, loaded) = load_other(app).await?;
     let at = app.clock.now();
     if let Err(fault) = &loaded {
         refused(&app.store, permit.actor(), permit.cause(), stored(files.clone(), at), fault).await;
@@ -385,10 +388,7 @@ pub(super) async fn approved(
     digest: Digest,
     reloading: &mut Reloading,
 ) -> Result<ReloadReport, Failure> {
-    let (dir, held) = (app.config.policies.dir.clone(), app.directory.roles_held());
-    let known = app.policies.load().digest();
-    let (files, loaded) =
-        run_on_blocking_thread(app, false, move || load_other(dir, &held, known)).await??;
+    let (files, loaded) = load_other(app).await?;
     let is_it = files.digest() == digest;
     let snapshot = loaded?.filter(|_| is_it).ok_or_else(not_pending)?;
     let new = CheckedPolicies { files, snapshot: Arc::new(snapshot), at: app.clock.now() };

@@ -52,6 +52,8 @@ pub struct StartOptions {
     pub dir: Option<PathBuf>,
     /// Whether a set by which somebody gains access waits for approval.
     pub hold_widening: bool,
+    /// Whether a set with a guard that is not proved is refused.
+    pub demand_proof: bool,
     /// The roles that members have, with the number of members.
     pub held: Vec<(RoleId, usize)>,
 }
@@ -69,12 +71,13 @@ fn load_first(
     dir: Option<PathBuf>,
     held: &[(RoleId, usize)],
     kept: Option<Digest>,
+    demand_proof: bool,
 ) -> Result<ReadPolicies, Failure> {
     let files = reload::read(dir)?;
     let snapshot = if kept == Some(files.digest()) {
         Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults))
     } else {
-        gate::load(&files, held)
+        gate::admit(&files, held, demand_proof)
     };
     Ok(ReadPolicies { files, snapshot })
 }
@@ -90,7 +93,7 @@ async fn first<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 /// `PoliciesRefused`, when the folder is at fault and no good set was ever kept; `Busy`, when it could
 /// not be read or checked then.
 pub async fn at_start(
-    StartOptions { dir, hold_widening, held }: StartOptions,
+    StartOptions { dir, hold_widening, demand_proof, held }: StartOptions,
     store: &Store,
     now: Timestamp,
 ) -> Result<StartPolicies, Failure> {
@@ -101,7 +104,8 @@ pub async fn at_start(
         return begin_pinned(kept.clone(), number).await;
     }
     let digest = kept.as_ref().map(|kept| kept.digest);
-    let read = first(move || load_first(dir, &held, digest)).await.and_then(|read| read);
+    let read =
+        first(move || load_first(dir, &held, digest, demand_proof)).await.and_then(|read| read);
     let fault = match read {
         Ok(ReadPolicies { files, snapshot: Ok(snapshot) }) => {
             let loaded = LoadedPolicies { files, snapshot };

@@ -61,6 +61,7 @@ const COMMANDS: &[&str] = &[
     "policy test",
     "policy matrix",
     "policy diff",
+    "policy prove",
     "policy fmt",
     "policy history",
     "policy show",

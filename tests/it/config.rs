@@ -246,7 +246,6 @@ const NOT_OFFERED: &[(&str, &str, &str, &str)] = &[
     ("store", "prefix", "\"/kwic-team/\"", ""),
     ("store", "max_staleness", "\"30s\"", ""),
     ("store", "on_stale", "\"answer\"", ""),
-    ("policies", "demand_proof", "true", "false"),
     ("audit", "retention", "\"87600h\"", ""),
     ("decision_log", "sink", "\"file\"", "\"none\""),
     ("decision_log", "sample", "1", ""),

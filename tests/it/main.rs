@@ -58,6 +58,7 @@ mod policy_approval;
 mod policy_diff;
 mod policy_folders;
 mod policy_history;
+mod policy_prove;
 mod policy_rollback;
 mod policy_shadow;
 mod postgres_log;

@@ -9,31 +9,34 @@ use std::process::{Command, Output};
 use serde_json::{Value as Json, json};
 
 use crate::reload::{role_file, with_ann, without_tests};
-use crate::support::sidecar::{Start, binary};
+use crate::support::sidecar::{Start, binary, is_installed};
 
 /// One wrong edit of a folder, and what it does.
 struct WrongEdit {
     name: &'static str,
     edit: fn(&Path),
+    /// The guards that refuse it.
+    guards: &'static [&'static str],
     /// `ROLE CHANGE ACTION PLACE STATUS` of each cell of which an example shows the change, and the
     /// policies responsible for them.
     expected: Result<(&'static [&'static str], &'static [&'static str]), &'static str>,
 }
 
-fn put(folder: &Path, path: &str, text: &str) {
+pub fn put(folder: &Path, path: &str, text: &str) {
     fs::write(folder.join(path), text).unwrap();
 }
 
 /// Replaces one text in a file, which must be there.
-fn replace(folder: &Path, path: &str, from: &str, to: &str) {
+pub fn replace(folder: &Path, path: &str, from: &str, to: &str) {
     let text = fs::read_to_string(folder.join(path)).unwrap();
     assert!(text.contains(from), "{path} has no `{from}`");
     put(folder, path, &text.replacen(from, to, 1));
 }
 
 /// A small folder, in which rules have more conditions than those of the shipped one.
-fn folder(at: &Path) {
+pub fn folder(at: &Path) {
     fs::create_dir_all(at.join("roles")).unwrap();
+    fs::create_dir_all(at.join("guards")).unwrap();
     fs::create_dir_all(at.join("rules")).unwrap();
     put(
         at,
@@ -83,6 +86,7 @@ permit (
         "rules/outside.cedar",
         "@id(\"outside\")\nforbid (principal, action == Desk::Action::\"destroy\", resource)\nwhen { !((context has office && context.office) && (context has hours && context.hours)) };\n",
     );
+    put(at, "guards/all.cedar", GUARDS);
     put(
         at,
         "rules/secret.cedar",
@@ -90,9 +94,35 @@ permit (
     );
 }
 
+/// What every set of the small folder must keep.
+const GUARDS: &str = r#"@id("own_account") @guard("at_most")
+permit (principal, action, resource) when { resource in principal.account };
+
+@id("active") @guard("at_most")
+permit (principal, action, resource) when { principal.active };
+
+@id("clerks_read") @guard("at_most")
+permit (principal, action, resource)
+unless { principal in Desk::Role::"clerk" && action != Desk::Action::"read" };
+
+@id("office") @guard("at_most")
+permit (principal, action, resource)
+when { action != Desk::Action::"destroy" ||
+  (context has office && context.office && context has hours && context.hours) };
+
+@id("secrets") @guard("at_most")
+permit (principal, action, resource)
+unless { principal in Desk::Role::"clerk" && resource has secret && resource.secret };
+
+@id("chief_reads") @guard("at_least")
+permit (principal in Desk::Role::"chief", action == Desk::Action::"read", resource)
+when { principal.active && resource in principal.account };
+"#;
+
 const EDITS: &[WrongEdit] = &[
     WrongEdit {
         name: "a missing tenancy condition",
+        guards: &["own_account"],
         edit: |at| fs::remove_file(at.join("rules/tenancy.cedar")).unwrap(),
         expected: Ok((
             &[
@@ -110,16 +140,19 @@ const EDITS: &[WrongEdit] = &[
     },
     WrongEdit {
         name: "`||` for `&&`",
+        guards: &["office"],
         edit: |at| replace(at, "rules/outside.cedar", ") && (", ") || ("),
         expected: Ok((&["chief may_gain destroy own_account active"], &["outside"])),
     },
     WrongEdit {
         name: "a role name misspelt",
+        guards: &["secrets"],
         edit: |at| replace(at, "rules/secret.cedar", "Role::\"clerk\"", "Role::\"clark\""),
         expected: Ok((&["clerk may_gain read own_account active"], &["secret"])),
     },
     WrongEdit {
         name: "an action group too wide",
+        guards: &["clerks_read"],
         edit: |at| {
             replace(at, "roles/clerk.cedar", "[Desk::Action::\"read\"]", "[Desk::Action::\"all\"]");
         },
@@ -133,11 +166,13 @@ const EDITS: &[WrongEdit] = &[
     },
     WrongEdit {
         name: "a `forbid` dropped",
+        guards: &["office"],
         edit: |at| fs::remove_file(at.join("rules/outside.cedar")).unwrap(),
         expected: Ok((&["chief may_gain destroy own_account active"], &["outside"])),
     },
     WrongEdit {
         name: "a suspended member let in",
+        guards: &["active"],
         edit: |at| replace(at, "rules/suspension.cedar", "principal.active", "true"),
         expected: Ok((
             &[
@@ -151,6 +186,7 @@ const EDITS: &[WrongEdit] = &[
     },
     WrongEdit {
         name: "an administrator locked out",
+        guards: &["chief_reads"],
         edit: |at| {
             let locked = "resource\n)\nwhen { !principal.active };";
             replace(at, "roles/chief.cedar", "resource\n);", locked);
@@ -166,6 +202,7 @@ const EDITS: &[WrongEdit] = &[
     },
     WrongEdit {
         name: "`unless` for `when`",
+        guards: &["secrets"],
         edit: |at| replace(at, "rules/secret.cedar", "when {", "unless {"),
         expected: Ok((
             &["clerk may_gain read own_account active", "clerk may_lose read own_account active"],
@@ -174,6 +211,7 @@ const EDITS: &[WrongEdit] = &[
     },
     WrongEdit {
         name: "a negated condition",
+        guards: &["chief_reads", "own_account"],
         edit: |at| {
             let (from, to) = ("resource in principal.account", "!(resource in principal.account)");
             replace(at, "rules/tenancy.cedar", from, to);
@@ -198,6 +236,7 @@ const EDITS: &[WrongEdit] = &[
     },
     WrongEdit {
         name: "a copied role file with the old id",
+        guards: &[],
         edit: |at| {
             let text = fs::read_to_string(at.join("roles/chief.cedar")).unwrap();
             let copy = text.replacen("@role(\"chief\")", "@role(\"trainee\")", 1);
@@ -207,19 +246,25 @@ const EDITS: &[WrongEdit] = &[
     },
 ];
 
-fn run(home: &Path, arguments: &[&str]) -> Output {
+pub fn run(home: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
     command.current_dir(home).args(arguments).output().unwrap()
 }
 
+/// The same with this program as the solver.
+pub fn run_with_solver(home: &Path, solver: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command.env("CVC5", solver).current_dir(home).args(arguments).output().unwrap()
+}
+
 /// Runs a command as it is printed.
-fn in_a_shell(home: &Path, line: &str) -> i32 {
+pub fn in_a_shell(home: &Path, line: &str) -> i32 {
     let line = line.replacen("kwic-team", binary(), 1);
     let ended = Command::new("sh").args(["-c", &line]).current_dir(home).output().unwrap();
     ended.status.code().unwrap()
 }
 
-fn document(output: &Output) -> Json {
+pub fn document(output: &Output) -> Json {
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|fault| panic!("{fault}: {}", String::from_utf8_lossy(&output.stderr)))
 }
@@ -230,7 +275,8 @@ fn cells(document: &Json) -> impl Iterator<Item = &Json> {
 
 #[test]
 fn ten_wrong_edits_are_named_exactly_and_shown_by_commands_that_replay() {
-    for WrongEdit { name, edit, expected } in EDITS {
+    let is_proved = is_installed("cvc5");
+    for WrongEdit { name, guards, edit, expected } in EDITS {
         let home = tempfile::tempdir().unwrap();
         folder(&home.path().join("old"));
         folder(&home.path().join("new"));
@@ -266,7 +312,11 @@ fn ten_wrong_edits_are_named_exactly_and_shown_by_commands_that_replay() {
             .collect();
         assert_eq!(by.into_iter().collect::<Vec<_>>(), *policies, "{name}");
         assert_eq!(found["complete"], true, "{name}");
-        assert_eq!(found["proved"], false, "{name}");
+        assert_eq!(found["proved"], is_proved, "{name}: {found:#}");
+        if is_proved {
+            all_requests_are_told(home.path(), name, &found);
+            guards_refuse_it(home.path(), name, guards);
+        }
         // The first and the last one are run as they are printed.
         for cell in [shown.first().unwrap(), shown.last().unwrap()] {
             let example = &cell["example"];
@@ -280,17 +330,63 @@ fn ten_wrong_edits_are_named_exactly_and_shown_by_commands_that_replay() {
     }
 }
 
+/// The kinds of request that the solver names are those of the cells, each with a command that replays.
+fn all_requests_are_told(home: &Path, name: &str, found: &Json) {
+    let kinds: Vec<&Json> = found["requests"].as_array().unwrap().iter().collect();
+    let changed = kinds.iter().filter(|kind| kind["relation"] != "equal");
+    let changed: BTreeSet<&str> = changed.map(|kind| kind["action"].as_str().unwrap()).collect();
+    let shown = cells(found).filter(|cell| cell["shown"] == true);
+    let by_cells: BTreeSet<&str> = shown.map(|cell| cell["action"].as_str().unwrap()).collect();
+    assert_eq!(changed, by_cells, "{name}: {found:#}");
+    for example in kinds.iter().flat_map(|kind| [&kind["gained"], &kind["lost"]]) {
+        for (answer, command) in [("before", "command_before"), ("now", "command")] {
+            // A set without the role cannot be asked.
+            let Some(line) = example[command].as_str() else { continue };
+            let exit = if example[answer] == "allow" { 0 } else { 2 };
+            assert_eq!(in_a_shell(home, line), exit, "{name}: {line}");
+        }
+    }
+}
+
+/// A reload would refuse the folder, and each counterexample gives the answer that is claimed.
+fn guards_refuse_it(home: &Path, name: &str, guards: &[&str]) {
+    let refused = run(home, &["policy", "check", "new"]);
+    assert_eq!(refused.status.code(), Some(3), "{name}");
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let proof = run(home, &["--json", "policy", "prove", "new"]);
+    assert_eq!(proof.status.code(), Some(3), "{name}");
+    let proof = document(&proof);
+    let all = proof["guards"].as_array().unwrap();
+    let refuted = all.iter().filter(|guard| guard["state"] == "refuted");
+    let named: BTreeSet<&str> =
+        refuted.clone().map(|guard| guard["id"].as_str().unwrap()).collect();
+    assert_eq!(named.into_iter().collect::<Vec<_>>(), guards, "{name}: {proof:#}");
+    let proved = all.iter().filter(|guard| guard["state"] == "proved").count();
+    assert_eq!(proved + guards.len(), all.len(), "{name}: {proof:#}");
+    assert!(guards.iter().any(|guard| told.contains(&format!("`{guard}`"))), "{name}: {told}");
+    for guard in refuted {
+        let line = guard["example"]["command"].as_str().unwrap();
+        let exit = if guard["example"]["answer"] == "allow" { 0 } else { 2 };
+        assert_eq!(in_a_shell(home, line), exit, "{name}: {line}");
+    }
+}
+
 #[test]
 fn a_difference_fails_where_it_is_told_to_and_prints_what_people_read() {
     let home = tempfile::tempdir().unwrap();
     folder(&home.path().join("old"));
     folder(&home.path().join("new"));
-    let diff =
-        |more: &[&str]| run(home.path(), &[&["policy", "diff", "old", "new"], more].concat());
+    let diff = |more: &[&str]| {
+        let arguments = [&["policy", "diff", "old", "new"], more].concat();
+        run_with_solver(home.path(), "/no/solver", &arguments)
+    };
     let equal = diff(&["--fail-on", "any"]);
     assert_eq!(equal.status.code(), Some(0));
     let said = String::from_utf8(equal.stdout).unwrap();
-    assert_eq!(said, "nobody gains access, nobody loses access: checked on 0 cases, not proved\n");
+    assert_eq!(
+        said,
+        "not proved: `CVC5` names `/no/solver`, which is no program\nnobody gains access, nobody loses access: checked on 0 cases, not proved\n"
+    );
     let narrower = "resource\n)\nwhen { !principal.active };";
     replace(&home.path().join("new"), "roles/chief.cedar", "resource\n);", narrower);
     assert_eq!(diff(&["--fail-on", "widening"]).status.code(), Some(0), "nobody gains");

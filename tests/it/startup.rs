@@ -439,7 +439,6 @@ fn what_serve_refuses_check_refuses_in_the_same_words() {
         ("store", "kind = \"etcd\""),
         ("policies", "dir = \"HOME/none\""),
         ("policies", "dir = \"HOME/empty\""),
-        ("policies", "demand_proof = true"),
         ("sessions", "idle = \"8d\""),
         ("invites", "lifetime = \"1m\""),
     ] {
