@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{fs, process, thread};
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use super::solver_process::SolverProcess;
@@ -145,6 +146,11 @@ impl Bounds {
 pub fn run() -> Result<(), Failure> {
     // If memory is short, the kernel should kill this process and not the one that decides.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
+    // From here on neither this process nor a solver that it starts can fill a disk.
+    for resource in [Resource::Fsize, Resource::Core] {
+        let none = Rlimit { current: Some(0), maximum: Some(0) };
+        setrlimit(resource, none).map_err(|fault| Failure::internal(fault.to_string()))?;
+    }
     let (task, files, before) = read().map_err(|fault| Failure::internal(fault.to_string()))?;
     let bounds = Bounds::of(&files);
     let watch = thread::Builder::new().name("bounds".to_owned()).spawn(move || watch(bounds));

@@ -1,9 +1,9 @@
 //! The solver's process: a `cvc5` that is started, asked, and ended, within limits.
 //!
 //! Each question has a limit in the solver's own units, so that its answer can be repeated, and all have
-//! limits in time, memory, processor time and output. The process can write no file. One that crashes,
-//! hangs, prints what was not asked for, or is another program gives no answer, and is ended with what it has
-//! started. Interprets no answer.
+//! limits in time, memory, processor time and output; it can write no file, as the process that starts
+//! it cannot. One that crashes, hangs, prints what was not asked for, or is another program gives no
+//! answer, and is ended with what it has started. Interprets no answer.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -169,12 +169,9 @@ impl RunningSolver {
 
     fn limit(&self) -> std::io::Result<()> {
         let process = Pid::from_child(&self.child);
-        for (resource, most) in [
-            (Resource::As, MEMORY_BYTES_MAX),
-            (Resource::Cpu, PROCESSOR_SECONDS_MAX),
-            (Resource::Fsize, 0),
-            (Resource::Core, 0),
-        ] {
+        for (resource, most) in
+            [(Resource::As, MEMORY_BYTES_MAX), (Resource::Cpu, PROCESSOR_SECONDS_MAX)]
+        {
             let limit = Rlimit { current: Some(most), maximum: Some(most) };
             prlimit(Some(process), resource, limit)?;
         }

@@ -86,13 +86,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redb", &["store"]),
     (
         "rustix",
-        &[
-            "clock.rs",
-            "file_limit.rs",
-            "gate/solver_process.rs",
-            "mail/oauth.rs",
-            "policy_folder/folder_exchange.rs",
-        ],
+        &["clock.rs", "file_limit.rs", "gate", "mail/oauth.rs", "policy_folder/folder_exchange.rs"],
     ),
     ("rustls_native_certs", &["tls_authorities.rs"]),
     ("strsim", &["domain/near.rs"]),
