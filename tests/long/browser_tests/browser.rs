@@ -147,7 +147,7 @@ impl Browser {
     /// Opens one whose addresses begin with `base`, 1280 pixels wide.
     pub async fn at(base: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let (driver, port) = (0..5).find_map(|_| driver(home.path())).expect("a driver starts");
+        let (mut driver, port) = (0..5).find_map(|_| driver(home.path())).expect("a driver starts");
         let profile = home.path().join("profile");
         let capabilities = json!({
             "browserName": "chrome-headless-shell",
@@ -167,8 +167,12 @@ impl Browser {
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{port}"))
-            .await
-            .unwrap();
+            .await;
+        if client.is_err() {
+            driver.kill().unwrap();
+            driver.wait().unwrap();
+        }
+        let client = client.unwrap();
         let process = client.capabilities().and_then(|it| it.get("goog:processID")?.as_u64());
         let browser =
             Self { client, driver, process, base: base.to_owned(), left: false, _home: home };
