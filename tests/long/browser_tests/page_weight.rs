@@ -5,7 +5,7 @@ use super::user_journeys::Office;
 
 /// The most that a first page may weigh in all, uncompressed: the one before signing in, and the one
 /// after it.
-const FIRST_PAGE_BYTES_MAX: u64 = 62_000;
+const FIRST_PAGE_BYTES_MAX: u64 = 63_000;
 
 /// Members beside those who have a password.
 pub fn grow(office: &Office, count: usize) {
