@@ -20,6 +20,10 @@ use crate::domain::{RoleId, Value};
 /// Most roles that are tried where the request names none.
 const ROLES_TRIED: usize = 20;
 
+/// What is said of a counterexample of which no query shows what it should.
+pub(super) const NOT_REPLAYED: &str =
+    "the solver has a counterexample that no request here can be, as far as it was tried";
+
 /// Turns requests into queries of one set.
 pub(super) struct QueryMaker<'s> {
     pub(super) set: &'s Snapshot,

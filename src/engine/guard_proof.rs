@@ -11,7 +11,7 @@ use cedar_policy_symcc::CompiledPolicySet;
 use serde::{Deserialize, Serialize};
 
 use super::Snapshot;
-use super::counterexample::QueryMaker;
+use super::counterexample::{NOT_REPLAYED, QueryMaker};
 use super::example_query::ExampleQuery;
 use super::guards::{Guard, GuardKind};
 use super::request_kind::{AnalysedSet, KindPolicies, Reasons, RequestKind, literals};
@@ -71,10 +71,6 @@ impl GuardProof {
         }
     }
 }
-
-/// What is said of a counterexample that our own evaluation does not confirm.
-const NOT_REPLAYED: &str =
-    "the solver has a counterexample that no request here can be, as far as it was tried";
 
 /// The work on one guard.
 struct GuardWork<'s> {

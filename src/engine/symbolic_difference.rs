@@ -11,7 +11,7 @@ use cedar_policy_symcc::SymEnv;
 use serde::{Deserialize, Serialize};
 
 use super::Snapshot;
-use super::counterexample::QueryMaker;
+use super::counterexample::{NOT_REPLAYED, QueryMaker};
 use super::example_query::ExampleQuery;
 use super::request_kind::{AnalysedSet, KindPolicies, RequestKind, literals};
 use super::smt_solver::{Proof, Questions, SmtSolver, denies_always, implies, never_errs};
@@ -93,10 +93,6 @@ impl SymbolicDifference {
         self.kinds.iter().any(|kind| kind.lost.is_some())
     }
 }
-
-/// What a request would have to be that was found, and cannot be here.
-const NOT_REPLAYED: &str =
-    "the solver has a counterexample that no request here can be, as far as it was tried";
 
 impl Snapshot {
     /// The difference from `before` to this set; each with the files that it was loaded from. May take as

@@ -176,31 +176,11 @@ pub(super) async fn remove_from_log(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::OnStale;
-    use crate::domain::{Digest, Revision, Timestamp};
     use crate::store::records::node_report::NodeReport;
     use crate::store::shared_log::NodeId;
 
     fn node(id: u8, applied: u64, rewritten: u64, opens_behind: u64) -> RegisteredNode {
-        let report = NodeReport {
-            name: format!("host-{id}"),
-            version: "0.1.0".to_owned(),
-            applied,
-            revision: Revision(1),
-            policies: Digest::default(),
-            policies_refused: false,
-            is_stale: false,
-            is_halted: false,
-            max_staleness: Duration::from_secs(30),
-            on_stale: OnStale::Deny,
-            process: [id; 16],
-            erased: 0,
-            rewritten,
-            opens_behind,
-            keys: Vec::new(),
-            since: Timestamp(0),
-            at: Timestamp(0),
-        };
+        let report = NodeReport { applied, rewritten, opens_behind, ..NodeReport::made_up(id) };
         RegisteredNode { id: NodeId([id; 16]), report: Ok(report) }
     }
 

@@ -509,30 +509,12 @@ fn seen(all: &[RegisteredNode], own: NodeId, target: u64, waited: Duration) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Digest, Revision};
 
     const OWN: NodeId = NodeId([1; 16]);
 
     fn node(id: u8, applied: u64, on_stale: OnStale) -> RegisteredNode {
-        let report = NodeReport {
-            name: format!("host-{id}"),
-            version: "0.1.0".to_owned(),
-            applied,
-            revision: Revision(1),
-            policies: Digest::default(),
-            policies_refused: false,
-            is_stale: false,
-            is_halted: false,
-            max_staleness: Duration::from_secs(30),
-            on_stale,
-            process: [id; 16],
-            erased: 0,
-            rewritten: applied,
-            opens_behind: 0,
-            keys: Vec::new(),
-            since: Timestamp(0),
-            at: Timestamp(0),
-        };
+        let report =
+            NodeReport { applied, rewritten: applied, on_stale, ..NodeReport::made_up(id) };
         RegisteredNode { id: NodeId([id; 16]), report: Ok(report) }
     }
 

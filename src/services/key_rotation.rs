@@ -68,11 +68,8 @@ fn lacking(all: &[RegisteredNode], keys: KeysInUse, own: &[KeyMark]) -> Option<S
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::config::OnStale;
-    use crate::domain::{Digest, KeyId, KeyKind, Revision, Timestamp};
+    use crate::domain::{KeyId, KeyKind};
     use crate::store::records::node_report::NodeReport;
     use crate::store::shared_log::NodeId;
 
@@ -84,25 +81,7 @@ mod tests {
     }
 
     fn node(id: u8, keys: Vec<KeyMark>) -> RegisteredNode {
-        let report = NodeReport {
-            name: format!("host-{id}"),
-            version: "0.1.0".to_owned(),
-            applied: 1,
-            revision: Revision(1),
-            policies: Digest::default(),
-            policies_refused: false,
-            is_stale: false,
-            is_halted: false,
-            max_staleness: Duration::from_secs(30),
-            on_stale: OnStale::Deny,
-            process: [id; 16],
-            erased: 0,
-            rewritten: 1,
-            opens_behind: 0,
-            keys,
-            since: Timestamp(0),
-            at: Timestamp(0),
-        };
+        let report = NodeReport { keys, ..NodeReport::made_up(id) };
         RegisteredNode { id: NodeId([id; 16]), report: Ok(report) }
     }
 

@@ -131,14 +131,10 @@ pub async fn reload_now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadRep
 /// # Errors
 /// `PoliciesRefused` with every fault; `Busy`.
 pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> {
-    // Only one folder is checked at a time, for any purpose.
+    // One folder is looked at at a time. A reload does not wait for it: a proof takes seconds.
     let _one = app.checking.lock().await;
-    let alone = app.reloading.lock().await;
     let live = app.policies.load_full();
-    let loaded = load_other(app).await;
-    // A reload need not wait for the comparison.
-    drop(alone);
-    let (files, loaded) = loaded?;
+    let (files, loaded) = load_other(app).await?;
     let Some(snapshot) = loaded? else {
         let mut report = report(&live, false, AccessChanges::default());
         report.notes.extend(orphaned_invites::notes(app, &live).await);

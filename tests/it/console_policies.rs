@@ -9,7 +9,7 @@ use kwic_team::domain::{AccountSlug, EntityRef, Query, Value as Attribute};
 use kwic_team::services::{decide, shadow};
 use serde_json::Value;
 
-use crate::console_read_pages::{managing, read};
+use crate::console_read_pages::{managing, managing_with, read};
 use crate::support::api_fixture::{ApiFixture, Person};
 use crate::support::sidecar::{copy_folder, shipped_policies};
 
@@ -147,14 +147,8 @@ async fn a_set_without_a_role_that_a_member_has_is_no_way_back() {
 #[tokio::test]
 async fn only_who_manages_the_policies_is_offered_the_way_back() {
     let folder = tempfile::tempdir().unwrap();
-    copy_folder(&shipped_policies(), folder.path());
-    fs::remove_dir_all(folder.path().join("tests")).unwrap();
-    let dir = folder.path().to_owned();
-    let console = ApiFixture::with(|config| {
-        config.policies.dir = Some(dir);
-        config.policies.managed_by = Some(AccountSlug::parse("other").unwrap());
-    })
-    .await;
+    let other = AccountSlug::parse("other").unwrap();
+    let console = managing_with(&folder, |policies| policies.managed_by = Some(other)).await;
     let ann = console.person("ann", "administrator").await;
     let joe = console.person("joe", "operator").await;
     console.operator("POST /policies/reload", &NONE).await.is(200);
@@ -231,15 +225,7 @@ async fn two_sets_are_compared_by_role_and_line_by_line() {
 #[tokio::test]
 async fn what_waits_is_compared_before_it_is_approved() {
     let folder = tempfile::tempdir().unwrap();
-    copy_folder(&shipped_policies(), folder.path());
-    fs::remove_dir_all(folder.path().join("tests")).unwrap();
-    let dir = folder.path().to_owned();
-    let console = ApiFixture::with(|config| {
-        config.policies.dir = Some(dir);
-        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
-        config.policies.hold_widening = true;
-    })
-    .await;
+    let console = managing_with(&folder, |policies| policies.hold_widening = true).await;
     let ann = console.person("ann", "administrator").await;
     with_two_sets(&ann, &folder).await;
     assert!(!may_assign(&console).await);
@@ -254,17 +240,13 @@ async fn what_waits_is_compared_before_it_is_approved() {
 async fn where_the_shadow_policies_differ_is_shown_to_who_manages_them() {
     let folder = tempfile::tempdir().unwrap();
     let candidate = tempfile::tempdir().unwrap();
-    for folder in [&folder, &candidate] {
-        copy_folder(&shipped_policies(), folder.path());
-        fs::remove_dir_all(folder.path().join("tests")).unwrap();
-    }
+    copy_folder(&shipped_policies(), candidate.path());
+    fs::remove_dir_all(candidate.path().join("tests")).unwrap();
     operators_assign(&candidate, true);
-    let (dir, shadowed) = (folder.path().to_owned(), candidate.path().to_owned());
-    let console = ApiFixture::with(|config| {
-        config.policies.dir = Some(dir);
-        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
-        config.policies.shadow = Some(shadowed);
-        config.policies.shadow_sample = 1;
+    let shadowed = candidate.path().to_owned();
+    let console = managing_with(&folder, |policies| {
+        policies.shadow = Some(shadowed);
+        policies.shadow_sample = 1;
     })
     .await;
     let ann = console.person("ann", "administrator").await;

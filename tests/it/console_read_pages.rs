@@ -366,14 +366,7 @@ async fn nobody_of_another_account_is_known_to_a_tried_decision() {
 #[tokio::test]
 async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed() {
     let folder = tempfile::tempdir().unwrap();
-    copy_folder(&shipped_policies(), folder.path());
-    fs::remove_dir_all(folder.path().join("tests")).unwrap();
-    let dir = folder.path().to_owned();
-    let console = ApiFixture::with(|config| {
-        config.policies.dir = Some(dir);
-        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
-    })
-    .await;
+    let console = managing(&folder).await;
     let ann = console.person("ann", "administrator").await;
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     let digest = console.stage.app.policies.load().digest_hex().to_owned();
@@ -435,16 +428,9 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
 #[tokio::test]
 async fn a_policy_for_one_user_is_told_as_what_somebody_may_lose() {
     let folder = tempfile::tempdir().unwrap();
-    copy_folder(&shipped_policies(), folder.path());
-    fs::remove_dir_all(folder.path().join("tests")).unwrap();
+    let console = managing(&folder).await;
     // Bob may become an administrator, whom a guard allows everything.
     fs::remove_file(folder.path().join("guards/administrators_do_everything.cedar")).unwrap();
-    let dir = folder.path().to_owned();
-    let console = ApiFixture::with(|config| {
-        config.policies.dir = Some(dir);
-        config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
-    })
-    .await;
     let ann = console.person("ann", "administrator").await;
     assert_eq!(ann.form("/policies/reload", "").await.status, 303);
     let rule = "@id(\"bob\") forbid (principal == KWIC::User::\"bob\", action, resource);\n";
@@ -542,12 +528,21 @@ async fn no_form_is_shown_to_a_member_without_the_right() {
 /// A console whose account manages the policies of a folder, without their tests, and has loaded
 /// them.
 pub async fn managing(folder: &tempfile::TempDir) -> ApiFixture {
+    managing_with(folder, |_| {}).await
+}
+
+/// The same with further settings.
+pub async fn managing_with(
+    folder: &tempfile::TempDir,
+    set: impl FnOnce(&mut kwic_team::config::Policies),
+) -> ApiFixture {
     copy_folder(&shipped_policies(), folder.path());
     fs::remove_dir_all(folder.path().join("tests")).unwrap();
     let dir = folder.path().to_owned();
     ApiFixture::with(|config| {
         config.policies.dir = Some(dir);
         config.policies.managed_by = Some(AccountSlug::parse("acme").unwrap());
+        set(&mut config.policies);
     })
     .await
 }

@@ -1,12 +1,9 @@
 //! The shadow policies, and where they differ from the live ones.
 
 use serde::Serialize;
-use serde_json::{Map, Value as Json};
 
 use crate::app::{Disagreement, DisagreementKind};
 use crate::clock::rfc3339;
-use crate::domain::Value;
-use crate::domain::query::Record;
 use crate::engine::ExampleQuery;
 use crate::services::shadow::ShadowReport;
 
@@ -41,42 +38,11 @@ document! {
         shadow: &'static str = answer(found.0.gains),
         count: u64 = found.1.count,
         last: String = rfc3339(found.1.last),
-        question: Option<ShadowQuestion> = found.1.question.map(ShadowQuestion::from),
-    }
-}
-
-document! {
-    /// A question about a made-up member, by which both sets show that they differ.
-    struct ShadowQuestion from(question: ExampleQuery) {
-        role: String = question.role.to_string(),
-        member: String = question.member,
-        member_account: String = question.member_account,
-        active: bool = question.active,
-        action: String = question.action,
-        resource_type: String = question.resource_type,
-        resource: String = question.resource,
-        properties: Map<String, Json> = object(&question.properties),
-        subject_properties: Map<String, Json> = object(&question.subject_properties),
-        context: Map<String, Json> = object(&question.context),
+        /// Of a made-up member: both sets show by it that they differ.
+        question: Option<ExampleQuery> = found.1.question,
     }
 }
 
 fn answer(allowed: bool) -> &'static str {
     if allowed { "allow" } else { "deny" }
-}
-
-fn object(record: &Record<'_>) -> Map<String, Json> {
-    record.iter().map(|(name, value)| (name.to_string(), json(value))).collect()
-}
-
-fn json(value: &Value<'_>) -> Json {
-    match value {
-        Value::Null => Json::Null,
-        Value::Bool(flag) => Json::from(*flag),
-        Value::Long(number) => Json::from(*number),
-        Value::Double(number) => Json::from(*number),
-        Value::String(text) => Json::from(text.as_ref()),
-        Value::List(items) => items.iter().map(json).collect(),
-        Value::Record(record) => Json::Object(object(record)),
-    }
 }

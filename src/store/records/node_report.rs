@@ -46,6 +46,30 @@ pub struct NodeReport {
 }
 
 impl NodeReport {
+    /// That of a made-up node, for tests.
+    #[cfg(test)]
+    pub(crate) fn made_up(id: u8) -> Self {
+        Self {
+            name: format!("host-{id}"),
+            version: "0.1.0".to_owned(),
+            applied: 1,
+            revision: Revision(1),
+            policies: Digest::default(),
+            policies_refused: false,
+            is_stale: false,
+            is_halted: false,
+            max_staleness: Duration::from_secs(30),
+            on_stale: OnStale::Deny,
+            process: [id; 16],
+            erased: 0,
+            rewritten: 1,
+            opens_behind: 0,
+            keys: Vec::new(),
+            since: Timestamp(0),
+            at: Timestamp(0),
+        }
+    }
+
     /// The record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
