@@ -66,7 +66,8 @@ pub struct UnannouncedPolicies {
     at: Timestamp,
 }
 
-/// Loads the first set: a saved set has passed the check before, so it is loaded without it.
+/// Loads the first set: a saved set has passed the check before, so it is loaded without it, except that it
+/// may have passed before proofs were demanded.
 fn load_first(
     dir: Option<PathBuf>,
     held: &[(RoleId, usize)],
@@ -74,7 +75,7 @@ fn load_first(
     demand_proof: bool,
 ) -> Result<ReadPolicies, Failure> {
     let files = reload::read(dir)?;
-    let snapshot = if kept == Some(files.digest()) {
+    let snapshot = if kept == Some(files.digest()) && !demand_proof {
         Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults))
     } else {
         gate::admit(&files, held, demand_proof)

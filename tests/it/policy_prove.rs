@@ -270,6 +270,26 @@ fn what_is_not_proved_is_refused_where_a_proof_is_demanded() {
 }
 
 #[test]
+fn a_set_that_was_live_before_proofs_were_demanded_is_told_at_the_start() {
+    let home = tempfile::tempdir().unwrap();
+    folder(&home.path().join("set"));
+    let mut sidecar = Sidecar::start_with(&Start {
+        unwatched: true,
+        policies: Some(home.path().join("set")),
+        environment: vec![("CVC5", PathBuf::from("/no/solver"))],
+        ..Start::default()
+    });
+    let ready = |sidecar: &Sidecar| sidecar.unix().get("/readyz").json()["policies"].clone();
+    assert_eq!(ready(&sidecar), "live");
+    let config = sidecar.path("kwic-team.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("[policies]\n", "[policies]\ndemand_proof = true\n")).unwrap();
+    sidecar.kill_and_restart();
+    assert_eq!(ready(&sidecar), "last_good");
+    assert!(sidecar.log_text().contains("the guard `active` is not proved"));
+}
+
+#[test]
 fn a_reload_is_refused_where_the_solver_refutes_a_guard_and_not_where_it_fails() {
     if !is_installed("cvc5") {
         return;
