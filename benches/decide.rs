@@ -35,6 +35,7 @@ use kwic_team::domain::{
 use kwic_team::engine::Snapshot;
 use kwic_team::policy_folder;
 use kwic_team::services::decide::decide;
+use kwic_team::services::search::{Searched, search};
 use kwic_team::store::Store;
 use kwic_team::store::change_feed::LoadedRecord;
 use rand::rngs::StdRng;
@@ -386,10 +387,42 @@ fn singles(runtime: &tokio::runtime::Runtime) {
     );
 }
 
+/// The first page of a subject search, 100 results of 1,000,000 members on 100 accounts, where roles
+/// decide.
+fn searches(runtime: &tokio::runtime::Runtime) {
+    let app = app_of(runtime, &folder(10, Named::Role), 1_000_000, &ROLES);
+    let policies = app.policies.load();
+    let mut random = StdRng::seed_from_u64(5);
+    let mut took: Vec<Duration> = (0..1_000)
+        .map(|_| {
+            let account = format!("account-{}", random.random_range(0..100));
+            let properties = [("account".into(), Value::String(account.into()))];
+            let query = Query {
+                subject: EntityRef { kind: "user", id: "", properties: &[] },
+                action: "templates:view",
+                action_properties: &[],
+                resource: EntityRef { kind: "template", id: "t", properties: &properties },
+                context: &[],
+            };
+            let began = Instant::now();
+            let page = search(&app, &policies, &query, Searched::Subject, None, 100);
+            let took = began.elapsed();
+            assert_eq!(black_box(page).found.len(), 100);
+            took
+        })
+        .collect();
+    took.sort();
+    let at = |share: usize| took[took.len() * share / 100].as_nanos() as f64 / 1_000.0;
+    println!("\n| subject search, the first 100 of 1,000,000 members, p50 and p99 | goal |");
+    println!("| --- | --- |");
+    println!("| {:.0} and {:.0} \u{b5}s | 5,000 \u{b5}s |\n", at(50), at(99));
+}
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     if !std::env::args().any(|argument| argument == "--no-singles") {
         singles(&runtime);
+        searches(&runtime);
     }
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))

@@ -267,6 +267,8 @@ pub struct App {
     pub shadow: Shadow,
     /// Requests for reasons: one at a time, outside the decision threads.
     pub explanations: BoundedQueue,
+    /// Searches: one at a time, outside the decision threads.
+    pub searches: BoundedQueue,
     /// Counters and histograms.
     pub telemetry: Telemetry,
     /// Digests of the bearer keys that callers of the decision listener must send; empty if none
@@ -387,6 +389,7 @@ impl App {
             cross_check,
             shadow,
             explanations: BoundedQueue::new(limits::EXPLANATIONS_WAITING_MAX),
+            searches: BoundedQueue::new(limits::SEARCHES_WAITING_MAX),
             telemetry: Telemetry::default(),
             caller_keys: ArcSwap::default(),
             caller_keys_fault: ArcSwapOption::empty(),

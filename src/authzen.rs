@@ -10,6 +10,7 @@ mod full_parser;
 mod health;
 mod metadata;
 mod metrics;
+mod search;
 mod strict_json;
 
 pub use evaluation::{answer, answer_batch, answer_batch_fast, evaluation, evaluations};
@@ -17,3 +18,4 @@ pub use forward_auth::forward_auth;
 pub use health::{checked, livez, readyz};
 pub use metadata::metadata;
 pub use metrics::metrics;
+pub use search::search;

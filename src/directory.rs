@@ -6,18 +6,23 @@
 //! [`member_index`]. Does not check who may see a member, nor when a session expires.
 
 mod member_index;
+mod role_index;
 mod token_index;
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Ordering as Order;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
 use tokio::sync::watch;
 
 use self::member_index::{MemberIndex, SlotCounts};
+pub use self::role_index::MemberGroup;
+use self::role_index::RoleIndex;
 use self::token_index::TokenIndex;
 use crate::domain::{
     AccountSlug, ApiToken, ApiTokenId, Change, ChangedRecord, ImportId, LoadedRecord, Member,
@@ -48,14 +53,34 @@ impl MemberKey {
             None => Self::Long(id.into()),
         }
     }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Short(bytes) => id_in(bytes),
+            Self::Long(id) => id.as_bytes(),
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(self.bytes()).into_owned()
+    }
 }
 
 impl Hash for MemberKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        match self {
-            Self::Short(bytes) => MemberKeyRef(id_in(bytes)).hash(state),
-            Self::Long(id) => MemberKeyRef(id.as_bytes()).hash(state),
-        }
+        MemberKeyRef(self.bytes()).hash(state);
+    }
+}
+
+impl Ord for MemberKey {
+    fn cmp(&self, other: &Self) -> Order {
+        self.bytes().cmp(other.bytes())
+    }
+}
+
+impl PartialOrd for MemberKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Order> {
+        Some(self.cmp(other))
     }
 }
 
@@ -69,10 +94,7 @@ struct MemberKeyRef<'i>(&'i [u8]);
 
 impl papaya::Equivalent<MemberKey> for MemberKeyRef<'_> {
     fn equivalent(&self, key: &MemberKey) -> bool {
-        match key {
-            MemberKey::Short(bytes) => id_in(bytes) == self.0,
-            MemberKey::Long(id) => id.as_bytes() == self.0,
-        }
+        key.bytes() == self.0
     }
 }
 
@@ -107,6 +129,11 @@ impl MemberEntry {
             two_step: self.two_step,
             joined: self.joined,
         }
+    }
+
+    fn group(&self) -> MemberGroup {
+        let (account, role) = (Arc::clone(&self.account), Arc::clone(&self.role));
+        MemberGroup { account, role, active: self.active }
     }
 }
 
@@ -159,7 +186,7 @@ struct WriterState {
     /// Every account that a member is or was on, with its number in the member index.
     words: HashMap<Arc<str>, usize>,
     /// Every account that there is.
-    accounts: HashSet<String>,
+    accounts: BTreeSet<String>,
     /// The members of imports that are not made.
     importing: HashMap<ImportId, Vec<MemberId>>,
     filled: SlotCounts,
@@ -215,6 +242,8 @@ pub struct Directory {
     /// Hashed with a random seed, so that nobody can choose ids that collide.
     members: papaya::HashMap<MemberKey, MemberEntry, RandomState>,
     member_index: MemberIndex,
+    /// Who is not hidden.
+    role_index: RwLock<RoleIndex>,
     sessions: TokenIndex<LiveSession>,
     api_tokens: TokenIndex<ApiTokenView>,
     ledger: Mutex<WriterState>,
@@ -237,6 +266,7 @@ impl Directory {
         Self {
             members: papaya::HashMap::with_hasher(RandomState::default()),
             member_index: MemberIndex::new(),
+            role_index: RwLock::default(),
             sessions: TokenIndex::new(),
             api_tokens: TokenIndex::new(),
             ledger: Mutex::default(),
@@ -386,6 +416,7 @@ impl Directory {
         self.member_index.remove(&mut ledger.filled, id.as_str());
         if let Some(entry) = self.members.pin().remove(&MemberKeyRef(id.as_str().as_bytes())) {
             ledger.release_role(&entry.role);
+            self.leave_group(entry, &MemberKey::new(id.as_str()));
         }
     }
 
@@ -423,6 +454,7 @@ impl Directory {
                 self.member_index.put(filled, id.as_str(), account, role, entry.active);
             }
             entry.hidden.store(false, Ordering::Release);
+            self.write_role_index().insert(entry.group(), MemberKey::new(id.as_str()));
         }
     }
 
@@ -442,9 +474,28 @@ impl Directory {
             hidden: AtomicBool::new(hidden),
             joined: member.joined,
         };
-        let members = self.members.pin();
-        let before = members.insert(MemberKey::new(member.id.as_str()), entry);
+        let (members, id) = (self.members.pin(), member.id.as_str());
+        let group = (!hidden).then(|| entry.group());
+        let before = members.insert(MemberKey::new(id), entry);
+        if let Some(before) = before {
+            self.leave_group(before, &MemberKey::new(id));
+        }
+        if let Some(group) = group {
+            self.write_role_index().insert(group, MemberKey::new(id));
+        }
         before.map(|before| Arc::clone(&before.role))
+    }
+
+    /// Removes the former entry of a member from the index by role.
+    fn leave_group(&self, before: &MemberEntry, id: &MemberKey) {
+        if !before.hidden.load(Ordering::Acquire) {
+            self.write_role_index().remove(&before.group(), id);
+        }
+    }
+
+    /// A writer that panicked has changed nothing of other members.
+    fn write_role_index(&self) -> std::sync::RwLockWriteGuard<'_, RoleIndex> {
+        self.role_index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn put_session(&self, session: Session) {
@@ -487,6 +538,26 @@ impl Directory {
     #[must_use]
     pub fn has_account(&self, slug: &str) -> bool {
         self.ledger().accounts.contains(slug)
+    }
+
+    /// The first accounts after one, in the order of their slugs.
+    #[must_use]
+    pub fn accounts(&self, after: &str, limit: usize) -> Vec<String> {
+        let range = (Bound::Excluded(after), Bound::Unbounded);
+        self.ledger().accounts.range::<str, _>(range).take(limit).cloned().collect()
+    }
+
+    /// The first group of members in a range that begins here.
+    #[must_use]
+    pub fn first_group(&self, from: Bound<&MemberGroup>) -> Option<MemberGroup> {
+        self.role_index.read().unwrap_or_else(PoisonError::into_inner).first(from)
+    }
+
+    /// The first members of a group after an id, in the order of their ids. An empty id is before
+    /// all others.
+    #[must_use]
+    pub fn group_members(&self, group: &MemberGroup, after: &str, limit: usize) -> Vec<String> {
+        self.role_index.read().unwrap_or_else(PoisonError::into_inner).ids(group, after, limit)
     }
 
     /// How many members there are.

@@ -153,6 +153,33 @@ impl Snapshot {
         self.names.type_index(spelling) == Some(self.names.user)
     }
 
+    /// Whether a type, as a caller spells it, is that of accounts.
+    #[must_use]
+    pub fn is_account_type(&self, spelling: &str) -> bool {
+        self.names.type_index(spelling) == Some(self.names.account)
+    }
+
+    /// Whether an entity is in `entities.json`.
+    #[must_use]
+    pub fn is_stored(&self, kind: &str, id: &str) -> bool {
+        let uid = || self.names.uid(self.names.type_index(kind)?, id);
+        !self.stored.is_empty() && uid().is_some_and(|uid| self.stored.get(&uid).is_some())
+    }
+
+    /// The ids of the entities of a type in `entities.json`, sorted.
+    #[must_use]
+    pub fn stored_ids(&self, kind: &str) -> BTreeSet<&str> {
+        let name = self.names.type_index(kind).and_then(|kind| self.names.name(kind));
+        let uids = self.stored.iter().map(|(uid, _)| uid);
+        uids.filter(|uid| Some(uid.type_name()) == name).map(|uid| uid.id().unescaped()).collect()
+    }
+
+    /// The names of all actions, sorted.
+    #[must_use]
+    pub fn action_names(&self) -> BTreeSet<&str> {
+        self.names.actions.iter().map(|action| action.uid.id().unescaped()).collect()
+    }
+
     /// The digest as 64 hexadecimal digits.
     #[must_use]
     pub fn digest_hex(&self) -> &str {

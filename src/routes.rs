@@ -13,6 +13,7 @@ use crate::console;
 use crate::domain::{Digest, Failure, Kind};
 use crate::http::{Method, Peer, Reply, Request, Server, SmallRequest, host_name, is_loopback};
 use crate::services::permissions::StorePermit;
+use crate::services::search::Searched;
 use crate::telemetry::{Route, log};
 
 /// The paths of the decision listener, with their methods.
@@ -20,6 +21,9 @@ fn decision_route(path: &str) -> (Route, Method) {
     match path {
         "/access/v1/evaluation" => (Route::Evaluation, Method::Post),
         "/access/v1/evaluations" => (Route::Evaluations, Method::Post),
+        "/access/v1/search/subject" | "/access/v1/search/resource" | "/access/v1/search/action" => {
+            (Route::Search, Method::Post)
+        }
         "/forward-auth" => (Route::ForwardAuth, Method::Get),
         "/livez" | "/readyz" => (Route::Health, Method::Get),
         "/metrics" => (Route::Metrics, Method::Get),
@@ -82,7 +86,9 @@ async fn decision_reply(
         Route::Health | Route::Unknown | Route::Metadata | Route::ForwardAuth => {
             check_host(app, &*request)?;
         }
-        Route::Evaluation | Route::Evaluations | Route::Metrics => admit(app, &*request)?,
+        Route::Evaluation | Route::Evaluations | Route::Search | Route::Metrics => {
+            admit(app, &*request)?;
+        }
     }
     if route == Route::Unknown {
         return Err(Failure::new(Kind::NotFound, "no_such_path", "there is nothing at this path"));
@@ -100,6 +106,14 @@ async fn decision_reply(
     match route {
         Route::Evaluation => authzen::evaluation(app, request).await,
         Route::Evaluations => authzen::evaluations(app, request).await,
+        Route::Search => {
+            let searched = match request.path() {
+                "/access/v1/search/subject" => Searched::Subject,
+                "/access/v1/search/resource" => Searched::Resource,
+                _ => Searched::Action,
+            };
+            authzen::search(app, request, searched).await
+        }
         Route::Metadata => authzen::metadata(app, request.path()),
         Route::ForwardAuth => authzen::forward_auth(app, request),
         Route::Metrics => Ok(authzen::metrics(app, server).await),

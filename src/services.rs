@@ -13,7 +13,7 @@
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `shadow`,
 //!    `startup_policies`, `policy_approval`, `policy_history`, `background_retries`, `fleet_follow`
 //!    and `fleet_snapshots`;
-//! 4. `decide`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
+//! 4. `decide`, `search`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
 //!    `access_review`, `backup`, `events`, `operator_warnings` and `fleet_erasure`;
 //! 5. `fleet_status`;
 //! 6. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
@@ -78,3 +78,4 @@ pub mod two_step;
 
 mod detached;
 pub mod roles;
+pub mod search;

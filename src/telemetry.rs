@@ -71,6 +71,7 @@ impl<const N: usize> Histogram<N> {
 pub enum Route {
     Evaluation,
     Evaluations,
+    Search,
     Metadata,
     ForwardAuth,
     Health,
@@ -78,9 +79,10 @@ pub enum Route {
     Unknown,
 }
 
-const ROUTES: [(Route, &str); 7] = [
+const ROUTES: [(Route, &str); 8] = [
     (Route::Evaluation, "/access/v1/evaluation"),
     (Route::Evaluations, "/access/v1/evaluations"),
+    (Route::Search, "/access/v1/search"),
     (Route::Metadata, "/.well-known/authzen-configuration"),
     (Route::ForwardAuth, "/forward-auth"),
     (Route::Health, "health"),

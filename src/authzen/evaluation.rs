@@ -229,7 +229,7 @@ async fn explain_in_queue(
     }
 }
 
-async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
+pub(super) async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
     if !request.content_type_is_json() {
         return Err(Failure::new(
             Kind::Invalid,
@@ -241,7 +241,7 @@ async fn read(request: &mut Request, max: usize) -> Result<Bytes, Failure> {
 }
 
 /// `x-kwic-at-least: REVISION`: waits until decisions see the caller's change.
-async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> {
+pub(super) async fn wait_for_revision(app: &App, request: &Request) -> Result<(), Failure> {
     let wanted = match request.at_least() {
         SoleHeader::Absent => return Ok(()),
         SoleHeader::Text(wanted) => wanted.trim().parse().ok().map(Revision),
@@ -292,7 +292,7 @@ pub(super) fn stale_header(reply: Reply, stale: Stale) -> Reply {
 
 /// The revision and the digest of an answer, read before the first query is decided, so that no
 /// answer claims a change that it did not see; one for a whole batch.
-struct AnswerBasis<'a> {
+pub(super) struct AnswerBasis<'a> {
     app: &'a App,
     revision: Revision,
     policies: &'a Snapshot,
@@ -301,8 +301,13 @@ struct AnswerBasis<'a> {
 }
 
 impl<'a> AnswerBasis<'a> {
-    fn now(app: &'a App, policies: &'a Snapshot) -> Self {
+    pub(super) fn now(app: &'a App, policies: &'a Snapshot) -> Self {
         Self { app, revision: app.directory.revision(), policies, stale: app.stale() }
+    }
+
+    /// Whether the node is stale, and denies every decision for it.
+    pub(super) fn denies(&self) -> bool {
+        self.stale.is_some_and(|stale| stale.denies)
     }
 
     fn decide(&self, query: &Query<'_>, explain: bool) -> Decision {
@@ -324,7 +329,7 @@ impl<'a> AnswerBasis<'a> {
     }
 
     /// Changes with the members or the policies; each thread caches the last one.
-    fn stamp(&self, mut reply: Reply) -> Reply {
+    pub(super) fn stamp(&self, mut reply: Reply) -> Reply {
         if let Some(stale) = self.stale {
             reply = stale_header(reply, stale);
         }

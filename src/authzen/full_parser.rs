@@ -5,6 +5,7 @@
 
 use crate::domain::query::{Record, property};
 use crate::domain::{EntityRef, Failure, Kind, Query, Value, limits};
+use crate::services::search::Searched;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BatchSemantic {
@@ -20,6 +21,14 @@ pub(super) struct QueryMembers<'v> {
     own: &'v Record<'v>,
     /// The body around an item, whose members are defaults for the item.
     outer: Option<&'v Record<'v>>,
+}
+
+/// The part of a search that is asked for.
+pub(super) struct PageRequest<'v> {
+    /// The token of the page before; `None` for the first page.
+    pub(super) token: Option<&'v str>,
+    /// The most results; `None` where the caller does not say.
+    pub(super) limit: Option<usize>,
 }
 
 pub(super) struct RequestBody<'v> {
@@ -99,6 +108,38 @@ impl<'v> RequestBody<'v> {
         }
     }
 
+    /// The page of a search. A limit of 0 is none, and one that is too high is lowered.
+    ///
+    /// # Errors
+    /// `Invalid`, when it is no object, or its members are of another kind.
+    pub(super) fn page(&self) -> Result<PageRequest<'v>, Failure> {
+        let page = match given(self.members, "page") {
+            None => return Ok(PageRequest { token: None, limit: None }),
+            Some(Value::Record(page)) => page,
+            Some(other) => {
+                return Err(bad(format!("`page` must be an object, not {}", other.kind())));
+            }
+        };
+        let token = match given(page, "token") {
+            None => None,
+            Some(Value::String(token)) => Some(token.as_ref()).filter(|token| !token.is_empty()),
+            Some(other) => {
+                return Err(bad(format!("`page.token` must be a string, not {}", other.kind())));
+            }
+        };
+        let limit = match given(page, "limit") {
+            None | Some(Value::Long(0)) => None,
+            Some(Value::Long(limit)) if *limit > 0 => {
+                let limit = usize::try_from(*limit).unwrap_or(limits::SEARCH_RESULTS_MAX);
+                Some(limit.min(limits::SEARCH_RESULTS_MAX))
+            }
+            Some(_) => {
+                return Err(bad("`page.limit` must be a whole number, 0 or more".to_owned()));
+            }
+        };
+        Ok(PageRequest { token, limit })
+    }
+
     fn option(&self, name: &str) -> Result<Option<&'v Value<'v>>, Failure> {
         match given(self.members, "options") {
             None => Ok(None),
@@ -114,12 +155,30 @@ impl<'v> QueryMembers<'v> {
     /// # Errors
     /// `Invalid`, naming the member that is missing or of another kind.
     pub(super) fn query(&self) -> Result<Query<'v>, Failure> {
-        let action = self.object("action")?;
+        self.read(None)
+    }
+
+    /// Builds the query of a search; what is searched for has an empty id or name.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub(super) fn search(&self, searched: Searched) -> Result<Query<'v>, Failure> {
+        self.read(Some(searched))
+    }
+
+    fn read(&self, searched: Option<Searched>) -> Result<Query<'v>, Failure> {
+        let (action, action_properties) = match searched {
+            Some(Searched::Action) => ("", [].as_slice()),
+            _ => {
+                let action = self.object("action")?;
+                (text(action, "action", "name")?, properties(action, "action")?)
+            }
+        };
         let query = Query {
-            subject: self.entity("subject")?,
-            action: text(action, "action", "name")?,
-            action_properties: properties(action, "action")?,
-            resource: self.entity("resource")?,
+            subject: self.entity("subject", searched != Some(Searched::Subject))?,
+            action,
+            action_properties,
+            resource: self.entity("resource", searched != Some(Searched::Resource))?,
             context: match self.find("context") {
                 None => &[],
                 Some(Value::Record(context)) => context,
@@ -137,11 +196,12 @@ impl<'v> QueryMembers<'v> {
         Ok(query)
     }
 
-    fn entity(&self, what: &'static str) -> Result<EntityRef<'v>, Failure> {
+    /// An id that is searched for is ignored.
+    fn entity(&self, what: &'static str, with_id: bool) -> Result<EntityRef<'v>, Failure> {
         let members = self.object(what)?;
         Ok(EntityRef {
             kind: text(members, what, "type")?,
-            id: text(members, what, "id")?,
+            id: if with_id { text(members, what, "id")? } else { "" },
             properties: properties(members, what)?,
         })
     }

@@ -17,6 +17,9 @@ struct Metadata<'m> {
     policy_decision_point: &'m str,
     access_evaluation_endpoint: String,
     access_evaluations_endpoint: String,
+    search_subject_endpoint: String,
+    search_resource_endpoint: String,
+    search_action_endpoint: String,
 }
 
 /// The document, at the well-known path followed by the path of the public URL.
@@ -37,6 +40,9 @@ pub fn metadata(app: &App, path: &str) -> Result<Reply, Failure> {
         policy_decision_point: base,
         access_evaluation_endpoint: format!("{base}/access/v1/evaluation"),
         access_evaluations_endpoint: format!("{base}/access/v1/evaluations"),
+        search_subject_endpoint: format!("{base}/access/v1/search/subject"),
+        search_resource_endpoint: format!("{base}/access/v1/search/resource"),
+        search_action_endpoint: format!("{base}/access/v1/search/action"),
     };
     Ok(Reply::json_of(&document).header("cache-control", "max-age=3600".to_owned()))
 }

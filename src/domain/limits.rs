@@ -57,6 +57,18 @@ pub const BATCH_BODY_BYTES_MAX: usize = 1 << 20;
 pub const BATCH_ITEMS_MAX: usize = 1_000;
 /// Most items of a batch that are explained: each costs several evaluations for each role.
 pub const EXPLAINED_ITEMS_MAX: usize = 100;
+/// Most results of one page of a search, and how many there are where the caller does not say.
+pub const SEARCH_RESULTS_MAX: usize = 1_000;
+/// See [`SEARCH_RESULTS_MAX`].
+pub const SEARCH_RESULTS: usize = 100;
+/// Most decisions for one page of a search: some 50 ms where Cedar evaluates each.
+pub const SEARCH_DECISIONS_MAX: usize = 4_000;
+/// How many candidates of a search are read at once, for as long as no change can be made.
+pub const SEARCH_CHUNK: usize = 256;
+/// How long the token of a page of a search may be used, in hours.
+pub const SEARCH_TOKEN_HOURS: u64 = 1;
+/// Most searches that wait while another one is answered.
+pub const SEARCHES_WAITING_MAX: usize = 64;
 /// Most requests for reasons that wait while another one is answered.
 pub const EXPLANATIONS_WAITING_MAX: usize = 32;
 /// Most values in the context and the properties of one query: reading them takes a millisecond or

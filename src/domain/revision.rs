@@ -64,7 +64,9 @@ impl Timestamp {
         now < self && !self.is_ahead_of(now.later(lifetime))
     }
 
-    fn later(self, by: Duration) -> Self {
+    /// The moment so much later.
+    #[must_use]
+    pub fn later(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
     }
 }

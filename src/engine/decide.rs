@@ -226,6 +226,21 @@ impl Snapshot {
         Some((cache, decision_cache::cache_key(&parts)?))
     }
 
+    /// Whether all members with this state, except those that are stored entities, have the same
+    /// decision for a query, whichever of them its subject is.
+    #[must_use]
+    pub fn is_decided_by_state(
+        &self,
+        access: MemberAccess<'_>,
+        query: &Query<'_>,
+        default_account: Option<&str>,
+    ) -> bool {
+        let names = self.names_of(self.names.user, query);
+        names
+            .and_then(|names| self.cache_entry(&names, access, query, default_account))
+            .is_some_and(|(cache, key)| cache.is_open(key))
+    }
+
     /// Whether the decision for this query of a member is cached.
     #[cfg(test)]
     pub(super) fn is_cached<M: Members>(

@@ -70,6 +70,11 @@ impl DecisionCache {
         }
     }
 
+    /// Whether the decision at this place depends on nothing else.
+    pub(super) fn is_open(&self, place: CacheKey) -> bool {
+        self.answers.get(place.0).is_some_and(|cell| cell.load(Ordering::Relaxed) != DEPENDS)
+    }
+
     pub(super) fn insert(&self, place: CacheKey, allowed: bool) {
         if let Some(cell) = self.answers.get(place.0)
             && cell.load(Ordering::Relaxed) != DEPENDS

@@ -13,7 +13,7 @@ use crate::engine::{Members, QueryContext, Snapshot};
 use crate::services::caller::Caller;
 use crate::services::permissions::Permit;
 use crate::services::rights::Right;
-use crate::services::session_auth;
+use crate::services::session_auth::{self, SignedIn};
 use crate::services::token_auth::TokenHolder;
 use crate::staleness::Stale;
 
@@ -89,9 +89,7 @@ pub fn deny_as_stale(app: &App, stale: Stale, explain: bool) -> Decision {
 pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
     let begun = app.telemetry.begin_decision();
     let world = query_context(app, &*app.directory);
-    let signed_in = (query.subject.kind == SESSION)
-        .then(|| session_auth::authenticate(app, query.subject.id))
-        .flatten();
+    let signed_in = signed_in(app, query);
     let query = &match &signed_in {
         Some(signed_in) => as_member(query, signed_in.member().as_str()),
         None => *query,
@@ -153,8 +151,14 @@ pub async fn try_out(
     Ok(policies.decide(query, &query_context(app, &members), true))
 }
 
+/// Who is signed in with the session that is the subject, if it is one.
+pub(super) fn signed_in(app: &App, query: &Query<'_>) -> Option<SignedIn> {
+    let is_session = query.subject.kind == SESSION;
+    is_session.then(|| session_auth::authenticate(app, query.subject.id)).flatten()
+}
+
 /// The same query about the signed-in member, with the caller's attributes.
-fn as_member<'q>(query: &Query<'q>, id: &'q str) -> Query<'q> {
+pub(super) fn as_member<'q>(query: &Query<'q>, id: &'q str) -> Query<'q> {
     Query { subject: EntityRef { kind: "user", id, ..query.subject }, ..*query }
 }
 

@@ -102,6 +102,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "authzen",
             "admin",
             "services/import",
+            "services/search.rs",
             "services/export",
             "http/response.rs",
             "cli",

@@ -853,6 +853,9 @@ async fn the_metadata_come_from_the_configuration_alone() {
         "policy_decision_point": "https://pdp.example.com",
         "access_evaluation_endpoint": "https://pdp.example.com/access/v1/evaluation",
         "access_evaluations_endpoint": "https://pdp.example.com/access/v1/evaluations",
+        "search_subject_endpoint": "https://pdp.example.com/access/v1/search/subject",
+        "search_resource_endpoint": "https://pdp.example.com/access/v1/search/resource",
+        "search_action_endpoint": "https://pdp.example.com/access/v1/search/action",
     });
     let answer = plain.get(path).await;
     assert_eq!((answer.status, answer.json()), (200, expected.clone()));
@@ -889,6 +892,9 @@ async fn each_path_has_its_method_and_says_so() {
     for (path, allow) in [
         ("/access/v1/evaluation", "POST"),
         ("/access/v1/evaluations", "POST"),
+        ("/access/v1/search/subject", "POST"),
+        ("/access/v1/search/resource", "POST"),
+        ("/access/v1/search/action", "POST"),
         ("/livez", "GET, HEAD"),
         ("/readyz", "GET, HEAD"),
         ("/metrics", "GET, HEAD"),
@@ -904,7 +910,7 @@ async fn each_path_has_its_method_and_says_so() {
             assert_eq!(answer.header("x-request-id"), Some("r1"), "{method} {path}");
         }
     }
-    for path in ["/", "/access/v1", "/access/v1/evaluation/", "/access/v1/search/subject", "/x"] {
+    for path in ["/", "/access/v1", "/access/v1/evaluation/", "/access/v1/search", "/x"] {
         for method in ["GET", "POST"] {
             let answer = ask(method, path).await;
             answer.refused(404);
