@@ -9,7 +9,7 @@ use super::fleet::WaitForAll;
 use super::if_match::tag;
 use super::json_body::JsonBody;
 use super::query_params::QueryParams;
-use super::wire::{self, BulkItemOutcome, Changed, EndedSessions, List};
+use super::wire::{self, BulkItemOutcome, Changed, EndedSessions, List, SeveralChanged};
 use super::{roles, wire::RemovalReceipt};
 use crate::app::App;
 use crate::domain::{Email, Failure, Member, MemberId, Name, RoleId, Status, Version, limits};
@@ -218,6 +218,7 @@ const CHANGES: [(&str, Option<MemberChange>); 5] = [
 ];
 
 pub(super) async fn change_several(call: &mut ApiRequest<'_>) -> ApiResult {
+    let wait = WaitForAll::of(call);
     let caller = call.caller().await?;
     let mut form = call.form().await?;
     let items = form.items("items", limits::BULK_ITEMS_MAX, one_of_several);
@@ -228,7 +229,9 @@ pub(super) async fn change_several(call: &mut ApiRequest<'_>) -> ApiResult {
         let done = change.apply(call.app, caller.clone(), chosen).await;
         outcomes.push(BulkItemOutcome::of_member(&id, done));
     }
-    Ok(Reply::json_of(&List { items: outcomes, next: None }))
+    // Once for all of them.
+    let seen = wait.seen(call).await;
+    Ok(Reply::json_of(&SeveralChanged::new(outcomes, seen)))
 }
 
 fn one_of_several(form: &mut JsonBody) -> Option<(ChosenMember, MemberChange)> {

@@ -109,6 +109,23 @@ impl<D, T: From<D>> From<Page<D>> for List<T> {
     }
 }
 
+/// What became of each of several changes.
+#[derive(Debug, Serialize)]
+pub(super) struct SeveralChanged {
+    items: Vec<BulkItemOutcome>,
+    /// Always null: there is one page.
+    next: Option<String>,
+    /// Which nodes have seen all that was changed, where that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<Seen>,
+}
+
+impl SeveralChanged {
+    pub(super) fn new(items: Vec<BulkItemOutcome>, seen: Option<SeenBy>) -> Self {
+        Self { items, next: None, seen: seen.map(Seen::from) }
+    }
+}
+
 /// A changed record, with the revision of the change.
 #[derive(Debug, Serialize)]
 pub(super) struct Changed<T> {

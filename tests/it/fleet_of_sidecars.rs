@@ -64,11 +64,14 @@ fn all_have_what_one_changes(fleet: &Fleet) {
         assert_eq!(decision(connection, "ann"), (true, None));
     }
     // Each may change what all have.
-    fleet.nodes[2].ok(&["member", "suspend", "max"]);
-    eventually("the others see it", || {
-        let show = |node: &Sidecar| node.ok(&["member", "show", "max", "--json"]);
-        fleet.nodes.iter().all(|node| show(node).contains("\"suspended\""))
-    });
+    let several = serde_json::json!({"items": [{"id": "max", "do": "suspend"}, {"id": "nobody", "do": "suspend"}]});
+    let done = fleet.nodes[2].admin().post("/api/v1/members/bulk?wait=all", &several).json();
+    assert_eq!(done["seen"]["sentence"], "seen by 3 of 3", "{done}");
+    for connection in &mut connections {
+        assert_eq!(decision(connection, "max"), (false, None));
+    }
+    let show = |node: &Sidecar| node.ok(&["member", "show", "max", "--json"]);
+    assert!(fleet.nodes.iter().all(|node| show(node).contains("\"suspended\"")));
     let status = fleet.nodes[1].ok(&["fleet", "status"]);
     let rows: Vec<Vec<&str>> = status.lines().map(|line| line.split('\t').collect()).collect();
     let names: Vec<&str> = rows.iter().map(|row| row[0]).collect();

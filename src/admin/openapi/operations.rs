@@ -251,7 +251,8 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
         Op::MembersReview => of("Who has access and may not need it", "Review"),
         Op::MembersChange => of("Change several members, each independently", "MemberOutcomes")
             .taking(items(request_schemas::change(inputs.role())))
-            .refused(&[409]),
+            .refused(&[409])
+            .waiting(inputs),
         Op::MemberShow => of("One member", "SeenMember").tagged(),
         Op::MemberEdit => of("Change a member's name or role", "MemberChanged")
             .taking(

@@ -60,7 +60,7 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("Review", lists(finding()));
     add("Receipt", receipt());
     add("Imported", imported());
-    add("MemberOutcomes", lists(member_outcome()));
+    add("MemberOutcomes", list_of(member_outcome()).may("seen", reference("Seen")).schema());
 
     add("ApiToken", api_token().schema());
     add("ApiTokenMade", api_token().with("secret", text()).changed().schema());
@@ -132,7 +132,11 @@ fn page(name: &str) -> Value {
 }
 
 fn lists(item: Value) -> Value {
-    object().with("items", list(item)).with("next", or_null(text())).schema()
+    list_of(item).schema()
+}
+
+fn list_of(item: Value) -> SchemaObject {
+    object().with("items", list(item)).with("next", or_null(text()))
 }
 
 fn state(words: &[&str]) -> SchemaObject {
