@@ -1,4 +1,5 @@
-//! The fast path for the usual query: parsed in one pass and without an allocation.
+//! The fast path for the usual query: parsed in one pass, and without an allocation where each object has
+//! at most one property.
 //!
 //! Accepts a body only if each key occurs once, is known, and has the usual type. Any other body is
 //! left to [`super::strict_json`], which reads it and reports faults. So this parser never refuses a body,
@@ -13,13 +14,13 @@ use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::domain::{EntityRef, Query, Value, limits};
 
-/// A query without a context, without options, and without properties of the action; or the part of
-/// one that an item of a batch, or the body around it, gives.
+/// A query without options; or the part of one that an item of a batch, or the body around it, gives.
 #[derive(Default)]
 pub(super) struct FastQuery<'b> {
     subject: Option<StrictObject<Entity<'b>>>,
     action: Option<StrictObject<Action<'b>>>,
     resource: Option<StrictObject<Entity<'b>>>,
+    context: Option<StrictObject<Properties<'b>>>,
 }
 
 #[derive(Default)]
@@ -32,11 +33,51 @@ struct Entity<'b> {
 #[derive(Default)]
 struct Action<'b> {
     name: Option<&'b str>,
+    properties: Option<StrictObject<Properties<'b>>>,
 }
 
-/// At most one property, a string: usually `account`.
+/// Most properties of one object: they are compared one by one to find a key that is given twice.
+const PROPERTIES_MAX: usize = 8;
+
+// No batch of this form has too many values.
+const _: () = assert!(limits::BATCH_ITEMS_MAX * PROPERTIES_MAX * 4 <= limits::BATCH_VALUES_MAX);
+const _: () = assert!(PROPERTIES_MAX * 4 <= limits::QUERY_VALUES_MAX);
+
+type Property<'b> = (Cow<'b, str>, Value<'b>);
+
+/// Texts, whole numbers and booleans by name.
 #[derive(Default)]
-struct Properties<'b>(Option<(Cow<'b, str>, Value<'b>)>);
+enum Properties<'b> {
+    #[default]
+    None,
+    /// Usually `account`, which so takes no allocation.
+    One([Property<'b>; 1]),
+    Several(Vec<Property<'b>>),
+}
+
+impl<'b> Properties<'b> {
+    fn as_slice(&self) -> &[Property<'b>] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => one,
+            Self::Several(several) => several,
+        }
+    }
+
+    fn push(&mut self, property: Property<'b>) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One([property]),
+            Self::One([first]) => Self::Several(vec![first, property]),
+            Self::Several(mut several) => {
+                several.push(property);
+                Self::Several(several)
+            }
+        };
+    }
+}
+
+/// A value of a property: text without escapes, a whole number of 64 bits, or a boolean.
+struct PlainValue<'b>(Value<'b>);
 
 impl<'b> FastQuery<'b> {
     /// `None` if the body is not of this form: use the full parser.
@@ -55,15 +96,16 @@ impl<'b> FastQuery<'b> {
         Some(Query {
             subject: entity(self.subject.as_ref().or(outer.subject.as_ref()))?,
             action: short(action.name)?,
-            action_properties: &[],
+            action_properties: properties(action.properties.as_ref()),
             resource: entity(self.resource.as_ref().or(outer.resource.as_ref()))?,
-            context: &[],
+            context: properties(self.context.as_ref().or(outer.context.as_ref())),
         })
     }
 }
 
 /// The context of a query that is not in a batch.
-static NOTHING: FastQuery<'static> = FastQuery { subject: None, action: None, resource: None };
+static NOTHING: FastQuery<'static> =
+    FastQuery { subject: None, action: None, resource: None, context: None };
 
 /// A batch of such queries, all of which are to be answered.
 #[derive(Default)]
@@ -100,9 +142,12 @@ fn read<'b, T: ObjectFields<'b>>(body: &'b [u8]) -> Option<StrictObject<T>> {
 
 fn entity<'q>(read: Option<&'q StrictObject<Entity<'_>>>) -> Option<EntityRef<'q>> {
     let StrictObject(entity) = read?;
-    let properties =
-        entity.properties.as_ref().map_or(&[][..], |StrictObject(one)| one.0.as_slice());
+    let properties = properties(entity.properties.as_ref());
     Some(EntityRef { kind: short(entity.kind)?, id: short(entity.id)?, properties })
+}
+
+fn properties<'q, 'b>(read: Option<&'q StrictObject<Properties<'b>>>) -> &'q [Property<'b>] {
+    read.map_or(&[], |StrictObject(properties)| properties.as_slice())
 }
 
 fn short(text: Option<&str>) -> Option<&str> {
@@ -124,6 +169,7 @@ impl<'b> ObjectFields<'b> for FastQuery<'b> {
             "subject" => set_once(&mut self.subject, from),
             "action" => set_once(&mut self.action, from),
             "resource" => set_once(&mut self.resource, from),
+            "context" => set_once(&mut self.context, from),
             _ => Err(not_plain()),
         }
     }
@@ -153,6 +199,7 @@ impl<'b> ObjectFields<'b> for Action<'b> {
     fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
         match name {
             "name" => set_once(&mut self.name, from),
+            "properties" => set_once(&mut self.properties, from),
             _ => Err(not_plain()),
         }
     }
@@ -160,12 +207,47 @@ impl<'b> ObjectFields<'b> for Action<'b> {
 
 impl<'b> ObjectFields<'b> for Properties<'b> {
     fn take<A: MapAccess<'b>>(&mut self, name: &'b str, from: &mut A) -> Result<(), A::Error> {
-        if self.0.is_some() {
+        let known = self.as_slice();
+        if known.len() == PROPERTIES_MAX || known.iter().any(|(other, _)| other == name) {
             return Err(not_plain());
         }
-        let text = Value::String(Cow::Borrowed(from.next_value()?));
-        self.0 = Some((Cow::Borrowed(name), text));
+        let PlainValue(value) = from.next_value()?;
+        self.push((Cow::Borrowed(name), value));
         Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for PlainValue<'de> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        reader.deserialize_any(PlainValueVisitor)
+    }
+}
+
+struct PlainValueVisitor;
+
+/// Every other kind of value is an error.
+impl<'de> Visitor<'de> for PlainValueVisitor {
+    type Value = PlainValue<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text, a whole number or a boolean")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(PlainValue(Value::Bool(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+        Ok(PlainValue(Value::Long(value)))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+        let number = i64::try_from(value).map_err(|_| not_plain())?;
+        Ok(PlainValue(Value::Long(number)))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(PlainValue(Value::String(Cow::Borrowed(value))))
     }
 }
 
@@ -250,6 +332,9 @@ mod tests {
 
     const USUAL: &str = r#"{"subject":{"type":"user","id":"m1"},"action":{"name":"templates:view"},"resource":{"type":"template","id":"t1","properties":{"account":"acme"}}}"#;
 
+    /// Several properties in each object, of each kind.
+    const PLAIN_VALUES: &str = r#"{"subject":{"type":"user","id":"m1","properties":{"team":"red"}},"action":{"name":"chats:view","properties":{"force":true,"n":-3}},"resource":{"type":"chat","id":"1","properties":{"account":"acme","assignee":"m1","open":false,"size":9223372036854775807}},"context":{"n":1,"office":"x","late":true}}"#;
+
     fn is_taken(body: &str) -> bool {
         FastQuery::read(body.as_bytes()).is_some_and(|plain| plain.query().is_some())
     }
@@ -262,6 +347,13 @@ mod tests {
             r#"{ "id": "é", "type": "user", "properties": {} }"#
         )));
         assert!(is_taken(&USUAL.replace("\":", "\" :\n ")));
+        assert!(is_taken(PLAIN_VALUES));
+        let properties = |count: usize| {
+            let all: Vec<String> = (0..count).map(|n| format!("\"p{n}\":{n}")).collect();
+            USUAL.replace(r#""account":"acme""#, &all.join(","))
+        };
+        assert!(is_taken(&properties(PROPERTIES_MAX)));
+        assert!(!is_taken(&properties(PROPERTIES_MAX + 1)));
     }
 
     #[test]
@@ -274,13 +366,24 @@ mod tests {
             (r#""id":"m1""#, r#""also":1,"id":"m1""#),
             (r#"{"type":"user","id":"m1"}"#, r#"["user","m1"]"#),
             (r#"{"name":"templates:view"}"#, r#"["templates:view"]"#),
-            (r#"{"account":"acme"}"#, r#"{"account":1}"#),
             (r#"{"account":"acme"}"#, r#"{"account":"acme","account":"acme"}"#),
-            (r#"{"account":"acme"}"#, r#"{"account":"acme","more":"x"}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","n":1,"n":1}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":null}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","n":1.0}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","n":1e2}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","n":-0}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","n":9223372036854775808}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","n":[]}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","n":{}}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","n":"\n"}"#),
+            (r#"{"account":"acme"}"#, r#"{"account":"acme","\u006e":1}"#),
             (r#"{"account":"acme"}"#, "[]"),
             (r#"{"account":"acme"}"#, "null"),
             (r#","action":{"name":"templates:view"}"#, ""),
-            (r#"{"subject""#, r#"{"context":{},"subject""#),
+            (r#"{"subject""#, r#"{"context":null,"subject""#),
+            (r#"{"subject""#, r#"{"context":[],"subject""#),
+            (r#"{"subject""#, r#"{"context":{},"context":{},"subject""#),
+            (r#"{"name":"templates:view"}"#, r#"{"name":"templates:view","properties":null}"#),
             (r#"{"subject""#, r#"{"options":{"explain":true},"subject""#),
             (r#"{"subject""#, r#"{"subject":{"type":"user","id":"m0"},"subject""#),
             ("}}}", "}}"),
@@ -314,7 +417,7 @@ mod tests {
                 r#""options":{"evaluations_semantic":"execute_all"},"evaluations""#,
             ),
             (r#""evaluations""#, r#""evaluations":[],"evaluations""#),
-            (r#""templates:edit"}"#, r#""templates:edit","properties":{}}"#),
+            (r#""templates:edit"}"#, r#""templates:edit","properties":[]}"#),
         ] {
             let body = BATCH.replace(part, other);
             assert_ne!(body, BATCH, "{part}");
@@ -332,9 +435,9 @@ mod tests {
     }
 
     /// The body around the items has a complete query, and each item replaces another part of it.
-    const REPLACING: &str = r#"{"subject":{"type":"user","id":"m1"},"action":{"name":"templates:view"},"resource":{"type":"template","id":"t1"},"evaluations":[{},{"subject":{"type":"user","id":"m2"}},{"action":{"name":"templates:edit"}},{"resource":{"type":"template","id":"t2"}}]}"#;
+    const REPLACING: &str = r#"{"subject":{"type":"user","id":"m1"},"action":{"name":"templates:view"},"resource":{"type":"template","id":"t1"},"context":{"n":1,"x":"y"},"evaluations":[{},{"context":{"n":2,"z":true}},{"context":{}},{"subject":{"type":"user","id":"m2"}},{"action":{"name":"templates:edit","properties":{"a":1}}},{"resource":{"type":"template","id":"t2"}}]}"#;
 
-    const PIECES: [&str; 22] = [
+    const PIECES: [&str; 28] = [
         "{",
         "}",
         "[",
@@ -356,6 +459,12 @@ mod tests {
         r#""id":"m2""#,
         r#""type":"user""#,
         r#""context":{}"#,
+        r#""account":"#,
+        r#","n":2"#,
+        r#","b":true"#,
+        "-",
+        ".5",
+        "9223372036854775807",
         r#","options":{"explain":true}"#,
     ];
 
@@ -380,8 +489,8 @@ mod tests {
     fn what_is_taken_means_what_it_means_to_the_full_reader() {
         let mut dice = StdRng::seed_from_u64(11);
         let mut taken = 0;
-        for _ in 0..200_000 {
-            let body = bent(USUAL, &mut dice);
+        for number in 0..200_000 {
+            let body = bent([USUAL, PLAIN_VALUES][number % 2], &mut dice);
             let Some(plain) = FastQuery::read(&body) else { continue };
             let Some(query) = plain.query() else { continue };
             taken += 1;
