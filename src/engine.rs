@@ -9,6 +9,7 @@ mod access_difference;
 mod attribute_types;
 mod cacheable_policies;
 mod change_report;
+mod conformity;
 mod counterexample;
 mod decide;
 mod decision_cache;
@@ -119,6 +120,7 @@ struct PolicyMeta {
 pub struct Snapshot {
     names: symbols::Symbols,
     stored: static_entities::StaticEntities,
+    conformity: conformity::Conformity,
     slices: policy_slices::PolicySlices,
     /// The known roles, by name: an index into the decision cache.
     role_index: HashMap<String, usize, foldhash::fast::RandomState>,

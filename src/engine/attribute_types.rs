@@ -219,6 +219,16 @@ pub(super) fn read_entity(
     ids: Option<&[String]>,
     value: &Value<'_>,
 ) -> Result<EntityUid, BadAttributes> {
+    let id = entity_id(name, ids, value)?;
+    Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))
+}
+
+/// The id of an entity in one of these forms.
+pub(super) fn entity_id<'v>(
+    name: &EntityTypeName,
+    ids: Option<&[String]>,
+    value: &'v Value<'_>,
+) -> Result<&'v str, BadAttributes> {
     let wrapped =
         value.as_record().and_then(|members| property(members, "__entity")).unwrap_or(value);
     let id = match wrapped {
@@ -240,7 +250,7 @@ pub(super) fn read_entity(
         }
     };
     check_listed(name, ids, id)?;
-    Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))
+    Ok(id)
 }
 
 /// Refuses an id that the schema does not list, if it lists any.

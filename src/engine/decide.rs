@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use cedar_policy::{ActionConstraint, Effect, PolicyId};
 
 use super::attribute_types::BadAttributes;
-use super::decision_cache::{self, CacheKey, CacheKeyParts, DecisionCache};
+use super::decision_cache::{self, CacheFacts, CacheKey, CacheKeyParts, DecisionCache};
 use super::entity_builder::{EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Environment, Evaluation, Findings, SliceKeys, Verdict};
 use super::policy_slices::PolicyScope;
@@ -129,14 +129,15 @@ impl Snapshot {
     ) -> Result<Decision, UnansweredCause> {
         let subject = &query.subject;
         let kind = self.names.type_index(subject.kind);
-        if !self.stored.is_empty()
-            && let Some(uid) = kind.and_then(|kind| self.names.uid(kind, subject.id))
-            && let Some(stored) = self.stored.get(&uid)
-        {
-            return self.judge(Principal::Stored(&uid, stored), query, world, how);
-        }
+        // No member is stored: a load refuses that.
         if kind != Some(self.names.user) {
-            return Err(UnansweredCause::UnknownSubject);
+            let uid = kind.and_then(|kind| self.names.uid(kind, subject.id));
+            return match uid.as_ref().and_then(|uid| Some((uid, self.stored.get(uid)?))) {
+                Some((uid, stored)) => {
+                    self.judge(Principal::Stored(uid, stored), query, world, how)
+                }
+                None => Err(UnansweredCause::UnknownSubject),
+            };
         }
         // `access` reads the directory's lock-free index, which may lack a member that exists.
         if how == EvaluationPlan::Usual
@@ -220,10 +221,12 @@ impl Snapshot {
             role: *self.role_index.get(access.role)?,
             query,
             context: &names.action.context,
-            is_account: names.resource_type == self.names.account,
+            resource: names.resource_type,
             default_account,
         };
-        Some((cache, decision_cache::cache_key(&parts)?))
+        let facts =
+            CacheFacts { names: &self.names, stored: &self.stored, conformity: &self.conformity };
+        Some((cache, decision_cache::cache_key(&facts, &parts)?))
     }
 
     /// Whether all members with this state, except those that are stored entities, have the same

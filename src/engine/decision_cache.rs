@@ -3,14 +3,16 @@
 //! A role in an environment qualifies if each policy that could apply there is determined
 //! ([`super::cacheable_policies`], a positive list) and nothing else about the query could fail to conform.
 //! Then two queries that agree in role, suspension and the resource's account (the member's own,
-//! another, none) have the same decision. Every cached decision was made by Cedar for an equivalent
+//! another, none) have the same decision, unless `entities.json` says something of the resource or puts
+//! an account into something. Every cached decision was made by Cedar for an equivalent
 //! query. The cache belongs to one snapshot; its size is fixed at load, so that no caller can make
 //! it grow.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::attribute_types::AttributeShape;
-use super::entity_builder::{can_hold_attribute, is_supplied};
+use super::conformity::Conformity;
+use super::entity_builder::can_hold_attribute;
 use super::static_entities::StaticEntities;
 use super::symbols::Symbols;
 use crate::domain::query::property;
@@ -85,30 +87,29 @@ impl DecisionCache {
     }
 }
 
+/// What a load knows of the schema and the stored entities.
+pub(super) struct CacheFacts<'s> {
+    pub(super) names: &'s Symbols,
+    pub(super) stored: &'s StaticEntities,
+    pub(super) conformity: &'s Conformity,
+}
+
 /// Whether decisions about members and this type of resource may be cached, as far as the schema is
-/// concerned. Stored entities could give any member further attributes and parents.
-pub(super) fn is_cacheable(
-    names: &Symbols,
-    stored: &StaticEntities,
-    principal: usize,
-    resource: usize,
-) -> bool {
-    let attributes = &names.shape(resource).attributes;
-    let resource_is_plain = if resource == names.account {
-        attributes.is_empty()
-    } else {
-        attributes.iter().all(|found| {
-            found.name == "account" && can_hold_attribute(names, &found.name, &found.kind)
-        })
-    };
+/// concerned.
+pub(super) fn is_cacheable(facts: &CacheFacts<'_>, principal: usize, resource: usize) -> bool {
+    let CacheFacts { names, stored, conformity } = *facts;
+    let account_fits = names.shape(resource).get("account").is_none_or(|found| {
+        resource != names.account && can_hold_attribute(names, &found.name, &found.kind)
+    });
     // An id that the schema does not list is refused, and the cache does not distinguish ids.
     let any_id = |kind| names.get(kind).is_some_and(|info| info.ids.is_none());
-    stored.is_empty()
-        && [names.user, names.account, resource].into_iter().all(any_id)
+    // What names a member who lacks an attribute is refused.
+    let may_be_refused = conformity.members_lack() && stored.names_members();
+    [names.user, names.account, resource].into_iter().all(any_id)
         && principal == names.user
         && resource != names.user
-        && resource_is_plain
-        && names.shape(names.user).attributes.iter().all(|found| is_supplied(&found.name))
+        && account_fits
+        && !may_be_refused
 }
 
 /// What determines the cache place of a member's query.
@@ -119,23 +120,24 @@ pub(super) struct CacheKeyParts<'s> {
     pub(super) query: &'s Query<'s>,
     /// The attributes that the action's context may have.
     pub(super) context: &'s AttributeShape,
-    /// Whether the resource is an account.
-    pub(super) is_account: bool,
+    /// The type of the resource.
+    pub(super) resource: usize,
     /// The account of a resource without one.
     pub(super) default_account: Option<&'s str>,
 }
 
 /// The cache place of a query; `None` if it must be evaluated.
-pub(super) fn cache_key(parts: &CacheKeyParts<'_>) -> Option<CacheKey> {
-    let CacheKeyParts { access, role, query, context, .. } = *parts;
-    let context_is_plain = context.attributes.is_empty()
-        || (query.context.is_empty()
-            && query.action_properties.is_empty()
-            && !context.attributes.iter().any(|found| found.required));
-    if !context_is_plain {
+pub(super) fn cache_key(facts: &CacheFacts<'_>, parts: &CacheKeyParts<'_>) -> Option<CacheKey> {
+    let CacheKeyParts { access, role, query, resource, .. } = *parts;
+    let CacheFacts { names, stored, conformity } = *facts;
+    let conforms = conformity.of_subject(query.subject.properties)
+        && conformity.of_resource(names.shape(resource), query.resource.properties)
+        && conformity.of_context(parts.context, query);
+    if !conforms {
         return None;
     }
-    let account = if parts.is_account {
+    let is_account = resource == names.account;
+    let account = if is_account {
         Some(query.resource.id)
     } else {
         match property(query.resource.properties, "account") {
@@ -144,6 +146,15 @@ pub(super) fn cache_key(parts: &CacheKeyParts<'_>) -> Option<CacheKey> {
             None => parts.default_account,
         }
     };
+    if !stored.is_empty() {
+        let is_in_others = |account: &str| {
+            stored.known(names.account, account).is_some_and(|known| !known.ancestors.is_empty())
+        };
+        let is_known = !is_account && stored.known(resource, query.resource.id).is_some();
+        if is_known || is_in_others(access.account) || account.is_some_and(is_in_others) {
+            return None;
+        }
+    }
     let relation = match account {
         Some(account) if account == access.account => AccountRelation::Own,
         Some(_) => AccountRelation::Other,
@@ -166,18 +177,33 @@ mod tests {
     use crate::engine::{Members, QueryContext, Snapshot};
 
     const SCHEMA: &str = r#"
-        entity Account;
-        entity Role;
-        entity User in [Role, Account] { account: Account, role: String, active: Bool, email: String };
-        entity Paper in [Account] { account?: Account };
+        entity Region;
+        entity Account in [Region];
+        entity Role in [Role];
+        entity Robot in [Region] { owner?: User, note?: String };
+        entity User in [Role, Account] {
+            account: Account, role: String, active: Bool, email: String, nickname?: String, boss?: User,
+        };
+        entity Paper in [Account, Shelf] { account?: Account, n?: Long };
         entity Draft in [Account] { account: Account };
         entity Shelf in [Account];
         entity Stamp enum ["blue", "red"];
         action look appliesTo { principal: User, resource: [Paper, Draft, Shelf, Stamp, Account, Role] };
         action mark appliesTo { principal: User, resource: [Paper, Draft, User], context: { n?: Long } };
     "#;
-    const SCOPES: [&str; 6] = [
+    /// What a folder may store.
+    const STORED: [&str; 7] = [
+        r#"{"uid": {"type": "Robot", "id": "r1"}, "attrs": {"note": "x"}, "parents": []}"#,
+        r#"{"uid": {"type": "Robot", "id": "r2"}, "attrs": {"owner": {"__entity": {"type": "User", "id": "m"}}}, "parents": [{"type": "Region", "id": "eu"}]}"#,
+        r#"{"uid": {"type": "Account", "id": "acme"}, "attrs": {}, "parents": []}"#,
+        r#"{"uid": {"type": "Account", "id": "globex"}, "attrs": {}, "parents": [{"type": "Region", "id": "eu"}]}"#,
+        r#"{"uid": {"type": "Role", "id": "writer"}, "attrs": {}, "parents": [{"type": "Role", "id": "staff"}]}"#,
+        r#"{"uid": {"type": "Paper", "id": "red"}, "attrs": {"account": {"__entity": {"type": "Account", "id": "hooli"}}}, "parents": [{"type": "Account", "id": "hooli"}]}"#,
+        r#"{"uid": {"type": "Paper", "id": "blue"}, "attrs": {}, "parents": [{"type": "Shelf", "id": "green"}]}"#,
+    ];
+    const SCOPES: [&str; 7] = [
         "principal, action, resource",
+        "principal in Role::\"staff\", action, resource",
         "principal in Role::\"reader\", action, resource",
         "principal in Role::\"writer\", action == Action::\"look\", resource",
         "principal, action, resource is Paper",
@@ -238,10 +264,25 @@ mod tests {
                     ("roles/reader.cedar", role("reader")),
                     ("roles/writer.cedar", role("writer")),
                     ("rules/rules.cedar", rules),
+                    ("entities.json", self.stored()),
                 ]
                 .map(|(path, text)| (path.to_owned(), text.into_bytes()))
                 .into(),
             )
+        }
+
+        fn stored(&mut self) -> String {
+            let some = self.chance(60);
+            let stored = STORED.iter().filter(|_| some && self.chance(40));
+            format!("[{}]", stored.copied().collect::<Vec<_>>().join(","))
+        }
+
+        /// What a caller says of one attribute that no policy reads, usually nothing.
+        fn unread(&mut self, names: &[&'static str]) -> Record<'static> {
+            let values = [Value::Long(1), Value::String("m".into()), Value::Null];
+            let value = values[self.0.random_range(0..values.len())].clone();
+            let name = Cow::Borrowed(self.pick(names));
+            self.chance(25).then_some((name, value)).into_iter().collect()
         }
 
         fn member(&mut self) -> Somebody {
@@ -307,6 +348,8 @@ mod tests {
     #[test]
     fn what_is_remembered_is_what_cedar_says() {
         let (mut asked, mut recalled, mut allowed) = (0_u32, 0_u32, 0_u32);
+        // Of those, with something stored, and with something said that no policy reads.
+        let (mut beside_stored, mut beside_said) = (0_u32, 0_u32);
         for seed in 0..80 {
             let mut dice = Dice(StdRng::seed_from_u64(seed));
             let Ok(snapshot) = Snapshot::load(&dice.folder(), &[]) else { continue };
@@ -314,7 +357,9 @@ mod tests {
                 let members = dice.member();
                 let single_account = dice.chance(10).then_some("acme");
                 let world = QueryContext { members: &members, single_account };
-                let (said, context) = (dice.said(), Record::new());
+                let (mut said, context) = (dice.said(), Record::new());
+                let said_of_subject = dice.unread(&["nickname", "boss", "other"]);
+                said.extend(dice.unread(&["n", "other"]));
                 let context = if dice.chance(10) {
                     vec![(
                         Cow::Borrowed("n"),
@@ -328,7 +373,7 @@ mod tests {
                 ]);
                 let id = dice.pick(&["acme", "globex", "red", "green", "reader"]);
                 let query = Query {
-                    subject: EntityRef { kind: "User", id: "m", properties: &[] },
+                    subject: EntityRef { kind: "User", id: "m", properties: &said_of_subject },
                     action: dice.pick(&["look", "mark"]),
                     action_properties: &[],
                     resource: EntityRef { kind, id, properties: &said },
@@ -343,14 +388,66 @@ mod tests {
                 );
                 asked += 1;
                 allowed += u32::from(usual.allowed);
-                recalled += u32::from(snapshot.is_cached(&query, &world));
+                let is_cached = snapshot.is_cached(&query, &world);
+                recalled += u32::from(is_cached);
+                beside_stored += u32::from(is_cached && !snapshot.stored.is_empty());
+                beside_said += u32::from(is_cached && !said_of_subject.is_empty());
             }
         }
-        println!("{asked} questions, {allowed} allowed, {recalled} remembered");
+        println!(
+            "{asked} questions, {allowed} allowed, {recalled} remembered, {beside_stored} and {beside_said} beside what does not concern them"
+        );
         assert!(
             asked > 10_000 && allowed * 5 > asked && recalled * 5 > asked,
             "a mix that tries little"
         );
+        assert!(beside_stored * 20 > asked && beside_said * 50 > asked, "a mix that tries little");
+    }
+
+    /// A service account, an account of its own, a group of roles: all others are remembered.
+    #[test]
+    fn what_is_stored_of_others_switches_nothing_off() {
+        let rule = "@id(\"r\") permit (principal in Role::\"staff\", action, resource is Paper) \
+                    when { principal.email like \"a*\" };";
+        let role = |role: &str| {
+            format!(
+                "@id(\"{role}\") @role(\"{role}\") @title(\"t\") @summary(\"s\") @best_for(\"b\") \
+                 permit (principal in Role::\"{role}\", action, resource) when {{ resource in principal.account }};"
+            )
+        };
+        let files = [
+            ("schema.cedarschema", SCHEMA.to_owned()),
+            ("roles/reader.cedar", role("reader")),
+            ("roles/writer.cedar", role("writer")),
+            ("rules/rules.cedar", rule.to_owned()),
+            ("entities.json", format!("[{}]", STORED.join(","))),
+        ];
+        let files = files.map(|(path, text)| (path.to_owned(), text.into_bytes()));
+        let snapshot = Snapshot::load(&PolicyFiles::new(files.into()), &[])
+            .unwrap_or_else(|faults| panic!("{}", crate::engine::render(&faults)));
+        let mut remembers = |who: (&'static str, &'static str), what, said| {
+            let before = snapshot.remembered();
+            ask(&snapshot, who, "look", what, said);
+            snapshot.remembered() > before
+        };
+        assert!(remembers(("acme", "reader"), ("Paper", "p"), Some("acme")), "acme is in nothing");
+        assert!(remembers(("acme", "reader"), ("Paper", "p"), Some("hooli")));
+        assert!(remembers(("acme", "reader"), ("Account", "hooli"), None), "it has what is stored");
+        for (who, what, said, why) in [
+            (("acme", "reader"), ("Draft", "p"), "globex", "the account is in a region"),
+            (("globex", "reader"), ("Draft", "p"), "acme", "so is the member's"),
+            (("hooli", "reader"), ("Paper", "red"), "hooli", "the resource is stored"),
+            (("hooli", "reader"), ("Shelf", "green"), "hooli", "what is stored is in it"),
+            (
+                ("acme", "writer"),
+                ("Paper", "p"),
+                "acme",
+                "the role is in a group that a rule names",
+            ),
+        ] {
+            assert!(!remembers(who, what, Some(said)), "{why}");
+        }
+        assert!(remembers(("acme", "writer"), ("Draft", "p"), Some("acme")), "no such rule here");
     }
 
     /// Loads a schema with two roles that are given the same policy, `ROLE` being the role.

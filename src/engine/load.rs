@@ -14,6 +14,7 @@ use cedar_policy::{Effect, Entities, Entity, EntityTypeName, EntityUid, Policy, 
 use serde_json::Value as Json;
 
 use super::cacheable_policies::is_cacheable_policy;
+use super::conformity::Conformity;
 use super::evaluate::{Evaluation, SliceKeys};
 use super::folder_files::{ENTITIES, FolderFiles, SCHEMA, sort};
 use super::guards::Guard;
@@ -201,10 +202,12 @@ impl SnapshotDraft<'_> {
         let accounts_in_groups = self.stored.iter().any(|(uid, stored)| {
             Some(uid.type_name()) == self.names.name(self.names.account) && stored.lineage.len() > 1
         });
+        let conformity = Conformity::new(&self.names);
         let slices = PolicySlices::new(&SliceInputs {
             schema: &self.schema,
             names: &self.names,
             stored: &self.stored,
+            conformity: &conformity,
             determined: &all_determined,
             policies: &policies,
             roles: &roles,
@@ -227,6 +230,7 @@ impl SnapshotDraft<'_> {
                 .collect(),
             names: self.names,
             stored: self.stored,
+            conformity,
             slices,
             role_index: roles.into_iter().enumerate().map(|(at, (role, _))| (role, at)).collect(),
             policies,
@@ -430,7 +434,7 @@ fn read_entities(
         });
         return StaticEntities::default();
     }
-    let stored = match StaticEntities::read(text, schema) {
+    let stored = match StaticEntities::read(text, schema, names) {
         Ok(stored) => stored,
         Err(sentence) => {
             faults.push(PolicyFault::new(ENTITIES, sentence));

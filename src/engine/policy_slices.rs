@@ -19,7 +19,8 @@ use cedar_policy::{
     ResourceConstraint, Schema,
 };
 
-use super::decision_cache::{self, DecisionCache};
+use super::conformity::Conformity;
+use super::decision_cache::{self, CacheFacts, DecisionCache};
 use super::evaluate::Environment;
 use super::static_entities::StaticEntities;
 use super::symbols::Symbols;
@@ -151,6 +152,7 @@ pub(super) struct SliceInputs<'p> {
     pub(super) schema: &'p Schema,
     pub(super) names: &'p Symbols,
     pub(super) stored: &'p StaticEntities,
+    pub(super) conformity: &'p Conformity,
     /// For each policy: whether it reads only role, account and suspension.
     pub(super) determined: &'p [bool],
     pub(super) policies: &'p [(Policy, PolicyScope)],
@@ -158,6 +160,12 @@ pub(super) struct SliceInputs<'p> {
     pub(super) roles: &'p [(String, Vec<EntityUid>)],
     /// Whether an account is in a group: then a member has further ancestors.
     pub(super) accounts_in_groups: bool,
+}
+
+impl<'p> SliceInputs<'p> {
+    fn cache_facts(&self) -> CacheFacts<'p> {
+        CacheFacts { names: self.names, stored: self.stored, conformity: self.conformity }
+    }
 }
 
 impl PolicySlices {
@@ -171,8 +179,7 @@ impl PolicySlices {
         let mut slices =
             Self { envs: Vec::new(), at: vec![u32::MAX; types * actions * types], actions, types };
         let mut sets = PolicySetPool { policies, made: HashMap::new() };
-        let role_index: HashMap<&str, usize> =
-            parts.roles.iter().enumerate().map(|(at, (role, _))| (role.as_str(), at)).collect();
+        let roles = RolesByGroup::new(parts);
         let by_action = PoliciesByAction::new(policies);
         for env in schema.request_envs() {
             let found = (
@@ -193,8 +200,8 @@ impl PolicySlices {
             if let Some(cell) = slices.at.get_mut(cell) {
                 *cell = number;
             }
-            let cache = decision_cache::is_cacheable(names, parts.stored, principal, resource)
-                .then(|| decision_cache_for(parts, &role_index, &fitting))
+            let cache = decision_cache::is_cacheable(&parts.cache_facts(), principal, resource)
+                .then(|| roles.decision_cache(parts, &fitting))
                 .flatten();
             slices.envs.push(Environment { cache, ..Environment::new(fitting, &mut sets, parts)? });
         }
@@ -229,21 +236,39 @@ impl PolicySlices {
     }
 }
 
-/// A decision cache for the roles that only determined policies concern; `None` if there are none.
-fn decision_cache_for(
-    parts: &SliceInputs<'_>,
-    role_index: &HashMap<&str, usize>,
-    fitting: &[usize],
-) -> Option<DecisionCache> {
-    let role_type = parts.names.name(parts.names.role);
-    let mut cache = DecisionCache::new(parts.roles.len());
-    for &at in fitting.iter().filter(|&&at| parts.determined.get(at) != Some(&true)) {
-        // Caching requires that nothing is stored, so no role is in another one.
-        let (_, scope) = parts.policies.get(at)?;
-        let role = scope.principal.key().filter(|uid| Some(uid.type_name()) == role_type)?;
-        cache.leave_out(*role_index.get(role.id().unescaped())?);
+/// The roles, by themselves and by every group that they are in.
+struct RolesByGroup<'p> {
+    roles: HashMap<&'p EntityUid, Vec<usize>>,
+    /// Roles in something that is no role: it might be a member, or an account.
+    unusual: Vec<usize>,
+}
+
+impl<'p> RolesByGroup<'p> {
+    fn new(parts: &SliceInputs<'p>) -> Self {
+        let role_type = parts.names.name(parts.names.role);
+        let mut sorted = Self { roles: HashMap::new(), unusual: Vec::new() };
+        for (at, (_, lineage)) in parts.roles.iter().enumerate() {
+            lineage.iter().for_each(|uid| sorted.roles.entry(uid).or_default().push(at));
+            if lineage.iter().any(|uid| Some(uid.type_name()) != role_type) {
+                sorted.unusual.push(at);
+            }
+        }
+        sorted
     }
-    Some(cache)
+
+    /// A decision cache for the roles that only determined policies concern; `None` if there are
+    /// none.
+    fn decision_cache(&self, parts: &SliceInputs<'_>, fitting: &[usize]) -> Option<DecisionCache> {
+        let role_type = parts.names.name(parts.names.role);
+        let mut cache = DecisionCache::new(parts.roles.len());
+        self.unusual.iter().for_each(|role| cache.leave_out(*role));
+        for &at in fitting.iter().filter(|&&at| parts.determined.get(at) != Some(&true)) {
+            let (_, scope) = parts.policies.get(at)?;
+            let group = scope.principal.key().filter(|uid| Some(uid.type_name()) == role_type)?;
+            self.roles.get(group)?.iter().for_each(|role| cache.leave_out(*role));
+        }
+        Some(cache)
+    }
 }
 
 impl Environment {

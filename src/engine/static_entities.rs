@@ -9,7 +9,10 @@ use std::str::FromStr;
 use cedar_policy::{
     Entities, Entity, EntityTypeName, EntityUid, EvalResult, RestrictedExpression, Schema,
 };
+use foldhash::fast::RandomState;
 use serde_json::Value as Json;
+
+use super::symbols::Symbols;
 
 #[derive(Debug)]
 pub(super) struct StaticEntity {
@@ -29,6 +32,20 @@ pub(super) struct StaticEntities {
     entities: HashMap<EntityUid, StaticEntity>,
     /// All ancestors of stored entities, stored or not.
     ancestors: HashSet<EntityUid>,
+    /// Everything that the file names as an entity or as the parent of one, by type and id: to find that
+    /// a query has nothing to do with the file takes no allocation.
+    known: Vec<HashMap<String, KnownEntity, RandomState>>,
+    /// Whether an attribute or a tag of a stored entity names a member.
+    names_members: bool,
+}
+
+/// What the file says about an entity that it names.
+#[derive(Debug, Default)]
+pub(super) struct KnownEntity {
+    /// Whether it is stored; else it is only the parent of stored ones.
+    pub(super) is_stored: bool,
+    /// All its ancestors; none if it is not stored.
+    pub(super) ancestors: Vec<EntityUid>,
 }
 
 impl StaticEntities {
@@ -36,7 +53,7 @@ impl StaticEntities {
     ///
     /// # Errors
     /// Cedar's sentence, where the text is no list of entities that conform to the schema.
-    pub(super) fn read(text: &str, schema: &Schema) -> Result<Self, String> {
+    pub(super) fn read(text: &str, schema: &Schema, names: &Symbols) -> Result<Self, String> {
         let all = Entities::from_json_str(text, Some(schema)).map_err(|fault| {
             let mut sentence = fault.to_string();
             let mut cause = std::error::Error::source(&fault);
@@ -68,7 +85,37 @@ impl StaticEntities {
             let found = StaticEntity { entity, lineage, parents, tags, named };
             stored.entities.insert(uid, found);
         }
+        stored.index(names);
         Ok(stored)
+    }
+
+    /// Fills what is read by names.
+    fn index(&mut self, names: &Symbols) {
+        let members = names.name(names.user);
+        let mut named = self.entities.values().flat_map(|stored| &stored.named);
+        self.names_members = named.any(|uid| Some(uid.type_name()) == members);
+        self.known.resize_with(names.types.len(), HashMap::default);
+        let parents = self.ancestors.iter().map(|uid| (uid, KnownEntity::default()));
+        let stored = self.entities.iter().map(|(uid, stored)| {
+            let ancestors = stored.lineage.iter().skip(1).cloned().collect();
+            (uid, KnownEntity { is_stored: true, ancestors })
+        });
+        for (uid, known) in parents.chain(stored) {
+            if let Some(ids) = names.index_of(uid.type_name()).and_then(|at| self.known.get_mut(at))
+            {
+                ids.insert(uid.id().unescaped().to_owned(), known);
+            }
+        }
+    }
+
+    /// What the file says about the entity of this type and id, if it names it.
+    pub(super) fn known(&self, kind: usize, id: &str) -> Option<&KnownEntity> {
+        self.known.get(kind)?.get(id)
+    }
+
+    /// Whether an attribute or a tag of a stored entity names a member.
+    pub(super) const fn names_members(&self) -> bool {
+        self.names_members
     }
 
     pub(super) fn is_empty(&self) -> bool {
