@@ -164,16 +164,14 @@ impl Snapshot {
     /// Whether an entity is in `entities.json`.
     #[must_use]
     pub fn is_stored(&self, kind: &str, id: &str) -> bool {
-        let uid = || self.names.uid(self.names.type_index(kind)?, id);
-        !self.stored.is_empty() && uid().is_some_and(|uid| self.stored.get(&uid).is_some())
+        let known = self.names.type_index(kind).and_then(|kind| self.stored.known(kind, id));
+        known.is_some_and(|known| known.is_stored)
     }
 
     /// The ids of the entities of a type in `entities.json`, sorted.
     #[must_use]
     pub fn stored_ids(&self, kind: &str) -> BTreeSet<&str> {
-        let name = self.names.type_index(kind).and_then(|kind| self.names.name(kind));
-        let uids = self.stored.iter().map(|(uid, _)| uid);
-        uids.filter(|uid| Some(uid.type_name()) == name).map(|uid| uid.id().unescaped()).collect()
+        self.names.type_index(kind).map(|kind| self.stored.ids(kind)).unwrap_or_default()
     }
 
     /// The names of all actions, sorted.

@@ -3,7 +3,7 @@
 //! Read once at load, with all ancestors, so that a query takes only those that it can read. Never
 //! contains a member: members are in the store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 
 use cedar_policy::{
@@ -111,6 +111,12 @@ impl StaticEntities {
     /// What the file says about the entity of this type and id, if it names it.
     pub(super) fn known(&self, kind: usize, id: &str) -> Option<&KnownEntity> {
         self.known.get(kind)?.get(id)
+    }
+
+    /// The ids of all stored entities of a type.
+    pub(super) fn ids(&self, kind: usize) -> BTreeSet<&str> {
+        let known = self.known.get(kind).into_iter().flatten();
+        known.filter(|(_, known)| known.is_stored).map(|(id, _)| id.as_str()).collect()
     }
 
     /// Whether an attribute or a tag of a stored entity names a member.

@@ -307,6 +307,7 @@ fn wider_schema() -> String {
         "entity Chat in [Account];",
         "entity Chat in [Account] = { assignee?: User };\n  entity Service in [Account];",
     );
+    let text = text.replace("entity Account;", "entity Account in [Role, Account];");
     let chats = text.find(r#"action "chats:view""#).unwrap();
     let (before, after) = text.split_at(chats);
     format!("{before}{}", after.replacen("principal: [User]", "principal: [User, Service]", 1))
@@ -331,6 +332,16 @@ fn folders() -> Vec<PolicyFiles> {
     let services = (
         "rules/services.cedar",
         r#"@id("services") permit (principal is KWIC::Service, action, resource);"#,
+    );
+    // Who is on `beta` is an operator, too, and what is in `coma` is in `acme`.
+    let placed = (
+        "entities.json",
+        r#"[{"uid": {"type": "KWIC::Account", "id": "beta"}, "attrs": {}, "parents": [{"type": "KWIC::Role", "id": "operator"}]},
+            {"uid": {"type": "KWIC::Account", "id": "coma"}, "attrs": {}, "parents": [{"type": "KWIC::Account", "id": "acme"}]}]"#,
+    );
+    let no_tenancy_of_chats = (
+        "rules/tenancy.cedar",
+        r#"@id("tenancy") forbid (principal is KWIC::User, action, resource) unless { resource in principal.account || action == KWIC::Action::"chats:view" };"#,
     );
     let no_tenancy = (
         "rules/tenancy.cedar",
@@ -360,6 +371,8 @@ fn folders() -> Vec<PolicyFiles> {
         folder(&[names, colleagues]),
         folder(&[schema, assignee, no_services_active, services_at_home]),
         folder(&[schema, stored, services, assignee, no_services_active, services_at_home]),
+        folder(&[schema, placed, no_tenancy_of_chats, no_services_active]),
+        folder(&[schema, placed, no_services_active, services_at_home]),
     ]
 }
 
