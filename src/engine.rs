@@ -9,6 +9,8 @@ mod access_difference;
 mod attribute_types;
 mod cacheable_policies;
 mod change_report;
+mod compiled_condition;
+mod compiled_decision;
 mod conformity;
 mod counterexample;
 mod decide;
@@ -32,11 +34,13 @@ mod management_checks;
 mod nesting_limit;
 mod parallel;
 mod policy_fault;
+mod policy_json;
 mod policy_parser;
 mod policy_set_diff;
 mod policy_slices;
 mod policy_tests;
 mod policy_warnings;
+mod query_facts;
 #[cfg(test)]
 mod reference_tests;
 mod request_kind;
@@ -125,6 +129,8 @@ pub struct Snapshot {
     /// The known roles, by name: an index into the decision cache.
     role_index: HashMap<String, usize, foldhash::fast::RandomState>,
     policies: Vec<(cedar_policy::Policy, policy_slices::PolicyScope)>,
+    /// Of each policy, in the same order.
+    compiled: Vec<Result<compiled_condition::CompiledPolicy, compiled_condition::NotCompiled>>,
     meta: BTreeMap<String, PolicyMeta>,
     forbids: HashSet<PolicyId>,
     roles: Vec<RoleCard>,

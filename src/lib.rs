@@ -38,9 +38,11 @@
 //! 5. `engine::decide` resolves subject, action and resource type by name, and reads the member's
 //!    entry in the directory (`directory::member_index`). If only role, status and relation to the account can
 //!    matter, the decision may be in `engine::decision_cache`.
-//! 6. Otherwise `engine::entity_builder` builds the few entities that a condition can read, and
-//!    `engine::evaluate` has Cedar evaluate the slices of policies that could apply. The slices were
-//!    built when the policies were loaded, by `engine::policy_slices`.
+//! 6. Otherwise the slices of policies that could apply are evaluated. They were built when the policies
+//!    were loaded, by `engine::policy_slices`. `engine::compiled_decision` evaluates those that
+//!    `engine::compiled_condition` has compiled, on `engine::query_facts`. For the others, and where a fact
+//!    is not certain, `engine::entity_builder` builds the few entities that a condition can read, and
+//!    `engine::evaluate` has Cedar evaluate them.
 //!    One decision in some is left in a queue: for `services::cross_check`, and for
 //!    `services::shadow`, which asks a candidate set the same.
 //! 7. `authzen::evaluation` stamps the answer with the revision and the digest that it is based on;

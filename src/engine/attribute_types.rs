@@ -48,6 +48,8 @@ pub(super) struct Attribute {
     pub(super) required: bool,
     /// Whether a policy reads an attribute of this name; others are not built.
     pub(super) mentioned: bool,
+    /// Whether one does that is not compiled.
+    pub(super) left_to_cedar: bool,
 }
 
 /// The number of attributes named; the rest is counted.
@@ -392,6 +394,7 @@ impl TypeReader<'_> {
                             kind: self.kind(namespace, json)?,
                             required: at(json, "required").as_bool().unwrap_or(true),
                             mentioned: true,
+                            left_to_cedar: true,
                         })
                     })
                     .collect::<Result<_, String>>()?;

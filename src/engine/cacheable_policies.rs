@@ -19,6 +19,7 @@
 use cedar_policy::EntityTypeName;
 use serde_json::Value as Json;
 
+use super::policy_json::{operation, part, variable};
 use super::policy_slices::{PolicyScope, ScopeConstraint};
 
 /// Whether only role, status and relation to the account matter to this policy. `json` is the whole
@@ -103,23 +104,6 @@ fn is_attribute(expression: &Json, of: &str, name: &str) -> bool {
         }
         _ => false,
     }
-}
-
-fn variable(expression: &Json) -> Option<&str> {
-    expression.get("Var")?.as_str()
-}
-
-/// The operator of an expression and its operands.
-fn operation(expression: &Json) -> Option<(&str, &Json)> {
-    let mut members = expression.as_object()?.iter();
-    match (members.next(), members.next()) {
-        (Some((operator, inside)), None) => Some((operator, inside)),
-        _ => None,
-    }
-}
-
-fn part<'j>(json: &'j Json, name: &str) -> &'j Json {
-    json.get(name).unwrap_or(&Json::Null)
 }
 
 #[cfg(test)]

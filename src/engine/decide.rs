@@ -9,7 +9,7 @@ use cedar_policy::{ActionConstraint, Effect, PolicyId};
 
 use super::attribute_types::BadAttributes;
 use super::decision_cache::{self, CacheFacts, CacheKey, CacheKeyParts, DecisionCache};
-use super::entity_builder::{EntityBuilder, Principal, ResolvedQuery};
+use super::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Environment, Evaluation, Findings, SliceKeys, Verdict};
 use super::policy_slices::PolicyScope;
 use super::symbols::ActionInfo;
@@ -174,6 +174,15 @@ impl Snapshot {
         {
             return Ok(Decision { allowed, ..Decision::default() });
         }
+        // What may be cached is decided by Cedar, once.
+        if how == EvaluationPlan::Usual
+            && entry.is_none()
+            && let Some(outcome) = self.decide_compiled(&case, env, world)
+        {
+            let outcome = outcome?;
+            let erred = u32::try_from(outcome.erred).unwrap_or(u32::MAX);
+            return Ok(Decision { allowed: outcome.is_allow(), erred, explanation: None });
+        }
         let asked = match how {
             EvaluationPlan::WholeSet | EvaluationPlan::WholeSetExplained => {
                 PolicySelection::WholeSet
@@ -226,7 +235,8 @@ impl Snapshot {
         };
         let facts =
             CacheFacts { names: &self.names, stored: &self.stored, conformity: &self.conformity };
-        Some((cache, decision_cache::cache_key(&facts, &parts)?))
+        let key = decision_cache::cache_key(&facts, &parts)?;
+        (!cache.is_left_out(key)).then_some((cache, key))
     }
 
     /// Whether all members with this state, except those that are stored entities, have the same
@@ -311,7 +321,7 @@ impl Snapshot {
         asked: PolicySelection<'_>,
         world: &QueryContext<'_, M>,
     ) -> Result<Verdict, BadAttributes> {
-        self.evaluate(case, world, |evaluation, keys| match asked {
+        self.evaluate(case, world, BuiltAttributes::Read, |evaluation, keys| match asked {
             PolicySelection::Slices(env) => evaluation.slices(env, keys),
             PolicySelection::WholeSet => evaluation.whole(self.whole_set()),
         })
@@ -324,7 +334,9 @@ impl Snapshot {
         env: &Environment,
         world: &QueryContext<'_, M>,
     ) -> Result<Findings, BadAttributes> {
-        self.evaluate(case, world, |evaluation, keys| evaluation.findings(env, keys))
+        self.evaluate(case, world, BuiltAttributes::Read, |evaluation, keys| {
+            evaluation.findings(env, keys)
+        })
     }
 
     /// The `permit`s whose scope matches a case, regardless of their conditions.
@@ -334,11 +346,12 @@ impl Snapshot {
         env: &Environment,
         world: &QueryContext<'_, M>,
     ) -> Result<BTreeSet<PolicyId>, BadAttributes> {
-        self.evaluate(case, world, |_, keys| {
+        self.evaluate(case, world, BuiltAttributes::Read, |_, keys| {
             let mut found = BTreeSet::new();
             let principal = [keys.principal, keys.role_lineage].concat();
-            env.each(keys, |set| {
-                let permits = set.policies().filter(|policy| policy.effect() == Effect::Permit);
+            env.each(keys, |bucket| {
+                let permits =
+                    bucket.all.policies().filter(|policy| policy.effect() == Effect::Permit);
                 let fitting = permits.filter(|policy| {
                     let PolicyScope { principal: who, resource, .. } = PolicyScope::of(policy);
                     who.matches(&principal)
@@ -358,14 +371,19 @@ impl Snapshot {
     }
 
     /// Gathers Cedar's input for a case.
-    fn evaluate<M: Members, T>(
+    pub(super) fn evaluate<M: Members, T>(
         &self,
         case: &ResolvedQuery<'_>,
         world: &QueryContext<'_, M>,
+        attributes: BuiltAttributes,
         judge: impl FnOnce(&Evaluation<'_>, &SliceKeys<'_>) -> T,
     ) -> Result<T, BadAttributes> {
-        let gatherer =
-            EntityBuilder { names: &self.names, stored: &self.stored, members: world.members };
+        let gatherer = EntityBuilder {
+            names: &self.names,
+            stored: &self.stored,
+            members: world.members,
+            attributes,
+        };
         let gathered = gatherer.gather(case)?;
         let evaluation = Evaluation {
             forbids: &self.forbids,

@@ -11,8 +11,8 @@ use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpr
 
 use super::Members;
 use super::attribute_types::{
-    AttributeFaults, AttributeShape, AttributeType, BadAttributes, Extension, ReferencedEntities,
-    check_listed, read, read_entity, read_shape,
+    Attribute, AttributeFaults, AttributeShape, AttributeType, BadAttributes, Extension,
+    ReferencedEntities, check_listed, read, read_entity, read_shape,
 };
 use super::static_entities::{StaticEntities, StaticEntity};
 use super::symbols::{ActionInfo, Symbols};
@@ -58,6 +58,16 @@ pub(super) struct EntityBuilder<'g, M> {
     pub(super) names: &'g Symbols,
     pub(super) stored: &'g StaticEntities,
     pub(super) members: &'g M,
+    pub(super) attributes: BuiltAttributes,
+}
+
+/// Which attributes of principal and resource are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BuiltAttributes {
+    /// All that the caller says, and those of the store that a policy reads.
+    Read,
+    /// Only those that a policy reads which is not compiled. The query is known to conform.
+    LeftToCedar,
 }
 
 /// The attributes that a caller gives of an entity.
@@ -71,6 +81,10 @@ struct EntityDraft {
 }
 
 impl<M: Members> EntityBuilder<'_, M> {
+    const fn leaves_out(&self, attribute: &Attribute) -> bool {
+        matches!(self.attributes, BuiltAttributes::LeftToCedar) && !attribute.left_to_cedar
+    }
+
     /// Gathers everything for one query.
     ///
     /// # Errors
@@ -100,7 +114,9 @@ impl<M: Members> EntityBuilder<'_, M> {
         let request =
             Request::new(principal.uid, case.action.uid.clone(), resource.uid, context, None)
                 .map_err(|fault| broken("the request", &fault))?;
-        let entities = Entities::from_entities(entities, None)
+        // To add to none costs less than to begin with some: the ancestors are known, and looked for again.
+        let entities = Entities::empty()
+            .add_entities(entities, None)
             .map_err(|fault| broken("the entities", &fault))?;
         Ok(RequestEntities {
             request,
@@ -180,7 +196,8 @@ impl<M: Members> EntityBuilder<'_, M> {
         let role_lineage = self.stored.lineage(self.uid(self.names.role, view.role)?);
         let account_lineage = self.stored.lineage(self.uid(self.names.account, account)?);
         let (mut attributes, mut faults) = (HashMap::new(), AttributeFaults::default());
-        for attribute in &self.names.shape(self.names.user).attributes {
+        let declared = self.names.shape(self.names.user).attributes.iter();
+        for attribute in declared.filter(|attribute| !self.leaves_out(attribute)) {
             let name = attribute.name.as_str();
             let value = if is_supplied(name) {
                 if !attribute.mentioned {
@@ -358,7 +375,7 @@ impl<M: Members> EntityBuilder<'_, M> {
             return Err(BadAttributes::because(why).within("account"));
         }
         let mut attributes = HashMap::new();
-        for attribute in &shape.attributes {
+        for attribute in shape.attributes.iter().filter(|attribute| !self.leaves_out(attribute)) {
             let filled;
             let value = match (&account, attribute.name.as_str()) {
                 (Some(slug), "account") => {

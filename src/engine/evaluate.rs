@@ -16,16 +16,45 @@ use cedar_policy::{
 use super::attribute_types::shown_within_quotes;
 use super::decision_cache::DecisionCache;
 
+/// Policies that are evaluated together.
+#[derive(Debug)]
+pub(super) struct PolicyBucket {
+    /// All of them.
+    pub(super) all: PolicySet,
+    /// Those that are compiled, by their number in the set.
+    pub(super) compiled: Vec<usize>,
+    pub(super) uncompiled: UncompiledPolicies,
+}
+
+/// Which policies of a bucket are not compiled.
+#[derive(Debug)]
+pub(super) enum UncompiledPolicies {
+    None,
+    Some(PolicySet),
+    All,
+}
+
+impl PolicyBucket {
+    /// The policies that are not compiled, if there are any.
+    pub(super) const fn rest(&self) -> Option<&PolicySet> {
+        match &self.uncompiled {
+            UncompiledPolicies::None => None,
+            UncompiledPolicies::Some(rest) => Some(rest),
+            UncompiledPolicies::All => Some(&self.all),
+        }
+    }
+}
+
 /// One environment: the policies that could apply, by principal and resource.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
-    pub(super) everyone: Option<Arc<PolicySet>>,
+    pub(super) everyone: Option<Arc<PolicyBucket>>,
     /// By role id: the bucket for everyone, merged with those of the role and its groups.
-    pub(super) roles: HashMap<String, Arc<PolicySet>>,
+    pub(super) roles: HashMap<String, Arc<PolicyBucket>>,
     /// Whether `roles` was built: false if there are too many policies for everyone.
     pub(super) merged: bool,
-    pub(super) by_principal: HashMap<EntityUid, Arc<PolicySet>>,
-    pub(super) by_resource: HashMap<EntityUid, Arc<PolicySet>>,
+    pub(super) by_principal: HashMap<EntityUid, Arc<PolicyBucket>>,
+    pub(super) by_resource: HashMap<EntityUid, Arc<PolicyBucket>>,
     /// Whether a member may be in a principal bucket that `roles` does not cover.
     pub(super) beyond_roles: bool,
     /// Indices of all policies that could apply, for the matrix.
@@ -47,16 +76,23 @@ pub(super) struct SliceKeys<'k> {
 }
 
 impl Environment {
+    /// Which keys of a member's query [`Self::each`] reads beside the role: the lineages of the role, of
+    /// the principal and of the resource.
+    pub(super) fn sorted_by(&self) -> (bool, bool, bool) {
+        let by_role = !self.merged && !self.by_principal.is_empty();
+        (by_role, by_role || self.beyond_roles, !self.by_resource.is_empty())
+    }
+
     /// Calls `each` with slices that together contain every policy that could match.
-    pub(super) fn each(&self, keys: &SliceKeys<'_>, mut each: impl FnMut(&PolicySet)) {
+    pub(super) fn each(&self, keys: &SliceKeys<'_>, mut each: impl FnMut(&PolicyBucket)) {
         let role = keys.role.filter(|_| self.merged);
         let merged = role.and_then(|role| self.roles.get(role));
         if let Some(set) = merged.or(self.everyone.as_ref()) {
             each(set);
         }
-        let buckets = |of: &HashMap<EntityUid, Arc<PolicySet>>,
+        let buckets = |of: &HashMap<EntityUid, Arc<PolicyBucket>>,
                        uids: &[EntityUid],
-                       each: &mut dyn FnMut(&PolicySet)| {
+                       each: &mut dyn FnMut(&PolicyBucket)| {
             for set in uids.iter().filter_map(|uid| of.get(uid)) {
                 each(set);
             }
@@ -86,6 +122,38 @@ pub(super) struct Verdict {
     pub(super) erred: BTreeSet<PolicyId>,
 }
 
+/// What policies say to a query, without naming them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// A `permit` matches.
+    pub(super) permitted: bool,
+    /// A `forbid` matches, or could not be evaluated.
+    pub(super) forbidden: bool,
+    /// How many could not be evaluated.
+    pub(super) erred: usize,
+}
+
+impl Outcome {
+    /// One more that could not be evaluated.
+    pub(super) const fn errs(&mut self, is_forbid: bool) {
+        self.erred += 1;
+        self.forbidden |= is_forbid;
+    }
+
+    /// The same with what other policies say.
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self {
+            permitted: self.permitted || other.permitted,
+            forbidden: self.forbidden || other.forbidden,
+            erred: self.erred + other.erred,
+        }
+    }
+
+    pub(super) const fn is_allow(self) -> bool {
+        self.permitted && !self.forbidden
+    }
+}
+
 /// Cedar's result for a query, including what a `forbid` hides.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings {
@@ -112,8 +180,23 @@ pub(super) struct Evaluation<'e> {
 impl Evaluation<'_> {
     pub(super) fn slices(&self, env: &Environment, keys: &SliceKeys<'_>) -> Verdict {
         let mut parts = SliceResults::default();
-        env.each(keys, |set| self.add(set, &mut parts));
+        env.each(keys, |bucket| self.add(&bucket.all, &mut parts));
         parts.verdict()
+    }
+
+    /// The same of the policies that are not compiled.
+    pub(super) fn rest(&self, env: &Environment, keys: &SliceKeys<'_>) -> Outcome {
+        let mut parts = SliceResults::default();
+        env.each(keys, |bucket| {
+            if let Some(rest) = bucket.rest() {
+                self.add(rest, &mut parts);
+            }
+        });
+        Outcome {
+            permitted: !parts.permits.is_empty(),
+            forbidden: !parts.forbids.is_empty() || parts.forbid_erred,
+            erred: parts.erred.len(),
+        }
     }
 
     /// Evaluates one whole set, without slices.
@@ -126,7 +209,7 @@ impl Evaluation<'_> {
     /// Evaluates the slices of an environment, for an explanation.
     pub(super) fn findings(&self, env: &Environment, keys: &SliceKeys<'_>) -> Findings {
         let mut found = Findings::default();
-        env.each(keys, |set| self.find(set, &mut found));
+        env.each(keys, |bucket| self.find(&bucket.all, &mut found));
         found
     }
 

@@ -11,7 +11,7 @@ use cedar_policy::{EvalResult, PolicyId};
 
 use super::attribute_types::{shown, shown_within_quotes};
 use super::decide::UnansweredCause;
-use super::entity_builder::{EntityBuilder, Principal, ResolvedQuery};
+use super::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Environment, Findings, Verdict};
 use super::static_entities::StaticEntity;
 use super::{Members, QueryContext, Snapshot};
@@ -365,7 +365,8 @@ impl<M: Members> DeniedQuery<'_, M> {
 
     fn gatherer(&self) -> EntityBuilder<'_, M> {
         let Snapshot { names, stored, .. } = self.snapshot;
-        EntityBuilder { names, stored, members: self.world.members }
+        let attributes = BuiltAttributes::Read;
+        EntityBuilder { names, stored, members: self.world.members, attributes }
     }
 
     /// The result with this change; `None` if the change is not possible.

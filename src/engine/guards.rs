@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use cedar_policy::{Policy, PolicyId, PolicySet};
 
 use super::Snapshot;
-use super::entity_builder::{EntityBuilder, Principal, ResolvedQuery};
+use super::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Evaluation, SliceKeys, Verdict};
 use super::example_query::ExampleQuery;
 use super::policy_fault::{PolicyFault, bounded};
@@ -195,7 +195,12 @@ impl Snapshot {
             default_account: None,
             moved_to: None,
         };
-        let gatherer = EntityBuilder { names: &self.names, stored: &self.stored, members: example };
+        let gatherer = EntityBuilder {
+            names: &self.names,
+            stored: &self.stored,
+            members: example,
+            attributes: BuiltAttributes::Read,
+        };
         let gathered = gatherer.gather(&case).ok()?;
         let keys = SliceKeys {
             role: Some(example.role.as_str()),

@@ -14,6 +14,7 @@ use cedar_policy::{Effect, Entities, Entity, EntityTypeName, EntityUid, Policy, 
 use serde_json::Value as Json;
 
 use super::cacheable_policies::is_cacheable_policy;
+use super::compiled_condition::{CompiledPolicy, Compiler, NotCompiled, PolicySyntax};
 use super::conformity::Conformity;
 use super::evaluate::{Evaluation, SliceKeys};
 use super::folder_files::{ENTITIES, FolderFiles, SCHEMA, sort};
@@ -153,14 +154,20 @@ struct PolicyFacts {
     policy: Policy,
     scope: PolicyScope,
     determined: bool,
+    compiled: Result<CompiledPolicy, NotCompiled>,
     meaning: String,
     mentions: HashSet<String>,
 }
 
 impl PolicyFacts {
-    fn of(placed: &ParsedPolicy<'_>, role_type: Option<&EntityTypeName>) -> Self {
+    fn of(
+        placed: &ParsedPolicy<'_>,
+        compiler: &Compiler<'_>,
+        role_type: Option<&EntityTypeName>,
+    ) -> Self {
         let ParsedPolicy { policy, syntax, .. } = placed;
         let scope = PolicyScope::of(policy);
+        let compiled = compiler.compile(&PolicySyntax { policy, scope: &scope, json: syntax });
         let determined = is_cacheable_policy(syntax, &scope, role_type);
         let mut names = HashSet::new();
         mentions(syntax, &mut names);
@@ -169,7 +176,7 @@ impl PolicyFacts {
             members.remove("annotations");
         }
         let (policy, meaning) = (policy.clone(), bare.to_string());
-        Self { policy, scope, determined, meaning, mentions: names }
+        Self { policy, scope, determined, compiled, meaning, mentions: names }
     }
 }
 
@@ -180,24 +187,34 @@ impl SnapshotDraft<'_> {
         let whole = |message: String| vec![PolicyFault::new("", message)];
         let role_type = self.names.name(self.names.role).cloned();
         let mut meta = BTreeMap::new();
-        let mut mentioned = HashSet::new();
+        let (mut mentioned, mut left_to_cedar) = (HashSet::new(), HashSet::new());
         let mut policies = Vec::with_capacity(self.live.len());
         let mut all_determined = Vec::with_capacity(self.live.len());
-        let understood = in_parallel(&self.live, |share| {
-            let each = share.iter().map(|placed| PolicyFacts::of(placed, role_type.as_ref()));
-            each.collect::<Vec<PolicyFacts>>()
-        });
-        for PolicyFacts { policy, scope, determined, meaning, mentions } in
+        let mut all_compiled = Vec::with_capacity(self.live.len());
+        let understood = {
+            let compiler = Compiler::new(&self.names);
+            let facts_of =
+                |placed: &ParsedPolicy<'_>| PolicyFacts::of(placed, &compiler, role_type.as_ref());
+            in_parallel(&self.live, |share| share.iter().map(facts_of).collect::<Vec<_>>())
+        };
+        for PolicyFacts { policy, scope, determined, compiled, meaning, mentions } in
             understood.into_iter().flatten()
         {
+            if compiled.is_err() {
+                left_to_cedar.extend(mentions.iter().cloned());
+            }
             mentioned.extend(mentions);
             all_determined.push(determined);
+            if compiled.as_ref().is_err_and(|why| *why == NotCompiled::TooLarge) {
+                self.folder.notes.push(note_of_large(&policy, &NotCompiled::TooLarge));
+            }
+            all_compiled.push(compiled);
             meta.insert(policy.id().to_string(), PolicyMeta { meaning, determined });
             policies.push((policy, scope));
         }
         // What only a guard reads must be there when it is evaluated.
         self.guards.iter().for_each(|guard| mentions(&guard.syntax, &mut mentioned));
-        self.names.mark_mentioned(&mentioned);
+        self.names.mark_mentioned(&mentioned, &left_to_cedar);
         let roles = known_roles(&self.names, &self.stored, &self.cards, &policies);
         let accounts_in_groups = self.stored.iter().any(|(uid, stored)| {
             Some(uid.type_name()) == self.names.name(self.names.account) && stored.lineage.len() > 1
@@ -210,6 +227,7 @@ impl SnapshotDraft<'_> {
             conformity: &conformity,
             determined: &all_determined,
             policies: &policies,
+            compiled: &all_compiled,
             roles: &roles,
             accounts_in_groups,
         })
@@ -234,6 +252,7 @@ impl SnapshotDraft<'_> {
             slices,
             role_index: roles.into_iter().enumerate().map(|(at, (role, _))| (role, at)).collect(),
             policies,
+            compiled: all_compiled,
             meta,
             roles: self.cards,
             administering: BTreeSet::new(),
@@ -265,6 +284,14 @@ impl SnapshotDraft<'_> {
         }
         Ok(snapshot)
     }
+}
+
+/// The note on a policy that could be compiled if it were written in another way.
+fn note_of_large(policy: &Policy, why: &NotCompiled) -> String {
+    format!(
+        "`{}` is evaluated by Cedar, which takes longer than a compiled policy, because {why}: split it to keep decisions fast",
+        policy.id()
+    )
 }
 
 fn check_ids<'a, 'f: 'a>(
@@ -643,6 +670,25 @@ mod tests {
             };
             assert!(faults.iter().any(told), "{path}: {faults:?}");
         }
+    }
+
+    #[test]
+    fn a_policy_too_large_to_be_compiled_is_noted() {
+        let with_rule = |operands: usize| {
+            let rule = format!(
+                "@id(\"large\") forbid (principal, action, resource) when {{ {} }};",
+                vec!["principal.email == \"x\""; operands].join(" || ")
+            );
+            let mut files = shipped().into_files();
+            files.push(("rules/large.cedar".to_owned(), rule.into_bytes()));
+            let snapshot = Snapshot::load(&PolicyFiles::new(files), &[]).unwrap();
+            let notes = snapshot.notes().iter().filter(|note| note.starts_with("`large`"));
+            notes.cloned().collect::<Vec<String>>()
+        };
+        assert!(with_rule(10).is_empty());
+        let notes = with_rule(80);
+        let told = "`large` is evaluated by Cedar, which takes longer than a compiled policy, because it has more than 256 operators";
+        assert!(matches!(&notes[..], [note] if note.starts_with(told)), "{notes:?}");
     }
 
     #[test]

@@ -19,9 +19,10 @@ use cedar_policy::{
     ResourceConstraint, Schema,
 };
 
+use super::compiled_condition::{CompiledPolicy, NotCompiled};
 use super::conformity::Conformity;
 use super::decision_cache::{self, CacheFacts, DecisionCache};
-use super::evaluate::Environment;
+use super::evaluate::{Environment, PolicyBucket, UncompiledPolicies};
 use super::static_entities::StaticEntities;
 use super::symbols::Symbols;
 
@@ -156,6 +157,8 @@ pub(super) struct SliceInputs<'p> {
     /// For each policy: whether it reads only role, account and suspension.
     pub(super) determined: &'p [bool],
     pub(super) policies: &'p [(Policy, PolicyScope)],
+    /// For each policy: its compiled form, if it has one.
+    pub(super) compiled: &'p [Result<CompiledPolicy, NotCompiled>],
     /// Every role that a file, an entity or a scope names, with its groups.
     pub(super) roles: &'p [(String, Vec<EntityUid>)],
     /// Whether an account is in a group: then a member has further ancestors.
@@ -178,7 +181,8 @@ impl PolicySlices {
         let (types, actions) = (names.types.len(), names.actions.len());
         let mut slices =
             Self { envs: Vec::new(), at: vec![u32::MAX; types * actions * types], actions, types };
-        let mut sets = PolicySetPool { policies, made: HashMap::new() };
+        let compiled = parts.compiled;
+        let mut sets = BucketPool { policies, compiled, made: HashMap::new() };
         let roles = RolesByGroup::new(parts);
         let by_action = PoliciesByAction::new(policies);
         for env in schema.request_envs() {
@@ -231,7 +235,7 @@ impl PolicySlices {
     /// The largest number of policies for everyone in any environment, which slicing cannot reduce.
     pub(super) fn everyone_max(&self) -> usize {
         let size =
-            |env: &Environment| env.everyone.as_ref().map_or(0, |set| set.policies().count());
+            |env: &Environment| env.everyone.as_ref().map_or(0, |all| all.all.policies().count());
         self.envs.iter().map(size).max().unwrap_or(0)
     }
 }
@@ -274,7 +278,7 @@ impl<'p> RolesByGroup<'p> {
 impl Environment {
     fn new(
         all: Vec<usize>,
-        sets: &mut PolicySetPool<'_>,
+        sets: &mut BucketPool<'_>,
         parts: &SliceInputs<'_>,
     ) -> Result<Self, String> {
         let mut everyone = Vec::new();
@@ -313,32 +317,47 @@ impl Environment {
     }
 }
 
-/// Policy sets by the policies in them: environments that need the same share one.
-struct PolicySetPool<'p> {
+/// Buckets by the policies in them: environments that need the same share one.
+struct BucketPool<'p> {
     policies: &'p [(Policy, PolicyScope)],
-    made: HashMap<Vec<usize>, Arc<PolicySet>>,
+    compiled: &'p [Result<CompiledPolicy, NotCompiled>],
+    made: HashMap<Vec<usize>, Arc<PolicyBucket>>,
 }
 
-impl PolicySetPool<'_> {
-    fn of(&mut self, mut indices: Vec<usize>) -> Result<Arc<PolicySet>, String> {
+impl BucketPool<'_> {
+    fn of(&mut self, mut indices: Vec<usize>) -> Result<Arc<PolicyBucket>, String> {
         indices.sort_unstable();
         indices.dedup();
-        if let Some(set) = self.made.get(&indices) {
-            return Ok(Arc::clone(set));
+        if let Some(bucket) = self.made.get(&indices) {
+            return Ok(Arc::clone(bucket));
         }
+        let is_compiled = |index: &usize| matches!(self.compiled.get(*index), Some(Ok(_)));
+        let (compiled, rest): (Vec<usize>, Vec<usize>) =
+            indices.iter().copied().partition(is_compiled);
+        let uncompiled = if rest.is_empty() {
+            UncompiledPolicies::None
+        } else if compiled.is_empty() {
+            UncompiledPolicies::All
+        } else {
+            UncompiledPolicies::Some(self.set(&rest)?)
+        };
+        let bucket = Arc::new(PolicyBucket { all: self.set(&indices)?, compiled, uncompiled });
+        self.made.insert(indices, Arc::clone(&bucket));
+        Ok(bucket)
+    }
+
+    fn set(&self, indices: &[usize]) -> Result<PolicySet, String> {
         let mut set = PolicySet::new();
         for (policy, _) in indices.iter().filter_map(|&index| self.policies.get(index)) {
             set.add(policy.clone()).map_err(|fault| fault.to_string())?;
         }
-        let set = Arc::new(set);
-        self.made.insert(indices, Arc::clone(&set));
         Ok(set)
     }
 
     fn buckets(
         &mut self,
         of: HashMap<EntityUid, Vec<usize>>,
-    ) -> Result<HashMap<EntityUid, Arc<PolicySet>>, String> {
+    ) -> Result<HashMap<EntityUid, Arc<PolicyBucket>>, String> {
         of.into_iter().map(|(uid, indices)| Ok((uid, self.of(indices)?))).collect()
     }
 }

@@ -6,6 +6,7 @@
 //! `entity_builder` and `policy_slices`. `ORACLE_SEED` and `ORACLE_CASES` choose other queries; `ORACLE_BYTES`
 //! names a file whose bytes choose everything, for a fuzzer.
 
+mod condition_tests;
 mod generated_teams;
 mod generated_values;
 
@@ -22,14 +23,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value as Json, json};
 
-use super::entity_builder::{EntityBuilder, Principal};
-use super::evaluate::{Evaluation, SliceKeys, Verdict};
+use super::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
+use super::evaluate::{Environment, Evaluation, SliceKeys, Verdict};
 use super::policy_slices::{PolicyScope, ScopeConstraint};
 use super::{Members, QueryContext, Snapshot, render};
 use crate::clock;
 use crate::domain::query::Record;
 use crate::domain::{
-    EntityRef, MemberAccess, MemberTexts, MemberView, PolicyFiles, Query, Timestamp, Value,
+    Decision, EntityRef, MemberAccess, MemberTexts, MemberView, PolicyFiles, Query, Timestamp,
+    Value,
 };
 use generated_teams::{Dice, Person, Question, Said, Town, uid};
 
@@ -246,7 +248,7 @@ impl Scene {
     }
 
     /// What the engine says, and how it came to it; `None` where it refused to ask.
-    fn engine(&self, question: &Question) -> (bool, Option<(Verdict, Way)>) {
+    fn engine(&self, question: &Question) -> (Decision, Option<(Verdict, Way)>) {
         let says = Sayings::of(question, self.town.prefix);
         let query = says.query(question);
         let world = QueryContext { members: &self.team, single_account: question.single_account };
@@ -258,6 +260,7 @@ impl Scene {
                 names: &self.snapshot.names,
                 stored: &self.snapshot.stored,
                 members: &self.team,
+                attributes: BuiltAttributes::Read,
             };
             let gathered = gatherer.gather(&case).ok()?;
             let role = match case.principal {
@@ -277,7 +280,9 @@ impl Scene {
                 request: &gathered.request,
                 entities: &gathered.entities,
             };
-            Some((evaluation.slices(env, &keys), Way { slices, recalled }))
+            let verdict = evaluation.slices(env, &keys);
+            let compiled = self.compiled(&case, env, &verdict);
+            Some((verdict, Way { slices, recalled, compiled }))
         };
         let verdict = if question.subject.0 == "User" {
             self.team.with(&question.subject.1, |view| ask(Principal::Member(view))).flatten()
@@ -286,23 +291,51 @@ impl Scene {
             let uid = EntityUid::from_json(uid).unwrap();
             self.snapshot.stored.get(&uid).and_then(|stored| ask(Principal::Stored(&uid, stored)))
         };
-        if let Some((verdict, _)) = &verdict {
-            assert_eq!(usize::try_from(decision.erred), Ok(verdict.erred.len()));
-        }
-        (decision.allowed, verdict)
+        (decision, verdict)
+    }
+
+    /// Whether the compiled policies say what the slices say of them; `None` if there are none.
+    fn compiled(
+        &self,
+        case: &ResolvedQuery<'_>,
+        env: &Environment,
+        verdict: &Verdict,
+    ) -> Option<bool> {
+        let (mut known, mut applying) = (BTreeSet::new(), BTreeSet::new());
+        let mut erring = BTreeSet::new();
+        let told = self.snapshot.each_compiled(case, env, |at, _, found| {
+            let id = self.snapshot.policies[at].0.id();
+            known.insert(id.clone());
+            match found {
+                Ok(true) => drop(applying.insert(id.clone())),
+                Ok(false) => {}
+                Err(_) => drop(erring.insert(id.clone())),
+            }
+        });
+        told.filter(|_| !known.is_empty())?;
+        let of_known = |ids: &BTreeSet<PolicyId>| &known & ids;
+        let forbidden = !self.forbids.is_disjoint(&verdict.reasons);
+        // A `forbid` that applies hides which `permit`s do.
+        let shown = if forbidden { &applying & &self.forbids } else { applying };
+        Some(erring == of_known(&verdict.erred) && shown == of_known(&verdict.reasons))
     }
 
     /// Asks both sides.
     fn compare(&self, question: &Question) -> Result<Option<(Verdict, Way)>, String> {
         let oracle = self.oracle(question);
-        let (allowed, engine) = self.engine(question);
+        let (decision, engine) = self.engine(question);
         match (oracle, engine) {
-            (None, None) if !allowed => Ok(None),
-            (Some(oracle), Some(engine)) if oracle == engine.0 && oracle.allowed == allowed => {
+            (None, None) if !decision.allowed => Ok(None),
+            (Some(oracle), Some(engine))
+                if oracle == engine.0
+                    && oracle.allowed == decision.allowed
+                    && usize::try_from(decision.erred) == Ok(oracle.erred.len())
+                    && engine.1.compiled != Some(false) =>
+            {
                 Ok(Some(engine))
             }
             (oracle, engine) => Err(format!(
-                "{}\nmembers: {:#?}\n{question:#?}\n\noracle: {oracle:#?}\n\nengine: {allowed} {engine:#?}",
+                "{}\nmembers: {:#?}\n{question:#?}\n\noracle: {oracle:#?}\n\nengine: {decision:?} {engine:#?}",
                 self.town
                     .files
                     .iter()
@@ -448,6 +481,8 @@ struct Way {
     slices: usize,
     /// Whether the decision came from the cache.
     recalled: bool,
+    /// Whether compiled policies agree, if there are any for this question.
+    compiled: Option<bool>,
 }
 
 /// What the questions were like.
@@ -460,6 +495,7 @@ struct Mix {
     forbid_erred: usize,
     several_slices: usize,
     recalled: usize,
+    compiled: usize,
     refused_questions: usize,
     folders: usize,
     refused_folders: usize,
@@ -476,6 +512,7 @@ impl Mix {
         self.forbid_erred += usize::from(verdict.forbid_erred);
         self.several_slices += usize::from(way.slices > 1);
         self.recalled += usize::from(way.recalled);
+        self.compiled += usize::from(way.compiled.is_some());
     }
 
     fn percent(&self, part: usize) -> usize {
@@ -576,12 +613,13 @@ fn the_slices_answer_as_the_whole_set_does() {
         .unwrap_or_else(|difference| panic!("{difference}"));
     println!("{mix:#?}");
     println!(
-        "allowed {} %, denied by a forbid {} %, with an error {} %, in several slices {} %, remembered {} %",
+        "allowed {} %, denied by a forbid {} %, with an error {} %, in several slices {} %, remembered {} %, by compiled policies {} %",
         mix.percent(mix.allowed),
         mix.percent(mix.forbidden),
         mix.percent(mix.erred),
         mix.percent(mix.several_slices),
         mix.percent(mix.recalled),
+        mix.percent(mix.compiled),
     );
     assert!(mix.refused_folders * 3 < mix.folders, "{mix:#?}");
     // A few questions of one seed say nothing of the mix.
@@ -591,6 +629,7 @@ fn the_slices_answer_as_the_whole_set_does() {
         assert!(mix.percent(mix.erred) >= 8, "{mix:#?}");
         assert!(mix.percent(mix.several_slices) >= 10, "{mix:#?}");
         assert!(mix.percent(mix.recalled) >= 5, "{mix:#?}");
+        assert!(mix.percent(mix.compiled) >= 20, "{mix:#?}");
     }
 }
 
@@ -635,6 +674,21 @@ fn a_wrong_decision_in_the_cache_is_found() {
         }
     }
     assert!(found > 100, "only {found} were cached");
+}
+
+/// So is a compiled policy that applies where it should not.
+#[test]
+fn a_wrong_compiled_policy_is_found() {
+    let mut found = 0;
+    for town_seed in SEED..SEED + 30 {
+        let mut dice = Dice::new(town_seed);
+        let Ok(mut scene) = Scene::new(dice.town(), NONE_MISSING) else { continue };
+        scene.snapshot = scene.snapshot.bend_compiled();
+        let questions = (0..QUESTIONS_PER_TOWN).map(|_| dice.question(&scene.town));
+        let questions: Vec<Question> = questions.collect();
+        found += usize::from(questions.iter().any(|question| scene.compare(question).is_err()));
+    }
+    assert!(found > 15, "only in {found} towns");
 }
 
 fn has_type(uid: Option<&EntityUid>, name: &str) -> bool {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet};
 
 use super::attribute_types::{AttributeShape, AttributeType, Extension};
-use super::entity_builder::{EntityBuilder, Principal, ResolvedQuery, is_supplied};
+use super::entity_builder::{
+    BuiltAttributes, EntityBuilder, Principal, ResolvedQuery, is_supplied,
+};
 use super::evaluate::{Environment, Evaluation, SliceKeys};
 use super::example_query::ExampleQuery;
 use super::policy_slices::PolicyScope;
@@ -365,8 +367,12 @@ impl Snapshot {
             default_account: None,
             moved_to: None,
         };
-        let gatherer =
-            EntityBuilder { names: &self.names, stored: &self.stored, members: &NoMembers };
+        let gatherer = EntityBuilder {
+            names: &self.names,
+            stored: &self.stored,
+            members: &NoMembers,
+            attributes: BuiltAttributes::Read,
+        };
         // A resource that cannot exist in this situation (for example because its account is
         // required) is a deny there.
         let Ok(gathered) = gatherer.gather(&case) else {
@@ -379,8 +385,8 @@ impl Snapshot {
             resource: &gathered.resource_lineage,
         };
         let mut determined = PolicySet::new();
-        env.each(&keys, |slice| {
-            for policy in slice.policies().filter(|policy| self.is_determined(policy.id())) {
+        env.each(&keys, |bucket| {
+            for policy in bucket.all.policies().filter(|policy| self.is_determined(policy.id())) {
                 let _ = determined.add(policy.clone());
             }
         });

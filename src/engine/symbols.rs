@@ -135,10 +135,16 @@ impl Symbols {
         self.types.get(index).map_or(&NONE, |info| &info.shape)
     }
 
-    /// Marks the attributes that a policy reads; others need not be built for a query.
-    pub(super) fn mark_mentioned(&mut self, mentioned: &HashSet<String>) {
+    /// Marks the attributes that a policy reads, and those that one reads which is not compiled; others
+    /// need not be built for a query.
+    pub(super) fn mark_mentioned(
+        &mut self,
+        mentioned: &HashSet<String>,
+        left_to_cedar: &HashSet<String>,
+    ) {
         for attribute in self.types.iter_mut().flat_map(|info| &mut info.shape.attributes) {
             attribute.mentioned = mentioned.contains(&attribute.name);
+            attribute.left_to_cedar = left_to_cedar.contains(&attribute.name);
         }
     }
 

@@ -73,8 +73,8 @@ mod tests {
     use crate::config::Config;
     use crate::directory::Directory;
     use crate::domain::{
-        AccountSlug, Email, EntityRef, LoadedRecord, Member, MemberId, Name, Query, Revision,
-        RoleId, Status, Timestamp, Value, Version,
+        AccountSlug, Email, EntityRef, LoadedRecord, Member, MemberId, Name, PolicyFiles, Query,
+        Revision, RoleId, Status, Timestamp, Value, Version,
     };
     use crate::engine::QueryContext;
     use crate::policy_folder;
@@ -82,7 +82,7 @@ mod tests {
     use crate::store::Store;
 
     /// A template manager `m` of `acme`; every decision is asked again.
-    async fn app() -> Arc<App> {
+    async fn app(snapshot: Snapshot) -> Arc<App> {
         let directory = Arc::new(Directory::new());
         directory.load_one(LoadedRecord::Member(Member {
             id: MemberId::parse("m").unwrap(),
@@ -100,8 +100,27 @@ mod tests {
         let mut config = Config::default_for("unused".into());
         config.decision.cross_check = 1;
         let store = Store::in_memory(Clock::System).await.unwrap();
-        let snapshot = Snapshot::load(&policy_folder::embedded_policies(), &[]).unwrap();
         Arc::new(App::new(config, Clock::System, snapshot, directory, store).unwrap())
+    }
+
+    fn shipped() -> Snapshot {
+        Snapshot::load(&policy_folder::embedded_policies(), &[]).unwrap()
+    }
+
+    /// The shipped policies, and one for everybody that reads who a template is assigned to.
+    fn with_assignees() -> Snapshot {
+        let mut files = policy_folder::embedded_policies().into_files();
+        for (path, bytes) in &mut files {
+            if path == "schema.cedarschema" {
+                let text = String::from_utf8(bytes.clone()).unwrap();
+                let declared = "entity Template in [Account] { assignee?: User };";
+                *bytes = text.replace("entity Template in [Account];", declared).into_bytes();
+            }
+        }
+        let rule = "@id(\"assigned\") forbid (principal, action, resource is KWIC::Template) \
+                    when { resource has assignee && resource.assignee != principal };";
+        files.push(("rules/assigned.cedar".to_owned(), rule.into()));
+        Snapshot::load(&PolicyFiles::new(files), &[]).unwrap()
     }
 
     fn query<'q>(action: &'q str, said: &'q [(std::borrow::Cow<'q, str>, Value<'q>)]) -> Query<'q> {
@@ -116,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wrong_answer_is_found_out_and_never_given_again() {
-        let app = app().await;
+        let app = app(shipped()).await;
         let said = [("account".into(), Value::String("acme".into()))];
         let (view, edit) = (query("templates:view", &said), query("billing:manage", &said));
         let live = || app.policies.load_full();
@@ -141,9 +160,26 @@ mod tests {
         assert!(ask(&view) && !ask(&edit), "Cedar answers now, whatever is cached");
     }
 
+    /// Compiled policies are checked as the cache is.
+    #[tokio::test]
+    async fn a_wrong_compiled_policy_is_found_out() {
+        let app = app(with_assignees().bend_compiled()).await;
+        let said = [
+            ("account".into(), Value::String("acme".into())),
+            ("assignee".into(), Value::String("m".into())),
+        ];
+        let view = query("templates:view", &said);
+        let mut waiting = app.cross_check.waiting().unwrap();
+        let ask = || decide(&app, &app.policies.load(), &view, false).allowed;
+        assert!(!ask(), "the rule applies to everything now");
+        check(&app, &waiting.try_recv().unwrap());
+        assert!(app.cross_check.is_distrusted());
+        assert!(ask(), "Cedar answers");
+    }
+
     #[tokio::test]
     async fn what_changed_in_between_is_no_lie() {
-        let app = app().await;
+        let app = app(shipped()).await;
         let said = [("account".into(), Value::String("acme".into()))];
         let view = query("templates:view", &said);
         let mut waiting = app.cross_check.waiting().unwrap();
@@ -162,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_decision_never_waits_for_room() {
-        let app = app().await;
+        let app = app(shipped()).await;
         let said = [("account".into(), Value::String("acme".into()))];
         for _ in 0..1_000 {
             assert!(

@@ -1,0 +1,139 @@
+//! Policies in a small form of our own, for the decisions that no cache answers.
+//!
+//! [`compile`] makes it at load from Cedar's public JSON form of a policy; [`CompiledPolicy::matches`] evaluates
+//! it on [`super::query_facts::QueryFacts`]. It means what Cedar means, evaluation order and errors included:
+//!
+//! - The scope and the conditions are one list, each of which must be true. `unless` is a negation.
+//! - `&&`, `||` and `if` evaluate no more than Cedar does. Arithmetic that overflows errs, and so does an
+//!   attribute that is missing, or a value of another type than its operator takes.
+//! - Two values of different types are not equal.
+//!
+//! Compiled are `== != < <= > >= && || ! if + - * has . in is contains` over text, whole numbers, booleans,
+//! entities, and sets and records of these that are attributes. A policy that uses anything else, or is too
+//! large, is not compiled. Neither is one that reads an attribute of an entity which an attribute names. What
+//! only shows when a query is there ends the evaluation with [`Stop::LeftToCedar`]: then Cedar makes the
+//! whole decision.
+
+mod compiler;
+mod evaluator;
+
+use std::fmt;
+
+use cedar_policy::{Effect, EntityUid};
+
+use super::query_facts::{QueryFacts, Stop, Variable};
+
+pub(super) use compiler::{Compiler, PolicySyntax};
+
+/// Most operators and values of one policy.
+pub(super) const NODES_MAX: usize = 256;
+/// Deepest nesting of them: evaluation recurses once a level. A row of `&&` or of `||` is one level.
+pub(super) const DEPTH_MAX: usize = 32;
+
+/// The place of an expression in [`CompiledPolicy::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NodeId(u16);
+
+/// An operator with the places of its operands, or a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Node {
+    Bool(bool),
+    Long(i64),
+    Text(Box<str>),
+    Entity(EntityUid),
+    Variable(Variable),
+    /// A set literal: only on the right of `in` and on the left of `contains`.
+    Set(Box<[NodeId]>),
+    /// An attribute of a variable or of a record.
+    Get(NodeId, Box<str>),
+    /// Whether these attributes are there, each an attribute of the one before.
+    Has(NodeId, Box<[Box<str>]>),
+    Not(NodeId),
+    Negate(NodeId),
+    /// `&&` of two or more.
+    All(Box<[NodeId]>),
+    /// `||` of two or more.
+    Any(Box<[NodeId]>),
+    If(NodeId, NodeId, NodeId),
+    Equal(NodeId, NodeId),
+    Less(NodeId, NodeId),
+    LessOrEqual(NodeId, NodeId),
+    Add(NodeId, NodeId),
+    Subtract(NodeId, NodeId),
+    Multiply(NodeId, NodeId),
+    /// Whether the first is the second or in it; the second may be a set.
+    In(NodeId, NodeId),
+    /// Whether an entity is of the type of this one, whose id says nothing.
+    Is(NodeId, cedar_policy::EntityTypeName),
+    /// Whether the set on the left contains the value on the right.
+    Contains(NodeId, NodeId),
+    /// Whether the action is this one.
+    ActionIs(EntityUid),
+    /// Whether the action is one of these or in one of them.
+    ActionIn(Box<[EntityUid]>),
+}
+
+/// One policy, compiled.
+#[derive(Clone, Debug)]
+pub(super) struct CompiledPolicy {
+    effect: Effect,
+    nodes: Box<[Node]>,
+    /// The scope, then the conditions, in the order of evaluation.
+    conditions: Box<[NodeId]>,
+}
+
+impl CompiledPolicy {
+    pub(super) const fn is_forbid(&self) -> bool {
+        matches!(self.effect, Effect::Forbid)
+    }
+
+    /// Makes it apply to everything, to test the detection.
+    #[cfg(test)]
+    pub(super) fn apply_always(&mut self) {
+        self.conditions = Box::default();
+    }
+
+    /// An expression by its place.
+    fn node(&self, at: NodeId) -> Option<&Node> {
+        self.nodes.get(usize::from(at.0))
+    }
+
+    /// Whether the policy applies to a query.
+    ///
+    /// # Errors
+    /// [`Stop::Errs`] where Cedar's evaluation of this policy fails.
+    pub(super) fn matches(&self, facts: &QueryFacts<'_>) -> Result<bool, Stop> {
+        for condition in &self.conditions {
+            if !self.flag(*condition, facts)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Why a policy is not compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotCompiled {
+    /// It uses this operator, or a form of it, that is evaluated by Cedar alone.
+    Operator(String),
+    /// It reads an attribute of an entity that an attribute names.
+    FollowsEntity,
+    /// It has more than [`NODES_MAX`] operators and values, or nests deeper than [`DEPTH_MAX`].
+    TooLarge,
+}
+
+impl fmt::Display for NotCompiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator(operator) => write!(f, "it uses {operator}"),
+            Self::FollowsEntity => {
+                f.write_str("it reads an attribute of an entity that an attribute names")
+            }
+            Self::TooLarge => write!(
+                f,
+                "it has more than {NODES_MAX} operators and values, or nests deeper than {DEPTH_MAX} levels"
+            ),
+        }
+    }
+}

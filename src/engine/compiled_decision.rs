@@ -1,0 +1,87 @@
+//! A decision by compiled policies: Cedar evaluates only those that are not compiled, or, where a fact of
+//! the query is not certain, all of them.
+
+use super::attribute_types::BadAttributes;
+use super::compiled_condition::CompiledPolicy;
+use super::entity_builder::{BuiltAttributes, Principal, ResolvedQuery};
+use super::evaluate::{Environment, Outcome, SliceKeys};
+use super::query_facts::{FactSources, MemberQuery, QueryFacts, Stop};
+use super::{Members, QueryContext, Snapshot};
+
+impl Snapshot {
+    /// What the policies say to a query of a member; `None` if Cedar must evaluate all of them.
+    pub(super) fn decide_compiled<M: Members>(
+        &self,
+        case: &ResolvedQuery<'_>,
+        env: &Environment,
+        world: &QueryContext<'_, M>,
+    ) -> Option<Result<Outcome, BadAttributes>> {
+        let mut outcome = Outcome::default();
+        let is_complete = self.each_compiled(case, env, |_, policy, found| match found {
+            Ok(true) if policy.is_forbid() => outcome.forbidden = true,
+            Ok(true) => outcome.permitted = true,
+            Ok(false) => {}
+            Err(_) => outcome.errs(policy.is_forbid()),
+        })?;
+        Some(if is_complete {
+            Ok(outcome)
+        } else {
+            self.evaluate(case, world, BuiltAttributes::LeftToCedar, |evaluation, keys| {
+                outcome.and(evaluation.rest(env, keys))
+            })
+        })
+    }
+
+    /// Makes every compiled policy apply to everything, to test the detection.
+    #[cfg(test)]
+    pub(crate) fn bend_compiled(mut self) -> Self {
+        self.compiled.iter_mut().flatten().for_each(CompiledPolicy::apply_always);
+        self
+    }
+
+    /// Evaluates the compiled policies that could apply, and tells each result with the policy's number;
+    /// answers whether there are no others. `None` if Cedar must evaluate all of them.
+    pub(super) fn each_compiled(
+        &self,
+        case: &ResolvedQuery<'_>,
+        env: &Environment,
+        mut tell: impl FnMut(usize, &CompiledPolicy, Result<bool, Stop>),
+    ) -> Option<bool> {
+        let Principal::Member(member) = case.principal else { return None };
+        let sources =
+            FactSources { names: &self.names, stored: &self.stored, conformity: &self.conformity };
+        let asked = MemberQuery {
+            member,
+            query: case.query,
+            action: case.action,
+            resource_type: case.resource_type,
+            default_account: case.default_account,
+        };
+        let facts = QueryFacts::read(sources, asked).filter(|_| case.moved_to.is_none())?;
+        // Most environments are sorted by role alone, whose slices are found by its name.
+        let (by_role, by_principal, by_resource) = env.sorted_by();
+        let keys = SliceKeys {
+            role: Some(member.role),
+            role_lineage: &by_role.then(|| facts.role_lineage()).unwrap_or_default(),
+            principal: &by_principal.then(|| facts.principal_lineage()).unwrap_or_default(),
+            resource: &by_resource.then(|| facts.resource_lineage()).unwrap_or_default(),
+        };
+        let (mut is_complete, mut is_certain) = (true, true);
+        env.each(&keys, |bucket| {
+            is_complete &= bucket.rest().is_none();
+            for &at in &bucket.compiled {
+                let Some(Ok(policy)) = self.compiled.get(at) else {
+                    is_certain = false;
+                    return;
+                };
+                let found = policy.matches(&facts);
+                is_certain &= found != Err(Stop::LeftToCedar);
+                if !is_certain {
+                    return;
+                }
+                tell(at, policy, found);
+            }
+        });
+        is_certain.then_some(is_complete)
+    }
+}
