@@ -175,6 +175,16 @@ fn cedar(policies: &PolicyFiles) -> (PolicySet, Request, Entities) {
 
 /// Times questions to one app, whose members and resources differ each time.
 fn time(group: &mut Group<'_>, id: BenchmarkId, app: &App, members: usize) {
+    time_asking(group, id, app, members, &ask);
+}
+
+fn time_asking(
+    group: &mut Group<'_>,
+    id: BenchmarkId,
+    app: &App,
+    members: usize,
+    ask: &dyn Fn(&App, usize, usize),
+) {
     let mut number = 0;
     group.bench_function(id, |bencher| {
         bencher.iter(|| {
@@ -184,12 +194,70 @@ fn time(group: &mut Group<'_>, id: BenchmarkId, app: &App, members: usize) {
     });
 }
 
+/// What a rule reads of a resource: the first is compiled, the second has an operator that is not.
+const CONDITIONS: [(&str, &str); 2] = [
+    ("compiled", "resource has assignee && resource.assignee != principal"),
+    (
+        "left to Cedar",
+        "resource has assignee && resource.assignee != principal && principal.email like \"*@example.org\"",
+    ),
+];
+
+/// A folder whose templates have an assignee, whom a `forbid` for everybody reads.
+fn folder_with_attribute(total: usize, condition: &str) -> PolicyFiles {
+    let mut files = folder(total, Named::Role).into_files();
+    for (path, bytes) in &mut files {
+        if path == "schema.cedarschema" {
+            let text = String::from_utf8(bytes.clone()).unwrap();
+            let declared = "entity Template in [Account] { assignee?: User };";
+            let changed = text.replace("entity Template in [Account];", declared);
+            assert_ne!(text, changed);
+            *bytes = changed.into_bytes();
+        }
+    }
+    let rule = format!(
+        "@id(\"assigned\") forbid (principal, action, resource is KWIC::Template) when {{ {condition} }};"
+    );
+    files.push(("rules/assigned.cedar".to_owned(), rule.into_bytes()));
+    PolicyFiles::new(files)
+}
+
+/// As [`ask`], about a resource that is assigned to the member.
+fn ask_assigned(app: &App, members: usize, number: usize) {
+    let number = number.wrapping_mul(7919) % members;
+    let (id, account) = (format!("m{number:07}"), format!("account-{}", number % 100));
+    let properties = [
+        ("account".into(), Value::String(account.into())),
+        ("assignee".into(), Value::String(id.as_str().into())),
+    ];
+    let query = Query {
+        subject: EntityRef { kind: "user", id: &id, properties: &[] },
+        action: "templates:view",
+        action_properties: &[],
+        resource: EntityRef { kind: "template", id: "t1", properties: &properties },
+        context: &[],
+    };
+    assert!(black_box(decide(app, &app.policies.load(), &query, false)).allowed);
+}
+
+fn attributes(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
+    let mut group =
+        criterion.benchmark_group("decision that reads an attribute, 1,000 members, policies");
+    for total in [10, 10_000] {
+        for (way, condition) in CONDITIONS {
+            let app = app(runtime, &folder_with_attribute(total, condition), 1_000);
+            time_asking(&mut group, BenchmarkId::new(way, total), &app, 1_000, &ask_assigned);
+        }
+    }
+    group.finish();
+}
+
 /// How queries are answered: if scopes name only roles, then role, account and suspension decide,
-/// and Cedar's decision is cached; if one names an account or a resource, Cedar is asked each time.
+/// and Cedar's decision is cached; if one names an account or a resource, policies are evaluated each time.
 const WAYS: [(&str, Named); 3] = [
     ("cached", Named::Role),
-    ("asked, scopes by account", Named::Account),
-    ("asked, scopes by resource", Named::Resource),
+    ("evaluated, scopes by account", Named::Account),
+    ("evaluated, scopes by resource", Named::Resource),
 ];
 
 fn policies(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime) {
@@ -430,5 +498,6 @@ fn main() {
         .configure_from_args();
     policies(&mut criterion, &runtime);
     members(&mut criterion, &runtime);
+    attributes(&mut criterion, &runtime);
     criterion.final_summary();
 }

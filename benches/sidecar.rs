@@ -47,10 +47,12 @@ const BINARY: &str = env!("CARGO_BIN_EXE_kwic-team");
 type Stage = fn(&Path);
 
 /// The stages that share a home with a million members, in the order of the table.
-const STAGES: [(&str, Stage); 10] = [
+const STAGES: [(&str, Stage); 12] = [
     ("start", start),
     ("gate", gate),
     ("throughput", throughput),
+    ("attributes", attributes),
+    ("stored", stored),
     ("latency", latency),
     ("batch", batch),
     ("restless", restless),
@@ -315,6 +317,75 @@ fn throughput(home: &Path) {
     };
     against("TCP", "0.9", &ours.tcp, &bare.tcp);
     against("a unix socket", "0.85", &ours.unix, &bare.unix);
+    ours.kill();
+    bare.kill();
+}
+
+/// What a rule reads of a resource: the first is compiled, the second has an operator that is not.
+const CONDITIONS: [(&str, &str, &str); 2] = [
+    ("compiled", "resource has assignee && resource.assignee != principal", "0.75"),
+    (
+        "left to Cedar",
+        "resource has assignee && resource.assignee != principal && principal.email like \"*@example.org\"",
+        "0.4",
+    ),
+];
+
+/// A `forbid` for everybody that reads who a resource is assigned to.
+fn attributes(home: &Path) {
+    let policies = home.join("policies");
+    for (what, condition, goal) in CONDITIONS {
+        declare(&policies, "entity Template in [Account] { assignee?: User };");
+        let rule = format!(
+            "@id(\"assigned\") forbid (principal, action, resource is KWIC::Template) when {{ {condition} }};"
+        );
+        fs::write(policies.join("rules/assigned.cedar"), rule).unwrap();
+        let what = format!("decisions that read an attribute, {what}");
+        against_bare(home, &what, goal, Ask::Assigned);
+    }
+    fs::remove_file(policies.join("rules/assigned.cedar")).unwrap();
+    write_policies(&policies, 0, 0);
+}
+
+/// Entities that do not concern the members who are asked about.
+fn stored(home: &Path) {
+    let policies = home.join("policies");
+    declare(&policies, "entity Template in [Account]; entity Service { note?: String };");
+    for services in [1, 1_000] {
+        let entities: Vec<String> = (0..services)
+            .map(|number| {
+                format!(
+                    r#"{{"uid": {{"type": "KWIC::Service", "id": "s{number}"}}, "attrs": {{"note": "n"}}, "parents": []}}"#
+                )
+            })
+            .collect();
+        fs::write(policies.join("entities.json"), format!("[{}]", entities.join(","))).unwrap();
+        let what =
+            format!("decisions beside {services} in `entities.json` whom they do not concern");
+        against_bare(home, &what, "0.95", Ask::One);
+    }
+    fs::remove_file(policies.join("entities.json")).unwrap();
+    write_policies(&policies, 0, 0);
+}
+
+/// Replaces what the schema says of templates.
+fn declare(policies: &Path, declaration: &str) {
+    write_policies(policies, 0, 0);
+    let path = policies.join("schema.cedarschema");
+    let text = fs::read_to_string(&path).unwrap();
+    let changed = text.replace("entity Template in [Account];", declaration);
+    assert_ne!(text, changed);
+    fs::write(path, changed).unwrap();
+}
+
+/// Throughput over a unix socket, in turns with the bare server.
+fn against_bare(home: &Path, what: &str, goal: &str, ask: Ask) {
+    let (ours, bare) = (Server::start(home), Server::bare(home));
+    let pairs = in_turns(|| closed_loop(&ours.unix, ask), || closed_loop(&bare.unix, Ask::One));
+    println!(
+        "| {what}: throughput over a unix socket, {CONNECTIONS} connections, one core, against bare hyper | {:.2} ({:.0} against {:.0} a second) | {goal} |",
+        pairs.ratio, pairs.ours, pairs.other
+    );
     ours.kill();
     bare.kill();
 }

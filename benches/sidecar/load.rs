@@ -53,6 +53,8 @@ impl Place {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ask {
     One,
+    /// About a resource that is assigned to the member.
+    Assigned,
     /// So many in one batch.
     Batch(usize),
 }
@@ -196,12 +198,14 @@ pub(crate) fn open_loop(place: &Place, rate: f64, on: impl Fn() -> bool) -> Vec<
 }
 
 /// A question about one of all members and one of a million resources.
-fn write_question(into: &mut Vec<u8>, random: u64) {
+fn write_question(into: &mut Vec<u8>, random: u64, is_assigned: bool) {
     let member = random as usize % MEMBERS;
     let resource = (random >> 32) % 1_000_000;
+    let assignee =
+        if is_assigned { format!(r#","assignee":"m{member:07}""#) } else { String::new() };
     write!(
         into,
-        r#"{{"subject":{{"type":"user","id":"m{member:07}"}},"action":{{"name":"templates:view"}},"resource":{{"type":"template","id":"t{resource}","properties":{{"account":"acme"}}}}}}"#
+        r#"{{"subject":{{"type":"user","id":"m{member:07}"}},"action":{{"name":"templates:view"}},"resource":{{"type":"template","id":"t{resource}","properties":{{"account":"acme"{assignee}}}}}}}"#
     )
     .unwrap();
 }
@@ -209,8 +213,8 @@ fn write_question(into: &mut Vec<u8>, random: u64) {
 fn write_request(into: &mut Vec<u8>, random: &mut Random, ask: Ask) {
     let mut body = Vec::new();
     let path = match ask {
-        Ask::One => {
-            write_question(&mut body, random.next());
+        Ask::One | Ask::Assigned => {
+            write_question(&mut body, random.next(), matches!(ask, Ask::Assigned));
             "evaluation"
         }
         Ask::Batch(many) => {
@@ -219,7 +223,7 @@ fn write_request(into: &mut Vec<u8>, random: &mut Random, ask: Ask) {
                 if number > 0 {
                     body.push(b',');
                 }
-                write_question(&mut body, random.next());
+                write_question(&mut body, random.next(), false);
             }
             body.extend_from_slice(b"]}");
             "evaluations"
