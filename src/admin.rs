@@ -37,6 +37,7 @@ mod sign_in;
 mod tokens;
 mod two_step;
 mod warnings;
+mod who_may;
 mod wire;
 
 use std::sync::Arc;
@@ -131,6 +132,8 @@ calls! {
     MemberPasswordReset: Post "/members/{id}/reset-password" Anyone Empty => passwords::reset,
     MemberTwoStepReset: Post "/members/{id}/reset-two-step" Anyone Json => two_step::reset,
     MemberPermissions: Get "/members/{id}/permissions" Anyone Empty => members::permissions,
+    WhatMay: Get "/members/{id}/what-may" Anyone Empty => who_may::what,
+    WhoMay: Get "/who-may" Anyone Empty => who_may::who,
 
     InviteList: Get "/invites" Anyone Empty => invites::list,
     InviteSend: Post "/invites" Anyone Json => invites::send,

@@ -7,8 +7,9 @@
 //!
 //! A service uses only those below it in this list:
 //!
-//! 1. `set_up`, then `accounts`, `member_changes` and `personal_data`, which use several others;
-//! 2. `invites`, `sessions`, `integrity_check`, `key_rotation`, `policy_comparison` and
+//! 1. `set_up`, then `accounts`, `member_changes`, `personal_data` and `who_may`, which use several
+//!    others;
+//! 2. `invites`, `search_token`, `sessions`, `integrity_check`, `key_rotation`, `policy_comparison` and
 //!    `policy_rollback`;
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `shadow`,
 //!    `startup_policies`, `policy_approval`, `policy_history`, `background_retries`, `fleet_follow`
@@ -79,3 +80,5 @@ pub mod two_step;
 mod detached;
 pub mod roles;
 pub mod search;
+pub mod search_token;
+pub mod who_may;

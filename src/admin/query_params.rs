@@ -75,7 +75,11 @@ impl QueryParams {
 
     /// The page size.
     pub(super) fn limit(&mut self) -> usize {
-        let most = limits::PAGE_ITEMS_MAX;
+        self.limit_to(limits::PAGE_ITEMS_MAX)
+    }
+
+    /// The page size of a list whose pages are at most so long.
+    pub(super) fn limit_to(&mut self, most: usize) -> usize {
         let limit = self.read_as("limit", |text| match text.parse() {
             Ok(limit) if (1..=most).contains(&limit) => Ok(limit),
             _ => Err(Failure::invalid(
@@ -83,7 +87,7 @@ impl QueryParams {
                 format!("`limit` must be a whole number from 1 to {most}"),
             )),
         });
-        limit.unwrap_or(limits::PAGE_ITEMS_DEFAULT)
+        limit.unwrap_or(limits::PAGE_ITEMS_DEFAULT.min(most))
     }
 
     pub(super) fn fault(&mut self, name: &str, reason: String) {

@@ -54,6 +54,7 @@ mod shadow;
 mod tokens;
 mod two_step;
 mod warnings;
+mod who_may;
 
 use serde::Serialize;
 
@@ -80,6 +81,7 @@ pub(super) use two_step::{
     Enrolment, PendingSignIn, RecoveryCodes, TwoStepSignedIn, TwoStepStatus,
 };
 pub(super) use warnings::Warning;
+pub(super) use who_may::{ActionOfMember, MemberWhoMay};
 
 use crate::app::App;
 use crate::domain::{Failure, MemberId, Revision};

@@ -1,35 +1,22 @@
 //! `POST /access/v1/search/subject`, `/resource` and `/action`: who may, on what, and which actions.
 //!
-//! Searches run outside the decision threads, one at a time. A token continues one search: it names
-//! the place where the next page begins, is encrypted, and belongs to what was asked.
+//! Searches run outside the decision threads, one at a time. A token continues one search, and belongs
+//! to what was asked.
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::evaluation::{AnswerBasis, read, wait_for_revision};
 use super::full_parser::RequestBody;
 use super::strict_json;
 use crate::app::App;
 use crate::domain::digest::Hasher;
-use crate::domain::{
-    Digest, EntityRef, Failure, Kind, Query, Sealed, Timestamp, Value, limits, plural,
-};
+use crate::domain::{Digest, EntityRef, Failure, Kind, Query, Value, limits, plural};
 use crate::http::{Reply, Request};
 use crate::services::search::{SearchPage, SearchPosition, Searched, search as find};
-
-/// What the seal of a token is for.
-const TOKEN: &[u8] = b"search";
-
-/// The content of a token.
-#[derive(Deserialize, Serialize)]
-struct PageToken {
-    issued: i64,
-    limit: usize,
-    after: SearchPosition,
-}
+use crate::services::search_token::{PageToken, PageTokenFault};
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -112,7 +99,7 @@ impl<'v> SearchBody<'v> {
             find(app, &policies, &query, searched, after, limit)
         };
         let next_token = match next {
-            Some(after) => sealed(app, &digest, limit, after)?,
+            Some(after) => PageToken::sealed(app, &digest, limit, after)?,
             None => String::new(),
         };
         let page = AnsweredPage { next_token, count: found.len() };
@@ -129,37 +116,18 @@ impl<'v> SearchBody<'v> {
     }
 }
 
-fn sealed(
-    app: &App,
-    digest: &Digest,
-    limit: usize,
-    after: SearchPosition,
-) -> Result<String, Failure> {
-    let token = PageToken { issued: app.clock.now().0, limit, after };
-    let bytes = serde_json::to_vec(&token)
-        .map_err(|fault| Failure::internal(format!("a token cannot be written: {fault}")))?;
-    Ok(app.keys.seal(&[TOKEN, &digest.0], &bytes)?.to_text())
-}
-
 fn unsealed(app: &App, text: &str, digest: &Digest) -> Result<PageToken, Failure> {
-    let bytes =
-        Sealed::parse(text).and_then(|sealed| app.keys.unseal(&[TOKEN, &digest.0], &sealed));
-    let token = bytes.and_then(|bytes| serde_json::from_slice::<PageToken>(&bytes).ok());
-    let Some(token) = token else {
-        return Err(bad(
-            "`page.token` is not a token of this search: send the token of the page before with the same subject, action, resource and context, or begin without one".to_owned(),
-        ));
-    };
-    let lives = limits::SEARCH_TOKEN_HOURS;
-    let lifetime = Duration::from_secs(lives * 3_600);
-    let ends = Timestamp(token.issued).later(lifetime);
-    if !ends.ends_within(lifetime, app.clock.now()) {
-        return Err(bad(format!(
-            "`page.token` has expired, after {}: begin again without a token",
-            plural(lives, "hour", "hours")
-        )));
-    }
-    Ok(token)
+    PageToken::unsealed(app, text, digest).map_err(|fault| {
+        bad(match fault {
+            PageTokenFault::Foreign => {
+                "`page.token` is not a token of this search: send the token of the page before with the same subject, action, resource and context, or begin without one".to_owned()
+            }
+            PageTokenFault::Expired => format!(
+                "`page.token` has expired, after {}: begin again without a token",
+                plural(limits::SEARCH_TOKEN_HOURS, "hour", "hours")
+            ),
+        })
+    })
 }
 
 /// What a token belongs to: the query, in whichever order its keys are.

@@ -55,7 +55,8 @@ pub const EVALUATION_BODY_BYTES_MAX: usize = 64 << 10;
 pub const BATCH_BODY_BYTES_MAX: usize = 1 << 20;
 /// Most evaluations in one batch: keeps a worker's longest task in the low milliseconds.
 pub const BATCH_ITEMS_MAX: usize = 1_000;
-/// Most items of a batch that are explained: each costs several evaluations for each role.
+/// Most items of a batch, and results of a page, that are explained: each costs several evaluations
+/// for each role.
 pub const EXPLAINED_ITEMS_MAX: usize = 100;
 /// Most results of one page of a search, and how many there are where the caller does not say.
 pub const SEARCH_RESULTS_MAX: usize = 1_000;

@@ -174,6 +174,31 @@ impl Snapshot {
         }
     }
 
+    /// Why the policies cannot be asked a query of a member, if so: what [`Self::explain_refusal`]
+    /// says of the schema, each with its reason.
+    #[must_use]
+    pub fn schema_lacks(&self, query: &Query<'_>) -> Vec<(Reason, String)> {
+        let mut causes = Vec::new();
+        self.not_in_schema(Some(self.names.user), query, &mut causes);
+        causes
+    }
+
+    /// The types of resource to which the schema applies an action of members; without one, any of
+    /// their actions.
+    #[must_use]
+    pub fn resource_types(&self, action: Option<&str>) -> Vec<&str> {
+        let actions: Vec<usize> = match action {
+            Some(name) => self.names.action_index(name).into_iter().collect(),
+            None => (0..self.names.actions.len()).collect(),
+        };
+        let user = self.names.user;
+        let applies = |kind: usize| {
+            actions.iter().any(|action| self.slices.env(user, *action, kind).is_some())
+        };
+        let types = self.names.types.iter().enumerate();
+        types.filter(|(kind, _)| applies(*kind)).map(|(_, info)| info.snake.as_str()).collect()
+    }
+
     /// What the schema lacks for a query: the action, the type of resource, or that the action
     /// applies to it.
     fn not_in_schema(&self, principal: Option<usize>, query: &Query<'_>, causes: &mut Vec<Cause>) {

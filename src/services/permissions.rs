@@ -16,7 +16,7 @@ use crate::store::{Committed, Preconditions, preconditions};
 
 /// Refuses on a node that denies every decision for being stale: the caller may have been removed on
 /// another node. The operator of the sidecar is known by the machine itself.
-fn not_stale(app: &App) -> Result<(), Failure> {
+pub(super) fn not_stale(app: &App) -> Result<(), Failure> {
     match app.stale() {
         Some(stale) if stale.denies => Err(Failure::new(
             Kind::Busy,

@@ -10,11 +10,11 @@ use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::{as_member, evaluate_trusted, query_context, signed_in};
+use super::decide::{as_member, evaluate_trusted, signed_in};
 use crate::app::App;
 use crate::directory::MemberGroup;
 use crate::domain::query::property;
-use crate::domain::{EntityRef, MemberAccess, MemberView, Query, limits};
+use crate::domain::{Decision, EntityRef, MemberAccess, MemberView, Query, limits};
 use crate::engine::{Members, QueryContext, Snapshot, made_up_member};
 
 /// What is searched for.
@@ -74,23 +74,73 @@ pub fn search(
     limit: usize,
 ) -> SearchPage {
     let signed_in = signed_in(app, query);
-    let query = &match &signed_in {
+    let query = match &signed_in {
         Some(signed_in) => as_member(query, signed_in.member().as_str()),
         None => *query,
     };
-    let mut search =
-        Search { app, policies, query: *query, searched, limit, found: Vec::new(), decisions: 0 };
-    // Nobody who does not exist may do anything, which needs no candidates to be known.
-    let next = if searched == Searched::Subject || search.has_subject() {
-        search.walk(after)
-    } else {
-        None
-    };
-    SearchPage { found: search.found, next }
+    let default_account = app.config.decision.single_account.as_ref().map(|slug| slug.as_str());
+    let scope = SearchScope { app, policies, members_of: None, default_account };
+    scope.search(query, searched, after, limit)
+}
+
+/// Where a search looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SearchScope<'s> {
+    pub(super) app: &'s App,
+    pub(super) policies: &'s Snapshot,
+    /// The account whose members are found; `None` finds the members of all accounts, and entities
+    /// that are no members.
+    pub(super) members_of: Option<&'s str>,
+    /// The account of a resource without one.
+    pub(super) default_account: Option<&'s str>,
+}
+
+impl<'s> SearchScope<'s> {
+    /// Finds one page, as [`search`] does.
+    pub(super) fn search(
+        self,
+        query: Query<'s>,
+        searched: Searched,
+        after: Option<SearchPosition>,
+        limit: usize,
+    ) -> SearchPage {
+        let SearchScope { app, policies, .. } = self;
+        let (found, decisions) = (Vec::new(), 0);
+        let mut search =
+            Search { scope: self, app, policies, query, searched, limit, found, decisions };
+        // Nobody who does not exist may do anything, which needs no candidates to be known.
+        let next = if searched == Searched::Subject || search.has_subject() {
+            search.walk(after)
+        } else {
+            None
+        };
+        SearchPage { found: search.found, next }
+    }
+
+    /// Decides one query as a search does.
+    pub(super) fn decide(&self, query: &Query<'_>, explain: bool) -> Decision {
+        let members = &*self.app.directory;
+        let world = QueryContext { members, single_account: self.default_account };
+        evaluate_trusted(self.app, self.policies, query, &world, explain)
+    }
+
+    /// One of the members who may be found, if there are any.
+    pub(super) fn first_member(&self) -> Option<String> {
+        let account = self.members_of?;
+        let group = self.app.directory.first_group(Bound::Excluded(&before(account)))?;
+        let first = self.app.directory.group_members(&group, "", 1);
+        first.into_iter().next().filter(|_| *group.account == *account)
+    }
+
+    /// Whether an id is that of a member who may be found.
+    fn has_member(&self, id: &str) -> bool {
+        self.app.directory.with(id, |member| self.members_of == Some(member.account)) == Some(true)
+    }
 }
 
 /// A page under construction.
 struct Search<'s> {
+    scope: SearchScope<'s>,
     app: &'s App,
     policies: &'s Snapshot,
     query: Query<'s>,
@@ -120,7 +170,8 @@ impl<'s> Search<'s> {
                     Some(SearchPosition::Stored(id)) => id.as_str(),
                     _ => "",
                 };
-                let stored = self.policies.stored_ids(kind);
+                let mut stored = self.policies.stored_ids(kind);
+                stored.retain(|id| self.scope.members_of.is_none() || self.scope.has_member(id));
                 if let Some(last) = self.each(stored.into_iter(), from) {
                     return Some(SearchPosition::Stored(last));
                 }
@@ -172,8 +223,7 @@ impl<'s> Search<'s> {
     fn ask(&mut self, candidate: &str) -> Result<(), PageEnd> {
         self.count()?;
         let query = self.about(candidate);
-        let world = query_context(self.app, &*self.app.directory);
-        if evaluate_trusted(self.app, self.policies, &query, &world, false).allowed {
+        if self.scope.decide(&query, false).allowed {
             self.keep(candidate)?;
         }
         Ok(())
@@ -230,7 +280,9 @@ impl<'s> Search<'s> {
     /// All members that are no stored entities: first those of the account that the query is about, to
     /// which policies usually limit everything, then all others.
     fn members(&mut self, after: Option<SearchPosition>) -> Option<SearchPosition> {
-        let account = self.account();
+        let only = self.scope.members_of.map(str::to_owned);
+        let is_only = only.is_some();
+        let account = only.or_else(|| self.account());
         let is_own = |group: &MemberGroup| account.as_deref() == Some(&*group.account);
         let (mut own, mut group, mut id) = match after {
             Some(SearchPosition::Member { own, account, role, active, id }) => {
@@ -247,7 +299,7 @@ impl<'s> Search<'s> {
             let next = self.app.directory.first_group(Bound::Excluded(&group));
             group = match next.filter(|next| !own || is_own(next)) {
                 Some(next) => next,
-                None if own && !self.others_are_denied() => before(""),
+                None if own && !is_only && !self.others_are_denied() => before(""),
                 None => return None,
             };
             own = own && is_own(&group);
@@ -292,11 +344,7 @@ impl<'s> Search<'s> {
             return Some(resource.id.to_owned());
         }
         let said = property(resource.properties, "account").and_then(|said| said.as_str());
-        said.or(self.single_account()).map(str::to_owned)
-    }
-
-    fn single_account(&self) -> Option<&str> {
-        self.app.config.decision.single_account.as_ref().map(|slug| slug.as_str())
+        said.or(self.scope.default_account).map(str::to_owned)
     }
 
     /// Whether the members of all accounts but that of the resource are denied, whichever role they
@@ -313,7 +361,7 @@ impl<'s> Search<'s> {
 
     /// The decision about all members with this state; `None` where it depends on the member.
     fn decision_by_state(&self, access: MemberAccess<'_>) -> Option<bool> {
-        let single_account = self.single_account();
+        let single_account = self.scope.default_account;
         let is_alike = self.searched == Searched::Subject
             && !self.app.cross_check.is_distrusted()
             && self.policies.is_decided_by_state(access, &self.query, single_account);

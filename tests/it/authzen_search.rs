@@ -287,7 +287,7 @@ fn a_token_outlives_a_restart() {
 }
 
 /// The shipped policies, without the guards and tests that hold them, with these files.
-fn folder(more: &[(&str, &str)]) -> PolicyFiles {
+pub fn folder(more: &[(&str, &str)]) -> PolicyFiles {
     let shipped = policy_folder::embedded_policies().into_files().into_iter();
     let is_rule = |path: &str| !path.starts_with("tests/") && !path.starts_with("guards/");
     let mut files: Vec<(String, Vec<u8>)> = shipped.filter(|(path, _)| is_rule(path)).collect();
@@ -314,7 +314,7 @@ fn wider_schema() -> String {
 }
 
 /// Folders in which different things decide.
-fn folders() -> Vec<PolicyFiles> {
+pub fn folders() -> Vec<PolicyFiles> {
     let schema = wider_schema();
     let schema = ("schema.cedarschema", schema.as_str());
     let assignee = (

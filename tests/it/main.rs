@@ -79,6 +79,7 @@ mod store_suite;
 mod team_invariants;
 mod team_journey;
 mod two_step;
+mod who_may;
 
 #[path = "../support"]
 mod support {

@@ -288,6 +288,15 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
                 .of_any_version()
         }
         Op::MemberPermissions => of("What a member may do", "Permissions"),
+        Op::WhatMay => of("One page of the actions that a member may do on a resource, each with why", "ActionOfMemberList")
+            .with(inputs.resource())
+            .with(inputs.query("after", "The `next` of the previous page.", text()))
+            .with(inputs.limit_to(limits::EXPLAINED_ITEMS_MAX)),
+        Op::WhoMay => of("One page of the members who may do an action on a resource, each with why", "MemberWhoMayList")
+            .with(inputs.action())
+            .with(inputs.resource())
+            .with(inputs.query("after", "The `next` of the previous page.", text()))
+            .with(inputs.limit_to(limits::EXPLAINED_ITEMS_MAX)),
 
         Op::InviteList => of("One page of the invites, newest first", "InviteList")
             .with(inputs.query("search", "Part of a name or an address.", text()))

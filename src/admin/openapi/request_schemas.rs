@@ -79,9 +79,29 @@ impl Inputs {
         ]
     }
 
+    /// The action that is asked about.
+    pub(super) fn action(&self) -> Value {
+        json!({
+            "name": "action", "in": "query", "required": true,
+            "description": "The action's name.",
+            "schema": {"type": "string", "enum": self.actions},
+        })
+    }
+
+    /// The resource that is asked about.
+    pub(super) fn resource(&self) -> Value {
+        let about = "The resource, as `TYPE:ID`; by default the account.";
+        self.query("resource", about, pattern("^[A-Za-z_]+:[^:]"))
+    }
+
     /// The page size.
     pub(super) fn limit(&self) -> Value {
-        let schema = json!({"type": "integer", "minimum": 1, "maximum": limits::PAGE_ITEMS_MAX});
+        self.limit_to(limits::PAGE_ITEMS_MAX)
+    }
+
+    /// The page size of a list whose pages are at most so long.
+    pub(super) fn limit_to(&self, most: usize) -> Value {
+        let schema = json!({"type": "integer", "minimum": 1, "maximum": most});
         self.query("limit", "The maximum number of items.", schema)
     }
 

@@ -102,6 +102,9 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("RoleList", page("Role"));
     add("Comparison", comparison());
     add("Permissions", permissions());
+    let why = |object: SchemaObject| object.with("sentence", text()).with("policies", list(text()));
+    add("MemberWhoMayList", lists(why(member()).schema()));
+    add("ActionOfMemberList", lists(why(object().all(&["action", "resource"], text)).schema()));
     add("Suggestion", suggestion());
 
     add("Entry", entry());
