@@ -40,6 +40,7 @@ mod sidecar_client;
 mod timeout;
 mod token;
 mod values;
+mod who_may;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -201,6 +202,16 @@ enum Command {
         after_help = "Example: kwic-team decide --subject user:ann --action docs:read --resource doc:1 --account acme --explain"
     )]
     Decide(decide::DecideArgs),
+    /// List the members who may do an action, with the policies that allow it
+    #[command(
+        after_help = "Example: kwic-team who-may docs:read\n         kwic-team who-may docs:edit --resource doc:1 --account acme"
+    )]
+    WhoMay(who_may::WhoMayArgs),
+    /// List the actions that a member may do, with the policies that allow them
+    #[command(
+        after_help = "Example: kwic-team what-may ann@example.org\n         kwic-team what-may ann --resource doc:1"
+    )]
+    WhatMay(who_may::WhatMayArgs),
     /// The audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -300,6 +311,8 @@ fn dispatch(cli: Cli) -> CommandResult {
         Command::Role(command) => role::run(&global, command),
         Command::Policy(command) => policy::run(&global, command),
         Command::Decide(args) => decide::run(&global, &args),
+        Command::WhoMay(args) => who_may::who(&global, &args),
+        Command::WhatMay(args) => who_may::what(&global, &args),
         Command::Audit(command) => audit::run(&global, command),
         Command::Mail(command) => mail::run(&global, &command),
         Command::Fleet(command) => fleet::run(&global, &command),

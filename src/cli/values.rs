@@ -2,6 +2,7 @@
 
 use crate::config;
 use crate::domain::limits;
+use crate::domain::query::type_and_id;
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
@@ -9,6 +10,12 @@ const DAY: u64 = 86_400;
 /// A value that says something: an empty one is a variable of a script that was not set.
 pub(super) fn filled(text: &str) -> Result<String, String> {
     if text.trim().is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// A resource, as a type and an id.
+pub(super) fn resource(text: &str) -> Result<String, String> {
+    let named = type_and_id(text).map(|_| text.to_owned());
+    named.ok_or_else(|| "give TYPE:ID, such as `doc:1`".to_owned())
 }
 
 /// Days that an API token may live, as `90` or `90d`.
@@ -56,6 +63,14 @@ mod tests {
         assert_eq!((invite_hours("72h"), invite_hours("30d")), (Ok(72), Ok(720)));
         for text in ["1000h", "90m", "72", "0h"] {
             assert!(invite_hours(text).unwrap_err().contains("from `1h` to `720h`"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_resource_has_a_type_and_an_id() {
+        assert_eq!(resource("doc:urn:1"), Ok("doc:urn:1".to_owned()));
+        for text in ["doc", "doc:", ":1", "A::B", ""] {
+            assert!(resource(text).unwrap_err().contains("TYPE:ID"), "{text}");
         }
     }
 

@@ -71,6 +71,8 @@ const COMMANDS: &[&str] = &[
     "policy shadow",
     "policy unpin",
     "decide",
+    "who-may",
+    "what-may",
     "audit list",
     "audit verify",
     "mail status",

@@ -1,5 +1,5 @@
-//! Who may do something, and what a member may do, with why: by the management API, and against each
-//! decision asked one by one.
+//! Who may do something, and what a member may do, with why: by the management API and on the command
+//! line, and against each decision asked one by one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::authzen_search::{folder, folders};
 use crate::support::api_fixture::ApiFixture;
+use crate::support::fake_sidecar::Ran;
 use crate::support::fixture::HOUR;
+use crate::support::sidecar::Sidecar;
 
 const NONE: Value = Value::Null;
 
@@ -284,4 +286,68 @@ async fn a_resource_that_needs_more_attributes_is_no_empty_list() {
         assert!(told.contains(&format!("ask `POST /access/v1/search/{searched}`")), "{told}");
     }
     assert_eq!(pages(&console, "/who-may?account=acme&action=chats:view").await.len(), 3);
+}
+
+/// Two accounts; in `acme`, three members.
+fn sidecar() -> Sidecar {
+    let sidecar = Sidecar::start();
+    sidecar.account("acme");
+    sidecar.account("beta");
+    sidecar.members("acme", &[("ann", "administrator"), ("oli", "operator"), ("tom", "operator")]);
+    sidecar.members("beta", &[("zoe", "operator")]);
+    sidecar
+}
+
+#[test]
+fn the_command_line_lists_who_may_and_what_may() {
+    let sidecar = sidecar();
+    let run = |line: &str| -> Ran {
+        let words = line.split(' ').chain(["--account", "acme"]);
+        sidecar.run(&words.collect::<Vec<_>>()).into()
+    };
+    assert_eq!(
+        run("who-may chats:respond").ends(0),
+        "ann\tann@example.org\tFirst\tLast\tadministrator\tadministrator\n\
+         oli\toli@example.org\tFirst\tLast\toperator\toperator\n\
+         tom\ttom@example.org\tFirst\tLast\toperator\toperator\n"
+    );
+    let json = run("who-may chats:respond --resource chat:1 --json").ends(0);
+    let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(names(&lines, "id"), ["ann", "oli", "tom"].into());
+    assert_eq!(lines[1]["sentence"], "`chats:respond` on this `chat` is allowed");
+    for member in ["oli", "oli@example.org"] {
+        assert_eq!(
+            run(&format!("what-may {member} --resource chat:1")).ends(0),
+            "chats:respond\tchat:1\toperator\nchats:view\tchat:1\toperator\n"
+        );
+    }
+    let json = run("what-may oli --json").ends(0);
+    let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&first["action"], &first["resource"]),
+        (&json!("chats:respond"), &json!("account:acme"))
+    );
+}
+
+#[test]
+fn a_command_that_finds_nobody_or_is_at_fault_says_so() {
+    let sidecar = sidecar();
+    sidecar.ok(&["member", "suspend", "tom", "--account", "acme"]);
+    for (line, exit, told) in [
+        ("what-may tom", 0, "First Last (tom@example.org) may do nothing on this"),
+        ("who-may chats:veiw", 64, "did you mean `chats:view`?"),
+        ("who-may chats:view --resource template:1", 64, "does not apply to a `template`, only to"),
+        ("who-may chats:view --resource chat", 64, "give TYPE:ID, such as `doc:1`"),
+        ("who-may chats:view --resource user:zoe", 64, "does not apply to a `user`"),
+        ("who-may team:view --resource user:zoe", 64, "there is no member `zoe` on this account"),
+        ("what-may zoe", 1, "there is no such member on this account"),
+        ("what-may ann --resource ship:1", 64, "has no type `ship`: use one of `account`"),
+    ] {
+        let words: Vec<&str> = line.split(' ').chain(["--account", "acme"]).collect();
+        let ran: Ran = sidecar.run(&words).into();
+        let complained = ran.complains(exit);
+        assert!(complained.contains(told), "{line}: {complained}");
+    }
+    let ran: Ran = sidecar.run(&["who-may", "chats:view"]).into();
+    assert!(ran.complains(64).contains("--account"), "two accounts");
 }
