@@ -47,6 +47,7 @@ mod timestamps;
 mod tokens;
 mod two_step;
 mod user_agent;
+mod who_may;
 
 use std::sync::Arc;
 
@@ -123,6 +124,7 @@ pages! {
     MemberEdited: Post "/team/members/{id}/edit" => member::edited,
     MemberRole: Get "/team/members/{id}/role" => member::role,
     MemberRoleGiven: Post "/team/members/{id}/role" => member::role_given,
+    MemberWhatMay: Get "/team/members/{id}/what-may" => who_may::what,
     MemberAsk: Get "/team/members/{id}/{verb}" => member::ask,
     MemberDo: Post "/team/members/{id}/{verb}" => member::done,
     InvitationEdit: Get "/team/invitations/{id}/edit" => invitations::edit,
@@ -177,6 +179,7 @@ pages! {
     PoliciesCompare: Get "/policies/compare" => policies_compare::show,
     PoliciesCheck: Get "/policies/check" => policies_check::show,
     PoliciesTry: Get "/policies/try" => policies_try::show,
+    PoliciesWhoMay: Get "/policies/who-may" => who_may::who,
 }
 
 /// The decoded segments for `{id}` and `{verb}`.

@@ -319,7 +319,7 @@ fn said(titles: &TypeTitles, actions: &[String]) -> Vec<String> {
 }
 
 /// The member of the path, for viewers who may see the team.
-async fn found(call: &PageRequest<'_>) -> Result<(CurrentUser, Member), Failure> {
+pub(super) async fn found(call: &PageRequest<'_>) -> Result<(CurrentUser, Member), Failure> {
     let viewer = call.viewer().await?;
     let id = id(call)?;
     let member = members::show(call.app, viewer.caller(), &id).await?;

@@ -34,6 +34,8 @@ pub(super) struct FolderFaultText {
 #[template(path = "console/templates/policies.html", config = ".askama.toml")]
 struct PoliciesPage<'p> {
     shell: PageLayout<'p>,
+    /// Whether the viewer may ask who can do an action.
+    who_can: bool,
     last_good: bool,
     /// The result of the last load.
     told: &'static str,
@@ -84,6 +86,7 @@ async fn policies<'p>(
     };
     Ok(PoliciesPage {
         shell: PageLayout::inside(call, viewer, w::POLICIES, SECTION),
+        who_can: viewer.rights.view_team,
         last_good,
         told: match outcome {
             FolderProblem::Refused => w::REFUSED,

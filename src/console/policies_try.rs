@@ -169,6 +169,7 @@ fn explained(live: &Snapshot, allowed: bool, why: Explanation) -> TriedDecision 
     TriedDecision { allowed, sentence, policies, remedy }
 }
 
-fn said(live: &Snapshot, sentence: &str) -> String {
+/// The sentence of an explanation, with roles and actions as people call them.
+pub(super) fn said(live: &Snapshot, sentence: &str) -> String {
     w::reasons(live.type_titles(), &with_titles(live, sentence))
 }

@@ -749,6 +749,18 @@ words! {
     TRY_RESOURCE: "Resource"
     RESOURCE_WRONG: "Enter a type, a colon and an ID, such as template:t1."
     TRY: "Try"
+    WHO_CAN: "Who can do an action"
+    WHO_CAN_WHY: "Asks the live policies about each member of your account, and changes nothing."
+    WHAT_CAN_WHY: "Asks the live policies about each action, and changes nothing."
+    OPTIONAL_RESOURCE: "Resource (optional)"
+    SHOW: "Show"
+    WHY: "Why"
+    SEE_WHY: "See why"
+    SHOW_POLICY: "Show policy"
+    NOBODY_CAN: "No member can do this"
+    CAN_NOTHING_ON_IT: "No action is allowed on this"
+    LIST_IS_OLD: "This page of the list has expired. Choose Show to begin again."
+    NONE_SO_FAR: "None on this page. Go on to the next page"
     ALLOWED: "Allowed"
     DENIED: "Denied"
     DECIDED_BY: "Decided by"
@@ -761,6 +773,19 @@ pub(super) fn try_resource_hint(types: &[String]) -> String {
         "Type and ID, such as template:t1. For user, enter the ID of a member; for account, the short name of an account; for other types any ID will do, unless a policy names one. Types: {}.",
         types.join(", ")
     )
+}
+
+pub(super) fn optional_resource_hint(types: &[&str]) -> String {
+    format!(
+        "Type and ID, such as template:t1; without it, your account as a whole. For user, enter the ID of a member. Types: {}.",
+        types.join(", ")
+    )
+}
+
+/// Why something is allowed.
+pub(super) fn allowed_by(policies: &[String]) -> String {
+    let policies: Vec<&str> = policies.iter().map(String::as_str).collect();
+    format!("Allowed {}.", by_policies(&policies))
 }
 
 /// The policies know no such type of resource.

@@ -337,6 +337,61 @@ async fn a_tried_decision_is_the_one_of_the_decision_listener() {
 }
 
 #[tokio::test]
+async fn who_can_do_an_action_and_what_a_member_can_do_is_shown_with_the_policies() {
+    let console = ApiFixture::new().await;
+    let ann = console.person("ann", "administrator").await;
+    let joe = console.person("joe", "operator").await;
+    let id = joe.get("/me").await.is(200)["id"].as_str().unwrap().to_owned();
+    ann.page("/policies").await.shows(200, &["href=\"/policies/who-may\""]);
+    let form = ann.page("/policies/who-may").await;
+    form.shows(200, &["Who can do an action</bdi></h1>", "<option value=\"chats:view\">"]);
+    form.leaves_out("id=\"answer\"");
+
+    let asked = "/policies/who-may?action=chats:respond";
+    let page = ann.page(&format!("{asked}&resource=chat:c1")).await;
+    let member = format!("href=\"/team/members/{id}\"");
+    page.shows(200, &[&member, "Allowed by policy operator.", "Allowed by policy administrator."]);
+    page.shows(200, &["<td data-label=\"Role\">Operator</td>", "value=\"chat:c1\""]);
+    let tried = format!(
+        "href=\"/policies/try?member={id}&#38;action=chats%3Arespond&#38;resource=chat%3Ac1\""
+    );
+    page.shows(200, &[&tried]);
+    ann.page(asked).await.shows(200, &[&member, "resource=account%3Aacme\""]);
+    let only = ann.page("/policies/who-may?action=team:edit").await;
+    only.shows(200, &["Allowed by policy administrator."]);
+    only.leaves_out(&member);
+
+    let what = format!("/team/members/{id}/what-may");
+    ann.page(&format!("/team/members/{id}"))
+        .await
+        .shows(200, &[&format!("href=\"{what}\">See why")]);
+    let page = ann.page(&what).await;
+    page.shows(
+        200,
+        &["What Ann Lee can do</bdi></h1>", "View chats", "Allowed by policy operator."],
+    );
+    page.leaves_out("Send broadcasts");
+    let none = ann.page(&format!("{what}?resource=template:t1")).await;
+    none.shows(200, &["No action is allowed on this"]);
+
+    for (path, told) in [
+        (format!("{asked}&resource=nonsense"), "Enter a type, a colon and an ID"),
+        (format!("{asked}&resource=%3Cb%3E:1"), "has no type &#60;b&#62;"),
+        (
+            format!("{asked}&resource=template:t"),
+            "\u{201c}Respond to chats\u{201d} does not apply to a template, only to an account or a chat",
+        ),
+        (format!("{what}?resource=user:eve"), "There is no member eve on this account"),
+        (format!("{asked}&after=x"), "This page of the list has expired."),
+    ] {
+        ann.page(&path).await.shows(400, &[told, "aria-invalid=\"true\""]);
+    }
+    joe.page(asked).await.shows(403, &[]);
+    joe.page(&what).await.shows(403, &[]);
+    ann.page("/team/members/nobody/what-may").await.shows(404, &[]);
+}
+
+#[tokio::test]
 async fn nobody_of_another_account_is_known_to_a_tried_decision() {
     let console = ApiFixture::new().await;
     let ann = console.person("ann", "administrator").await;

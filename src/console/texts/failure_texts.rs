@@ -8,7 +8,7 @@ use crate::browser_security::{CROSS_SITE, FOREIGN_HOST};
 use crate::domain::{Failure, Kind, api_token, invite, member, passkey, plural, session, two_step};
 use crate::engine::TypeTitles;
 use crate::services::caller::OPERATOR_ONLY;
-use crate::services::{accounts, invites};
+use crate::services::{accounts, invites, who_may};
 use crate::store::preconditions::{KEY_REUSED, MOVED_ON, STALE, TOO_MANY_INVITES};
 use crate::{clock, config, store, webauthn};
 
@@ -102,6 +102,9 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
             "another person must approve these policies, since somebody gains access by them"
         }
         "unknown_policy_set" => "there is no such set in the history: it may have left it",
+        who_may::ATTRIBUTES_NEEDED => {
+            "this page tells the policies only the account of the resource, and here that is not enough: ask your system administrator"
+        }
         TOO_MANY_INVITES => return resend_in(failure.retry_after.unwrap_or(60)),
         _ => &failure.public,
     };

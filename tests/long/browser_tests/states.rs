@@ -701,6 +701,31 @@ const REST: &[State] = &[
     state("account", ADMIN, "/account", &[]),
     state("policies", ADMIN, "/policies", &[]),
     state("policies-try", ADMIN, "/policies/try", &[]),
+    state("policies-who-may", ADMIN, "/policies/who-may", &[Sees("Resource (optional)")]),
+    state(
+        "policies-who-may-answered",
+        ADMIN,
+        "/policies/who-may?action=chats:assign&resource=chat:1",
+        &[Sees("Allowed by policy")],
+    ),
+    state(
+        "policies-who-may-wrong",
+        ADMIN,
+        "/policies/who-may?action=chats:assign&resource=template:1",
+        &[Sees("does not apply")],
+    ),
+    state(
+        "member-what-may",
+        ADMIN,
+        "/team/members/demo-operator/what-may",
+        &[Sees("Allowed by policy")],
+    ),
+    state(
+        "member-what-may-none",
+        ADMIN,
+        "/team/members/demo-operator/what-may?resource=template:1",
+        &[Sees("No action is allowed on this")],
+    ),
     state(
         "policies-tried",
         ADMIN,
