@@ -62,9 +62,9 @@ impl Snapshot {
         let (by_role, by_principal, by_resource) = env.sorted_by();
         let keys = SliceKeys {
             role: Some(member.role),
-            role_lineage: &by_role.then(|| facts.role_lineage()).unwrap_or_default(),
-            principal: &by_principal.then(|| facts.principal_lineage()).unwrap_or_default(),
-            resource: &by_resource.then(|| facts.resource_lineage()).unwrap_or_default(),
+            role_lineage: &if by_role { facts.role_lineage() } else { Vec::new() },
+            principal: &if by_principal { facts.principal_lineage() } else { Vec::new() },
+            resource: &if by_resource { facts.resource_lineage() } else { Vec::new() },
         };
         let (mut is_complete, mut is_certain) = (true, true);
         env.each(&keys, |bucket| {

@@ -30,13 +30,13 @@ pub(super) struct PolicyBucket {
 #[derive(Debug)]
 pub(super) enum UncompiledPolicies {
     None,
-    Some(PolicySet),
+    Some(Box<PolicySet>),
     All,
 }
 
 impl PolicyBucket {
     /// The policies that are not compiled, if there are any.
-    pub(super) const fn rest(&self) -> Option<&PolicySet> {
+    pub(super) fn rest(&self) -> Option<&PolicySet> {
         match &self.uncompiled {
             UncompiledPolicies::None => None,
             UncompiledPolicies::Some(rest) => Some(rest),

@@ -339,7 +339,7 @@ impl BucketPool<'_> {
         } else if compiled.is_empty() {
             UncompiledPolicies::All
         } else {
-            UncompiledPolicies::Some(self.set(&rest)?)
+            UncompiledPolicies::Some(Box::new(self.set(&rest)?))
         };
         let bucket = Arc::new(PolicyBucket { all: self.set(&indices)?, compiled, uncompiled });
         self.made.insert(indices, Arc::clone(&bucket));
