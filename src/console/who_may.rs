@@ -25,13 +25,17 @@ const WHO: &str = "/policies/who-may";
 /// A member or an action.
 struct PermittedRow {
     name: String,
-    /// The page of a member.
-    path: Option<String>,
-    /// The role of a member.
-    role: Option<String>,
+    /// What else is shown of a member.
+    member: Option<PermittedMember>,
     why: String,
     /// The decision with the text of its policies, for who may see them.
     tried: Option<String>,
+}
+
+struct PermittedMember {
+    path: String,
+    email: String,
+    role: String,
 }
 
 /// The results of one page.
@@ -44,8 +48,8 @@ struct FoundRows {
 #[template(path = "console/templates/who_may.html", config = ".askama.toml")]
 struct WhoMayPage<'p> {
     shell: PageLayout<'p>,
-    /// Path and label of the page above.
-    above: (String, String),
+    /// Paths and labels of the pages above.
+    above: Vec<(String, String)>,
     about: &'static str,
     path: String,
     /// Name and label; empty where a member is asked about.
@@ -82,7 +86,7 @@ pub(super) async fn who(call: &mut PageRequest<'_>) -> PageResult {
     };
     let shown = WhoMayPage {
         shell: PageLayout::inside(call, &viewer, w::WHO_CAN, SECTION),
-        above: (SECTION.to_owned(), w::POLICIES.to_owned()),
+        above: vec![(SECTION.to_owned(), w::POLICIES.to_owned())],
         about: w::WHO_CAN_WHY,
         path: WHO.to_owned(),
         actions: live.actions().into_iter().map(in_words).collect(),
@@ -112,8 +116,11 @@ async fn members(
         who_may::who_may(call.app, viewer.caller(), asked.0, asked.1, asked.2).await?;
     let row = |Permitted { what, policies, .. }: Permitted<Member>| PermittedRow {
         name: what.full_name(),
-        path: Some(member_path(&what.id, "")),
-        role: Some(title(live, &what.role)),
+        member: Some(PermittedMember {
+            path: member_path(&what.id, ""),
+            email: what.email.to_string(),
+            role: title(live, &what.role),
+        }),
         why: w::allowed_by(&policies),
         tried: tried(viewer, (what.id.as_str(), action, &on)),
     };
@@ -127,7 +134,7 @@ pub(super) async fn what(call: &mut PageRequest<'_>) -> PageResult {
     let name = member.full_name();
     let shown = WhoMayPage {
         shell: PageLayout::inside(call, &viewer, w::may_do(&name), "/team"),
-        above: (member_path(&member.id, ""), name),
+        above: vec![("/team".to_owned(), w::TEAM.to_owned()), (member_path(&member.id, ""), name)],
         about: w::WHAT_CAN_WHY,
         path: member_path(&member.id, "/what-may"),
         actions: Vec::new(),
@@ -152,8 +159,7 @@ async fn actions(
         who_may::what_may(call.app, viewer.caller(), id, resource, asked).await?;
     let row = |Permitted { what, policies, .. }: Permitted<String>| PermittedRow {
         name: w::action(live.type_titles(), &what),
-        path: None,
-        role: None,
+        member: None,
         why: w::allowed_by(&policies),
         tried: tried(viewer, (id.as_str(), &what, &resource)),
     };
