@@ -29,6 +29,7 @@ mod password_reset;
 mod policies;
 mod policies_check;
 mod policies_compare;
+mod policies_guards;
 mod policies_history;
 mod policies_rollback;
 mod policies_shadow;

@@ -64,7 +64,7 @@ pub use access_difference::{AccessDifference, ChangedCell, Example, Place};
 pub use change_report::AccessChanges;
 pub use example_query::{ExampleQuery, made_up_member};
 pub use format::format;
-pub use guard_proof::{GuardProof, GuardState};
+pub use guard_proof::{GuardProof, GuardProofs};
 pub use guards::{GuardCheck, GuardKind};
 pub use load::{LoadFacts, LoadMode};
 pub use policy_fault::{PolicyFault, render};
@@ -76,7 +76,7 @@ pub use smt_solver::SmtSolver;
 pub use symbolic_difference::{KindChange, Relation, SymbolicDifference};
 pub use type_titles::TypeTitles;
 
-use crate::domain::{Digest, MemberAccess, MemberView, RoleId};
+use crate::domain::{Digest, GuardOutcomes, MemberAccess, MemberView, RoleId};
 use decision_cache::DecisionCache;
 
 /// Looks up members by id. Implemented by the directory, and by maps in tests.
@@ -136,6 +136,8 @@ pub struct Snapshot {
     roles: Vec<RoleCard>,
     administering: BTreeSet<RoleId>,
     guards: Vec<guards::Guard>,
+    /// What the gate has found about them, if it was asked.
+    guard_outcomes: Option<GuardOutcomes>,
     tests: usize,
     notes: Vec<String>,
     /// Digests of the schema and the entities: the matrix may not show a change there.
@@ -278,6 +280,24 @@ impl Snapshot {
     pub fn with_note(mut self, note: Option<String>) -> Self {
         self.notes.extend(note);
         self
+    }
+
+    /// The same set with what is known about its guards.
+    #[must_use]
+    pub fn with_guard_outcomes(mut self, outcomes: Option<GuardOutcomes>) -> Self {
+        self.guard_outcomes = outcomes;
+        self
+    }
+
+    /// What is known about the guards; `None` if this set was loaded without that.
+    #[must_use]
+    pub fn guard_outcomes(&self) -> Option<&GuardOutcomes> {
+        self.guard_outcomes.as_ref()
+    }
+
+    /// The id of each guard, and what it states, for people; that may be empty.
+    pub fn guards(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.guards.iter().map(|guard| (guard.id(), guard.summary()))
     }
 
     /// What the load noticed without refusing it.

@@ -20,9 +20,11 @@ use std::time::Duration;
 
 use crate::background;
 use crate::config::find_solver;
-use crate::domain::{Failure, Kind, PolicyFiles, RoleId, plural};
+use crate::domain::{
+    Failure, GuardOutcome, GuardOutcomes, GuardState, Kind, PolicyFiles, RoleId, plural,
+};
 use crate::engine::{
-    GuardProof, GuardState, LoadFacts, LoadMode, PolicyFault, Snapshot, SymbolicDifference, render,
+    GuardProof, LoadFacts, LoadMode, PolicyFault, Snapshot, SymbolicDifference, render,
 };
 use crate::policy_folder;
 use process::{
@@ -43,6 +45,8 @@ const LAST_WORDS_MAX: u64 = 4 << 10;
 /// A larger set is not analysed: a process would load it for seconds, to find that too many policies
 /// apply to most requests.
 const PROVED_POLICIES_MAX: usize = 5_000;
+/// What has proved the guards of the built-in policies.
+const BUILT_IN_SOLVER: &str = "cvc5 in the tests of this version";
 const TOO_MANY: &str = "sets of more than 5,000 policies are not analysed";
 /// The standard library's message when the system gives no memory.
 const NO_MEMORY: &str = "memory allocation of ";
@@ -60,8 +64,30 @@ pub fn use_processes() {
     }
 }
 
+/// Why a set did not pass, and what was found about its guards, if they were reached.
+#[derive(Clone, Debug)]
+pub struct NotAdmitted {
+    /// Why.
+    pub failure: Failure,
+    /// What was found about the guards.
+    pub guards: Option<Box<GuardOutcomes>>,
+}
+
+impl From<Failure> for NotAdmitted {
+    fn from(failure: Failure) -> Self {
+        Self { failure, guards: None }
+    }
+}
+
+impl From<NotAdmitted> for Failure {
+    fn from(refused: NotAdmitted) -> Self {
+        refused.failure
+    }
+}
+
 /// Checks and loads a folder that may become the live set, and proves its guards as far as there is a
-/// solver; it can neither crash this process nor use more resources than its size allows.
+/// solver; it can neither crash this process nor use more resources than its size allows. The set knows
+/// what was found.
 ///
 /// # Errors
 /// `PoliciesRefused` with every fault, also where a guard is broken, or with `demand_proof` not proved;
@@ -70,15 +96,22 @@ pub fn admit(
     files: &PolicyFiles,
     held: &[(RoleId, usize)],
     demand_proof: bool,
-) -> Result<Snapshot, Failure> {
+) -> Result<Snapshot, NotAdmitted> {
     let snapshot = checked(files, held, true)?;
     // The built-in policies were proved when this program was built.
     if !demand_proof && is_built_in(files) {
-        return Ok(snapshot);
+        let solver = BUILT_IN_SOLVER.to_owned();
+        let proved = snapshot.guards_alike(GuardState::Proved, "");
+        let report = GuardReport { solver, ..proved.into() };
+        return Ok(snapshot.with_guard_outcomes(Some(report.outcomes())));
     }
     let report = prove(files, &snapshot, false);
-    let faults = report.faults(demand_proof);
-    if faults.is_empty() { Ok(snapshot.with_note(report.note())) } else { Err(failure(&faults)) }
+    let (faults, guards) = (report.faults(demand_proof), report.outcomes());
+    if faults.is_empty() {
+        Ok(snapshot.with_note(report.note()).with_guard_outcomes(Some(guards)))
+    } else {
+        Err(NotAdmitted { failure: failure(&faults), guards: Some(Box::new(guards)) })
+    }
 }
 
 /// What is known about the guards of a set that was loaded from `files`: proved by the solver, or
@@ -89,18 +122,17 @@ pub fn prove(files: &PolicyFiles, snapshot: &Snapshot, search: bool) -> GuardRep
     if snapshot.guard_count() == 0 && !search {
         return GuardReport::default();
     }
-    let without = |guards| GuardReport { guards, ..GuardReport::default() };
     if snapshot.policy_count() > PROVED_POLICIES_MAX {
-        return without(snapshot.unproved_guards(GuardState::Unknown, TOO_MANY));
+        return snapshot.guards_alike(GuardState::Unknown, TOO_MANY).into();
     }
     let solver = match find_solver() {
         Ok(solver) => solver,
-        Err(why) => return without(snapshot.checked_guard_proofs(&why)),
+        Err(why) => return snapshot.checked_guard_proofs(&why).into(),
     };
     let Some(program) = PROGRAM.get() else {
         return process::prove(snapshot, files, solver, search);
     };
-    let unknown = |why: &str| without(snapshot.unproved_guards(GuardState::Unknown, why));
+    let unknown = |why: &str| snapshot.guards_alike(GuardState::Unknown, why).into();
     match ask(program, Work::Prove { solver, search }, files, &[]) {
         Ok(Answer::Proved(report)) => report,
         Ok(Answer::Refused(faults)) => unknown(&render(&faults)),
@@ -165,6 +197,20 @@ impl GuardReport {
         self.guards.iter().filter_map(fault).collect()
     }
 
+    /// The same, for the history.
+    fn outcomes(&self) -> GuardOutcomes {
+        let outcome = |GuardProof { id, state, why, .. }: &GuardProof| GuardOutcome {
+            id: id.clone(),
+            state: *state,
+            why: why.clone(),
+        };
+        GuardOutcomes {
+            solver: self.solver.clone(),
+            cases: u64::try_from(self.cases).unwrap_or(u64::MAX),
+            guards: self.guards.iter().map(outcome).collect(),
+        }
+    }
+
     /// What is proved, in one line.
     fn note(&self) -> Option<String> {
         let all = self.guards.len();
@@ -192,27 +238,33 @@ fn is_built_in(files: &PolicyFiles) -> bool {
 /// # Errors
 /// As [`admit`].
 pub fn load(files: &PolicyFiles, held: &[(RoleId, usize)]) -> Result<Snapshot, Failure> {
-    checked(files, held, false)
+    Ok(checked(files, held, false)?)
 }
 
 fn checked(
     files: &PolicyFiles,
     held: &[(RoleId, usize)],
     guards: bool,
-) -> Result<Snapshot, Failure> {
+) -> Result<Snapshot, NotAdmitted> {
     // The built-in policies were checked when this program was built.
     let is_built_in = is_built_in(files);
+    let refused = |faults: Vec<PolicyFault>| NotAdmitted::from(failure(&faults));
+    let broken = |faults: &[PolicyFault], report: &GuardReport| NotAdmitted {
+        failure: failure(faults),
+        guards: Some(Box::new(report.outcomes())),
+    };
     let Some(program) = PROGRAM.get().filter(|_| !is_built_in) else {
-        let loaded = Snapshot::load(files, held);
-        let loaded = loaded.and_then(|set| guarded(set, guards && !is_built_in));
-        return loaded.map(|(set, _)| set).map_err(|faults| failure(&faults));
+        let loaded = Snapshot::load(files, held).map_err(refused)?;
+        let kept = guarded(loaded, guards && !is_built_in);
+        return kept.map(|(set, _)| set).map_err(|found| broken(&found.0, &found.1));
     };
     let passage = match ask(program, Work::Check { guards }, files, held)? {
         Answer::Passed { notes, tests } => LoadMode::Again(LoadFacts { notes, tests }),
-        Answer::Refused(faults) => return Err(failure(&faults)),
-        _ => return Err(unanswered()),
+        Answer::Refused(faults) => return Err(refused(faults)),
+        Answer::Broken(faults, report) => return Err(broken(&faults, &report)),
+        _ => return Err(unanswered().into()),
     };
-    Snapshot::pass(files, held, &passage).map_err(|faults| failure(&faults))
+    Snapshot::pass(files, held, &passage).map_err(refused)
 }
 
 /// The policy files of a folder, formatted, or why not, in the order of their paths.

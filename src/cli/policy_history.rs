@@ -3,10 +3,10 @@
 use serde_json::Value as Json;
 
 use super::output::{self, List, text};
-use super::policy_sets;
 use super::role::strings;
 use super::sidecar_client::SidecarClient;
-use super::{CommandError, CommandResult, Exit, Global};
+use super::{CommandError, CommandResult, Exit, Global, policy_prove, policy_sets};
+use crate::domain::GuardState;
 
 const COLUMNS: [&str; 7] = ["no", "at", "outcome", "cause", "by", "digest", "changes"];
 /// The digits of a digest that a list shows; they are enough to name the set.
@@ -66,6 +66,7 @@ pub(super) fn show(global: &Global, set: &str, file: Option<&str>) -> CommandRes
             }
             let fault = text(found, "fault");
             fault.lines().try_for_each(output::line)?;
+            print_proof(found.get("proof").unwrap_or(&Json::Null))?;
             files
                 .map(|file| text(file, "path"))
                 .try_for_each(|path| output::line(&format!("file\t{}", output::shown(&path))))
@@ -89,6 +90,21 @@ pub(super) fn show(global: &Global, set: &str, file: Option<&str>) -> CommandRes
         output::bytes(text.as_bytes())?;
     }
     Ok(Exit::Ok)
+}
+
+/// What was found about each guard, and by which solver.
+fn print_proof(proof: &Json) -> Result<(), CommandError> {
+    let cases = proof.get("cases").and_then(Json::as_u64).unwrap_or(0);
+    let solver = text(proof, "solver");
+    for guard in proof.get("guards").and_then(Json::as_array).into_iter().flatten() {
+        let (id, state) = (text(guard, "id"), text(guard, "state"));
+        let mut told = policy_prove::told(&state, cases, &text(guard, "why"));
+        if state == GuardState::Proved.as_str() && !solver.is_empty() {
+            told = format!("{told} by {solver}");
+        }
+        output::line(&format!("guard\t{}\t{}", output::shown(&id), output::shown(&told)))?;
+    }
+    Ok(())
 }
 
 /// Without the facts that are null.

@@ -10,8 +10,8 @@ use serde_json::{Value as Json, json};
 use super::output::{self, Colour};
 use super::policy_sets;
 use super::{CommandError, CommandResult, Exit, Global};
-use crate::domain::plural;
-use crate::engine::{ExampleQuery, GuardProof, GuardState, Oddity, PolicyWarning};
+use crate::domain::{GuardState, plural};
+use crate::engine::{ExampleQuery, GuardProof, Oddity, PolicyWarning};
 use crate::gate::{self, GuardReport};
 
 pub(super) fn run(global: &Global, dir: Option<&Path>) -> CommandResult {
@@ -19,11 +19,10 @@ pub(super) fn run(global: &Global, dir: Option<&Path>) -> CommandResult {
     let set = policy_sets::gate(&files)?;
     let report = gate::prove(&files, &set, true);
     let name = dir.map_or_else(|| "DIR".to_owned(), |dir| dir.display().to_string());
-    let cases = set.check_guards().cases;
     if global.json {
-        output::verdict(&document(&report, dir, &name, cases).to_string())?;
+        output::verdict(&document(&report, dir, &name).to_string())?;
     } else {
-        print(&report, &name, cases).or_else(CommandError::unless_reader_left)?;
+        print(&report, &name).or_else(CommandError::unless_reader_left)?;
     }
     let is_refuted = report.guards.iter().any(|guard| guard.state == GuardState::Refuted);
     Ok(match (is_refuted, report.is_proved()) {
@@ -33,16 +32,9 @@ pub(super) fn run(global: &Global, dir: Option<&Path>) -> CommandResult {
     })
 }
 
-fn print(report: &GuardReport, name: &str, cases: usize) -> Result<(), CommandError> {
+fn print(report: &GuardReport, name: &str) -> Result<(), CommandError> {
     for GuardProof { id, kind, summary, state, why, example, .. } in &report.guards {
-        let told = match state {
-            GuardState::Proved => "proved".to_owned(),
-            GuardState::Refuted => "refuted".to_owned(),
-            GuardState::Checked => {
-                format!("checked on {}, not proved", plural(cases, "case", "cases"))
-            }
-            GuardState::Unknown => format!("unknown: {why}"),
-        };
+        let told = told(state.as_str(), u64::try_from(report.cases).unwrap_or(u64::MAX), why);
         let summary = if summary.is_empty() { String::new() } else { format!(" ({summary})") };
         let line = format!("guard {id}, {kind}{summary}: {told}");
         match state {
@@ -76,6 +68,18 @@ fn print(report: &GuardReport, name: &str, cases: usize) -> Result<(), CommandEr
     output::say(&format!("{proved} of {of} proved, by {by}{searched}"))
 }
 
+/// What is known about a guard, for people; `state` is the word of a [`GuardState`].
+pub(super) fn told(state: &str, cases: u64, why: &str) -> String {
+    let is = |known: GuardState| known.as_str() == state;
+    if is(GuardState::Checked) {
+        format!("checked on {}, not proved", plural(cases, "case", "cases"))
+    } else if is(GuardState::Unknown) {
+        format!("unknown: {why}")
+    } else {
+        state.to_owned()
+    }
+}
+
 /// What the set and the guard do with a counterexample, as verbs.
 fn answers(guard: Option<&GuardProof>) -> (&'static str, &'static str) {
     match guard.is_some_and(GuardProof::allowed) {
@@ -99,7 +103,7 @@ fn print_warning(warning: &PolicyWarning, name: &str) -> Result<(), CommandError
     }
 }
 
-fn document(report: &GuardReport, dir: Option<&Path>, name: &str, cases: usize) -> Json {
+fn document(report: &GuardReport, dir: Option<&Path>, name: &str) -> Json {
     let command = |example: &Option<ExampleQuery>| {
         example.as_ref().map(|example| example.command(name, None))
     };
@@ -130,7 +134,7 @@ fn document(report: &GuardReport, dir: Option<&Path>, name: &str, cases: usize) 
         "folder": dir.map(|dir| dir.display().to_string()),
         "proved": report.is_proved(),
         "solver": report.solver,
-        "cases": cases,
+        "cases": report.cases,
         "guards": report.guards.iter().map(guard).collect::<Vec<_>>(),
         "warnings": report.warnings.iter().map(warning).collect::<Vec<_>>(),
         "all_policies_searched": report.is_searched,

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::output::text;
 use super::sidecar_client::{ApiCall, SidecarClient, encoded};
 use super::{CommandError, Global};
-use crate::domain::{PolicyFiles, PolicySetName};
+use crate::domain::{Failure, PolicyFiles, PolicySetName};
 use crate::engine::Snapshot;
 use crate::gate;
 use crate::policy_folder;
@@ -27,7 +27,8 @@ pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, CommandError> {
 
 /// Loads a folder that may become the live set: it keeps its guards.
 pub(super) fn admitted(dir: Option<&Path>) -> Result<Snapshot, CommandError> {
-    Ok(gate::admit(&files(dir)?, &[], false)?)
+    let admitted = gate::admit(&files(dir)?, &[], false);
+    Ok(admitted.map_err(Failure::from)?)
 }
 
 /// Checks and loads a set; it may break its guards.

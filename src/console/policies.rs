@@ -7,6 +7,7 @@ use askama::Template;
 
 use super::page_layout::{PageLayout, page, redirect_with_notice};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
+use super::policies_guards::{self, GuardRow};
 use super::policies_history::{self, History, LIVE, PENDING};
 use super::policies_shadow::{self, ShadowView};
 use super::texts as w;
@@ -42,6 +43,8 @@ struct PoliciesPage<'p> {
     faults: Vec<FolderFaultText>,
     when: TimeLabel,
     facts: Vec<(&'static str, String)>,
+    /// What each guard states, and whether it is proved.
+    guards: Vec<GuardRow>,
     notes: Vec<String>,
     files: Vec<String>,
     /// Whether the viewer may reload.
@@ -97,6 +100,7 @@ async fn policies<'p>(
         faults: fault.as_deref().map(faults).unwrap_or_default(),
         when: TimeLabel::from(loaded_at, call.app.clock.now()),
         facts: facts(&live),
+        guards: policies_guards::rows(&live),
         notes: live.notes().to_vec(),
         files: files.unwrap_or_default(),
         reloads: manages,

@@ -3,8 +3,10 @@
 //! Values only: the store keeps them, the services fill them in.
 
 use super::digest::Digest;
+use super::guard_outcomes::GuardOutcomes;
 use super::limits;
 use super::revision::{Revision, Timestamp};
+use super::text_length::cut;
 use super::worded::worded;
 
 worded! {
@@ -83,6 +85,9 @@ pub struct PolicyReport {
     pub may_lose: Vec<String>,
     /// Why it was refused.
     pub fault: Option<String>,
+    /// What the check has found about the guards; `None` if they were not reached, or an earlier
+    /// version has written the entry.
+    pub guards: Option<GuardOutcomes>,
 }
 
 impl PolicyReport {
@@ -101,20 +106,15 @@ impl PolicyReport {
         if let Some(fault) = &mut self.fault {
             cut(fault, limits::POLICY_FAULT_CHARS_MAX);
         }
+        self.guards = self.guards.map(GuardOutcomes::bounded);
         self
     }
 
-    /// Whether both say the same about a set, whatever brought it.
+    /// Whether both say the same about a set, whatever brought it and whatever was proved: a solver may
+    /// find less on a busy machine.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        Self { cause: other.cause, ..self.clone() } == *other
-    }
-}
-
-fn cut(text: &mut String, most: usize) {
-    if let Some((end, _)) = text.char_indices().nth(most) {
-        text.truncate(end);
-        text.push('…');
+        Self { cause: other.cause, guards: other.guards.clone(), ..self.clone() } == *other
     }
 }
 
@@ -185,6 +185,7 @@ impl PolicySetName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{GuardOutcome, GuardState};
 
     #[test]
     fn a_set_is_named_by_word_number_or_digest() {
@@ -216,13 +217,24 @@ mod tests {
     #[test]
     fn a_report_is_cut_and_says_so() {
         let line = "x".repeat(limits::POLICY_ENTRY_LINE_CHARS_MAX + 1);
-        let gains = vec![line; limits::POLICY_ENTRY_LINES_MAX + 3];
+        let gains = vec![line.clone(); limits::POLICY_ENTRY_LINES_MAX + 3];
         let fault = Some("é".repeat(limits::POLICY_FAULT_CHARS_MAX + 1));
-        let report = PolicyReport { gains, fault, ..PolicyReport::default() }.bounded();
+        let guard =
+            GuardOutcome { id: "é".repeat(600), state: GuardState::Checked, why: line };
+        let guards = GuardOutcomes {
+            guards: vec![guard; limits::GUARDS_MAX + 1],
+            ..GuardOutcomes::default()
+        };
+        let guards = Some(guards);
+        let report = PolicyReport { gains, fault, guards, ..PolicyReport::default() }.bounded();
         assert_eq!(report.gains.len(), limits::POLICY_ENTRY_LINES_MAX + 1);
         assert!(report.gains[0].ends_with("x…"));
         assert_eq!(report.gains.last().unwrap(), "3 more");
         let chars = report.fault.unwrap().chars().count();
         assert_eq!(chars, limits::POLICY_FAULT_CHARS_MAX + 1);
+        let guards = report.guards.unwrap().guards;
+        assert_eq!(guards.len(), limits::GUARDS_MAX);
+        assert_eq!(guards[0].id.chars().count(), limits::POLICY_ENTRY_LINE_CHARS_MAX + 1);
+        assert!(guards[0].why.ends_with("x…"));
     }
 }

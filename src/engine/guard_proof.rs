@@ -8,30 +8,16 @@ use std::collections::HashSet;
 
 use cedar_policy::{EntityUid, Policy};
 use cedar_policy_symcc::CompiledPolicySet;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Snapshot;
 use super::counterexample::{NOT_REPLAYED, QueryMaker};
 use super::example_query::ExampleQuery;
-use super::guards::{Guard, GuardKind};
+use super::guards::{Guard, GuardCheck, GuardKind};
 use super::request_kind::{AnalysedSet, KindPolicies, Reasons, RequestKind, literals};
 use super::smt_solver::{Proof, Questions, SmtSolver, denies_always, implies, never_errs};
-use crate::domain::{PolicyFiles, worded};
-
-worded! {
-    /// What is known about a guard.
-    #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-    pub enum GuardState {
-        /// It holds for every request.
-        Proved = "proved",
-        /// A request contradicts it.
-        Refuted = "refuted",
-        /// Only the cases of the matrix were evaluated: there is no solver.
-        Checked = "checked",
-        /// It could be neither proved nor refuted.
-        Unknown = "unknown",
-    }
-}
+use crate::domain::{GuardState, PolicyFiles};
 
 /// A guard, and what is known about it.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -45,11 +31,22 @@ pub struct GuardProof {
     /// What it states, for people; may be empty.
     pub summary: String,
     /// What is known.
+    #[serde(serialize_with = "write_state", deserialize_with = "read_state")]
     pub state: GuardState,
     /// Why nothing more is known; empty if it is proved or refuted.
     pub why: String,
     /// A query that contradicts it: the set allows it (`at_most`) or denies it (`at_least`).
     pub example: Option<ExampleQuery>,
+}
+
+fn write_state<S: Serializer>(state: &GuardState, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(state.as_str())
+}
+
+fn read_state<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GuardState, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    let state = GuardState::ALL.into_iter().find(|state| state.as_str() == word);
+    state.ok_or_else(|| D::Error::custom("no state of a guard"))
 }
 
 impl GuardProof {
@@ -79,27 +76,44 @@ struct GuardWork<'s> {
     unknown: Reasons,
 }
 
+/// What is known about each guard of a set.
+#[derive(Clone, Debug, Default)]
+pub struct GuardProofs {
+    /// Each guard.
+    pub guards: Vec<GuardProof>,
+    /// How many cases of the matrix were evaluated.
+    pub cases: usize,
+}
+
 impl Snapshot {
-    /// What is known about each guard without a solver.
+    /// The same about each guard, for a reason that lies in none of them.
     #[must_use]
-    pub fn unproved_guards(&self, state: GuardState, why: &str) -> Vec<GuardProof> {
-        self.guards.iter().map(|guard| GuardProof::of(guard, state, why)).collect()
+    pub fn guards_alike(&self, state: GuardState, why: &str) -> GuardProofs {
+        let guards = self.guards.iter().map(|guard| GuardProof::of(guard, state, why));
+        GuardProofs { guards: guards.collect(), cases: 0 }
     }
 
-    /// What the cases of the matrix say about each guard, without a solver, and why there is none.
+    /// What the cases of the matrix say about each guard, and why there is no proof.
     #[must_use]
-    pub fn checked_guard_proofs(&self, why: &str) -> Vec<GuardProof> {
-        let works = self.checked_guards().into_iter();
+    pub fn checked_guard_proofs(&self, why: &str) -> GuardProofs {
+        self.guard_proofs_of(self.check_guards(), why)
+    }
+
+    /// The same of cases that were evaluated before.
+    #[must_use]
+    pub fn guard_proofs_of(&self, check: GuardCheck, why: &str) -> GuardProofs {
+        let cases = check.cases;
         let checked = |work: GuardWork<'_>| match work.example {
             None => GuardProof::of(work.guard, GuardState::Checked, why),
             Some(_) => work.proof(),
         };
-        works.map(checked).collect()
+        let guards = self.checked_guards(check).into_iter().map(checked).collect();
+        GuardProofs { guards, cases }
     }
 
     /// The guards, each with the first case of the matrix that contradicts it.
-    fn checked_guards(&self) -> Vec<GuardWork<'_>> {
-        let mut broken = self.check_guards().broken;
+    fn checked_guards(&self, check: GuardCheck) -> Vec<GuardWork<'_>> {
+        let mut broken = check.broken;
         let guards = self.guards.iter().enumerate();
         let work = |(at, guard)| GuardWork {
             guard,
@@ -111,17 +125,19 @@ impl Snapshot {
 
     /// Proves or refutes the guards. `files` are those that this set was loaded from. May take as long as
     /// the solver does.
-    pub fn prove_guards(&self, files: &PolicyFiles, solver: &mut dyn SmtSolver) -> Vec<GuardProof> {
+    pub fn prove_guards(&self, files: &PolicyFiles, solver: &mut dyn SmtSolver) -> GuardProofs {
         let analysed = match AnalysedSet::new(self, files) {
             Ok(analysed) => analysed,
-            Err(why) => return self.unproved_guards(GuardState::Unknown, &why),
+            Err(why) => return self.guards_alike(GuardState::Unknown, &why),
         };
-        let mut works = self.checked_guards();
+        let check = self.check_guards();
+        let cases = check.cases;
+        let mut works = self.checked_guards(check);
         let mut questions = Questions::to(solver);
         for kind in analysed.kinds() {
             prove_kind(&analysed, &kind, &mut works, &mut questions);
         }
-        works.into_iter().map(GuardWork::proof).collect()
+        GuardProofs { guards: works.into_iter().map(GuardWork::proof).collect(), cases }
     }
 }
 

@@ -257,6 +257,7 @@ impl SnapshotDraft<'_> {
             roles: self.cards,
             administering: BTreeSet::new(),
             guards: self.guards.iter().filter_map(ParsedPolicy::guard).collect(),
+            guard_outcomes: None,
             tests: 0,
             notes: self.folder.notes,
             data: [text(self.folder.schema), text(self.folder.entities)],

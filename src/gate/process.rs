@@ -17,7 +17,7 @@ use super::solver_process::SolverProcess;
 use crate::clock;
 use crate::domain::{Failure, PolicyFiles, RoleId, input_cleanup};
 use crate::engine::{
-    GuardCheck, GuardProof, LoadFacts, LoadMode, PolicyFault, PolicyWarning, Snapshot,
+    GuardCheck, GuardProof, GuardProofs, LoadFacts, LoadMode, PolicyFault, PolicyWarning, Snapshot,
     SymbolicDifference, format,
 };
 
@@ -60,6 +60,8 @@ pub(super) enum Answer {
         tests: usize,
     },
     Refused(Vec<PolicyFault>),
+    /// Refused for its guards, with what is known about each of them.
+    Broken(Vec<PolicyFault>, GuardReport),
     /// Each file, formatted, or why not.
     Formatted(Vec<Result<String, String>>),
     Proved(GuardReport),
@@ -80,6 +82,8 @@ pub struct DifferenceReport {
 pub struct GuardReport {
     /// Each guard.
     pub guards: Vec<GuardProof>,
+    /// How many cases of the matrix were evaluated for them.
+    pub cases: usize,
     /// The solver with its version; empty if there is none, or it never answered.
     pub solver: String,
     /// What is odd about policies, if that was searched.
@@ -87,6 +91,15 @@ pub struct GuardReport {
     /// Whether all of that was.
     pub is_searched: bool,
 }
+
+impl From<GuardProofs> for GuardReport {
+    fn from(GuardProofs { guards, cases }: GuardProofs) -> Self {
+        Self { guards, cases, ..Self::default() }
+    }
+}
+
+/// Why a set is refused that breaks guards, and what is known about each of them.
+pub(super) type BrokenGuards = (Vec<PolicyFault>, GuardReport);
 
 /// The time for all proofs about a folder.
 const PROOFS: Duration = Duration::from_secs(10);
@@ -207,7 +220,11 @@ fn check(task: &Task, files: &PolicyFiles, guards: bool) -> Answer {
     let held: Vec<(RoleId, usize)> = task.held.iter().filter_map(role).collect();
     let passed = Snapshot::pass(files, &held, &LoadMode::Whole(&|step| tell(&step)));
     tell(&"");
-    match passed.and_then(|snapshot| guarded(snapshot, guards)) {
+    let guarded = match passed {
+        Ok(snapshot) => guarded(snapshot, guards),
+        Err(faults) => return Answer::Refused(faults),
+    };
+    match guarded {
         Ok((snapshot, note)) => {
             // The parent uses it to compare the set with the previous one.
             let suspended = snapshot.allowed_while_suspended();
@@ -216,7 +233,10 @@ fn check(task: &Task, files: &PolicyFiles, guards: bool) -> Answer {
             notes.extend(note);
             Answer::Passed { notes, tests }
         }
-        Err(faults) => Answer::Refused(faults),
+        Err(broken) => {
+            let (faults, report) = *broken;
+            Answer::Broken(faults, report)
+        }
     }
 }
 
@@ -228,10 +248,11 @@ pub(super) fn prove(
     search: bool,
 ) -> GuardReport {
     let mut solver = SolverProcess::new(solver, clock::monotonic() + PROOFS);
-    let guards = snapshot.prove_guards(files, &mut solver);
+    let proofs = snapshot.prove_guards(files, &mut solver);
     let searched = search.then(|| snapshot.policy_warnings(files, &mut solver));
     let (warnings, is_searched) = searched.unwrap_or_default();
-    GuardReport { guards, solver: solver.version().to_owned(), warnings, is_searched }
+    let solver = solver.version().to_owned();
+    GuardReport { solver, warnings, is_searched, ..GuardReport::from(proofs) }
 }
 
 /// Compares two sets, as far as the solver does within the time for it.
@@ -250,14 +271,17 @@ pub(super) fn compare(
 pub(super) fn guarded(
     snapshot: Snapshot,
     guards: bool,
-) -> Result<(Snapshot, Option<String>), Vec<PolicyFault>> {
+) -> Result<(Snapshot, Option<String>), Box<BrokenGuards>> {
     if !guards {
         return Ok((snapshot, None));
     }
-    let GuardCheck { faults, cases, is_whole, .. } = snapshot.check_guards();
+    let mut check = snapshot.check_guards();
+    let faults = std::mem::take(&mut check.faults);
     if !faults.is_empty() {
-        return Err(faults);
+        let why = "the policies were refused before it was to be proved";
+        return Err(Box::new((faults, snapshot.guard_proofs_of(check, why).into())));
     }
+    let GuardCheck { cases, is_whole, .. } = check;
     let note = format!("the guards were checked on {cases} cases only, since there are too many");
     Ok((snapshot, (!is_whole).then_some(note)))
 }

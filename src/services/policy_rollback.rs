@@ -117,7 +117,7 @@ async fn checked(
 async fn loaded(app: &App, files: PolicyFiles) -> Result<CheckedPolicies, Failure> {
     let (held, demand_proof) = (app.directory.roles_held(), app.config.policies.demand_proof);
     let work = move || {
-        let snapshot = gate::admit(&files, &held, demand_proof)?;
+        let snapshot = gate::admit(&files, &held, demand_proof).map_err(Failure::from)?;
         Ok::<_, Failure>((files, snapshot))
     };
     let (files, snapshot) = reload::run_on_blocking_thread(app, false, work).await??;

@@ -21,7 +21,7 @@ use crate::domain::{
     PolicyReport, Revision, RoleId, Timestamp, limits,
 };
 use crate::engine::{AccessChanges, Snapshot};
-use crate::gate;
+use crate::gate::{self, NotAdmitted};
 use crate::policy_folder::{self, NewFolder};
 use crate::services::caller::Caller;
 use crate::services::permissions::{Permit, StorePermit};
@@ -41,7 +41,7 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// A folder that was read, and the result of the gate; no set if it is the one that is already
 /// loaded.
-type ReadFolder = (PolicyFiles, Result<Option<Snapshot>, Failure>);
+type ReadFolder = (PolicyFiles, Result<Option<Snapshot>, NotAdmitted>);
 
 /// Reads the folder, or the built-in policies, and loads it outside the decision threads, unless it is
 /// the set that is live.
@@ -289,9 +289,9 @@ async fn try_once(
     let before = app.policies.load_full();
     let (files, loaded) = load_other(app).await?;
     let at = app.clock.now();
-    if let Err(fault) = &loaded {
-        refused(&app.store, permit.actor(), permit.cause(), stored(files.clone(), at), fault).await;
-        reloading.pending.take_if(|_| fault.kind == Kind::PoliciesRefused);
+    if let Err(why) = &loaded {
+        refused(&app.store, permit.actor(), permit.cause(), stored(files.clone(), at), why).await;
+        reloading.pending.take_if(|_| why.failure.kind == Kind::PoliciesRefused);
     }
     let Some(snapshot) = loaded? else {
         none_pending(app, reloading).await;
@@ -572,7 +572,8 @@ pub(super) fn entry_report(
 ) -> PolicyReport {
     let AccessChanges { gains, loses, may_gain, may_lose } = changes.clone();
     let policies = u64::try_from(snapshot.policy_count()).unwrap_or(u64::MAX);
-    PolicyReport { cause, policies, gains, loses, may_gain, may_lose, ..PolicyReport::default() }
+    let (guards, pinned, fault) = (snapshot.guard_outcomes().cloned(), None, None);
+    PolicyReport { cause, policies, pinned, gains, loses, may_gain, may_lose, fault, guards }
 }
 
 pub(super) fn stored(files: PolicyFiles, at: Timestamp) -> StoredPolicies {
@@ -585,13 +586,13 @@ pub(super) async fn refused(
     actor: &Actor,
     cause: PolicyCause,
     policies: StoredPolicies,
-    fault: &Failure,
+    NotAdmitted { failure, guards }: &NotAdmitted,
 ) {
-    if fault.kind != Kind::PoliciesRefused {
+    if failure.kind != Kind::PoliciesRefused {
         return;
     }
-    let fault = Some(fault.public.clone());
-    let report = PolicyReport { cause, fault, ..PolicyReport::default() };
+    let (fault, guards) = (Some(failure.public.clone()), guards.as_deref().cloned());
+    let report = PolicyReport { cause, fault, guards, ..PolicyReport::default() };
     let kept = store.policies_set_aside(actor, PolicyOutcome::Refused, policies, report).await;
     if let Err(fault) = kept {
         tracing::warn!(%fault, "the refused policies are not in the history");

@@ -12,16 +12,18 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::app::{App, FolderProblem, PendingPolicies, PolicyStatus, Reloading, UnsavedPolicies};
 use crate::background;
-use crate::domain::{Actor, Digest, Failure, Kind, PolicyCause, PolicyFiles, RoleId, Timestamp};
+use crate::domain::{
+    Actor, Digest, Failure, Kind, PolicyCause, PolicyFiles, PolicySetName, RoleId, Timestamp,
+};
 use crate::engine::{AccessChanges, Snapshot};
-use crate::gate;
+use crate::gate::{self, NotAdmitted};
 use crate::services::reload;
 use crate::store::{LOG_AWAY, LOG_UNCLEAR, Store, StoredPolicies};
 
 /// A folder that was read, and the result of the gate.
 struct ReadPolicies {
     files: PolicyFiles,
-    snapshot: Result<Snapshot, Failure>,
+    snapshot: Result<Snapshot, NotAdmitted>,
 }
 
 /// A loaded set with its files.
@@ -76,7 +78,7 @@ fn load_first(
 ) -> Result<ReadPolicies, Failure> {
     let files = reload::read(dir)?;
     let snapshot = if kept == Some(files.digest()) && !demand_proof {
-        Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults))
+        Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults).into())
     } else {
         gate::admit(&files, held, demand_proof)
     };
@@ -94,6 +96,21 @@ async fn first<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 /// `PoliciesRefused`, when the folder is at fault and no good set was ever kept; `Busy`, when it could
 /// not be read or checked then.
 pub async fn at_start(
+    options: StartOptions,
+    store: &Store,
+    now: Timestamp,
+) -> Result<StartPolicies, Failure> {
+    let mut start = chosen(options, store, now).await?;
+    // A saved set is not proved again: the history has what was found when it went live.
+    if start.snapshot.guard_outcomes().is_none() {
+        let known = store.policy_entry(PolicySetName::Live).await.ok().flatten();
+        let known = known.filter(|entry| entry.digest == start.snapshot.digest());
+        start.snapshot = start.snapshot.with_guard_outcomes(known.and_then(|it| it.report.guards));
+    }
+    Ok(start)
+}
+
+async fn chosen(
     StartOptions { dir, hold_widening, demand_proof, held }: StartOptions,
     store: &Store,
     now: Timestamp,
@@ -116,10 +133,10 @@ pub async fn at_start(
             }
             return begin(loaded, kept, store, now).await;
         }
-        Ok(ReadPolicies { files, snapshot: Err(fault) }) => {
+        Ok(ReadPolicies { files, snapshot: Err(why) }) => {
             let set = reload::stored(files, now);
-            reload::refused(store, &Actor::System, PolicyCause::Start, set, &fault).await;
-            fault
+            reload::refused(store, &Actor::System, PolicyCause::Start, set, &why).await;
+            why.failure
         }
         Err(fault) => fault,
     };

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::console_read_pages::{managing, managing_with, read};
 use crate::support::api_fixture::{ApiFixture, Person};
-use crate::support::sidecar::{copy_folder, shipped_policies};
+use crate::support::sidecar::{copy_folder, is_installed, shipped_policies};
 
 const NONE: Value = Value::Null;
 const RELOAD: &str = "/policies/reload";
@@ -69,6 +69,9 @@ async fn the_history_says_what_became_of_each_set_and_leads_back_to_a_former_one
     );
     page.leaves_out("Roll back to set 2");
     page.leaves_out("Roll back to set 3");
+    // What the check has found, not a proof for this page.
+    let proved = if is_installed("cvc5") { "By cvc5 " } else { "not proved: there is no solver" };
+    page.shows(200, &["What these policies must keep", "Nobody reaches another account", proved]);
 
     let path = "/policies/history/1/rollback";
     let asked = ann.page(path).await;

@@ -87,6 +87,22 @@ fn a_shipped_guard_refuses_what_it_is_for() {
 }
 
 #[test]
+fn a_set_that_breaks_a_guard_in_a_case_is_in_the_history_with_its_guards() {
+    let sidecar = Sidecar::start_with(&Start { unwatched: true, ..Start::default() });
+    let built_in = known(&sidecar, "1").1;
+    assert_eq!(built_in["solver"], "cvc5 in the tests of this version");
+    fs::remove_dir_all(sidecar.path("policies/tests")).unwrap();
+    replace(&sidecar.path("policies"), "rules/tenancy.cedar", "forbid", "permit");
+    assert_eq!(sidecar.run(&["policy", "reload"]).status.code(), Some(3));
+    let (states, proof) = known(&sidecar, "2");
+    assert!(states.contains(&"own_account_only refuted".to_owned()), "{states:?}");
+    assert!(!states.iter().any(|state| state.ends_with(" proved")), "{states:?}");
+    assert!(proof["cases"].as_u64().unwrap() > 0, "{proof}");
+    let shown = sidecar.ok(&["policy", "show", "2"]);
+    assert!(shown.contains("guard\town_account_only\trefuted\n"), "{shown}");
+}
+
+#[test]
 fn what_no_case_shows_is_refuted_by_the_solver() {
     if !is_installed("cvc5") {
         return;
@@ -281,11 +297,17 @@ fn a_set_that_was_live_before_proofs_were_demanded_is_told_at_the_start() {
     });
     let ready = |sidecar: &Sidecar| sidecar.unix().get("/readyz").json()["policies"].clone();
     assert_eq!(ready(&sidecar), "live");
+    let (states, proof) = known(&sidecar, "live");
+    assert!(states.iter().all(|state| state.ends_with(" checked")), "{states:?}");
+    assert!(proof["cases"].as_u64().unwrap() > 0 && proof["solver"].is_null(), "{proof}");
     let config = sidecar.path("kwic-team.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("[policies]\n", "[policies]\ndemand_proof = true\n")).unwrap();
     sidecar.kill_and_restart();
     assert_eq!(ready(&sidecar), "last_good");
+    // It is not checked again, and what is known of it is that of before.
+    let live = sidecar.admin().get("/api/v1/policies").json();
+    assert_eq!(live["proof"], proof);
     assert!(sidecar.log_text().contains("the guard `active` is not proved"));
 }
 
@@ -318,6 +340,13 @@ fn a_reload_is_refused_where_the_solver_refutes_a_guard_and_not_where_it_fails()
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("the policies break the guard `office`"), "{told}");
     assert_eq!(live(), begun);
+    let known = |set: &str| known(&sidecar, set);
+    assert!(known("1").0.iter().all(|state| state.ends_with(" proved")), "{:?}", known("1"));
+    let (states, proof) = known("2");
+    assert!(states.contains(&"office refuted".to_owned()), "{states:?}");
+    assert!(proof["solver"].as_str().unwrap().starts_with("cvc5 "), "{proof}");
+    let shown = sidecar.ok(&["policy", "show", "1"]);
+    assert!(shown.contains("guard\toffice\tproved by cvc5 "), "{shown}");
     // Without its guard it is taken, also where the solver is of no use.
     use_solver(&solver(home.path(), "exit 1"));
     replace(
@@ -329,6 +358,15 @@ fn a_reload_is_refused_where_the_solver_refutes_a_guard_and_not_where_it_fails()
     let taken = sidecar.ok(&["policy", "reload"]);
     assert!(taken.contains("0 of 6 guards are proved"), "{taken}");
     assert_ne!(live(), begun);
+    let (states, proof) = known("live");
+    assert!(states.iter().all(|state| state.ends_with(" unknown")), "{states:?}");
+    assert_eq!(proof["solver"], Json::Null);
+}
+
+/// What the history has of the guards of a set: `ID STATE`, and the whole of it.
+fn known(sidecar: &Sidecar, set: &str) -> (Vec<String>, Json) {
+    let found = document(&sidecar.run(&["--json", "policy", "show", set]));
+    (states(&found["proof"]), found["proof"].clone())
 }
 
 #[test]

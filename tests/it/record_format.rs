@@ -7,11 +7,11 @@ use std::time::Duration;
 use kwic_team::domain::two_step::{Authenticator, PendingAuthenticator, RecoveryHash};
 use kwic_team::domain::{
     Account, AccountSlug, Actor, AddressSide, ApiToken, ApiTokenId, Delivery, DeliveryState,
-    Digest, Email, Factors, Failure, FieldChange, Generation, ImportId, Invite, InviteId,
-    InviteOutcome, KeyId, LinkId, LinkPurpose, MailId, MailKind, MailStop, Member, MemberId, Name,
-    OneTimeLink, Passkey, PasskeyId, PolicyCause, PolicyEntry, PolicyOutcome, PolicyReport,
-    QueuedMail, Revision, RoleId, Sealed, Session, SessionId, Status, Timestamp, TokenHash,
-    TwoStepEvent, Version,
+    Digest, Email, Factors, Failure, FieldChange, Generation, GuardOutcome, GuardOutcomes,
+    GuardState, ImportId, Invite, InviteId, InviteOutcome, KeyId, LinkId, LinkPurpose, MailId,
+    MailKind, MailStop, Member, MemberId, Name, OneTimeLink, Passkey, PasskeyId, PolicyCause,
+    PolicyEntry, PolicyOutcome, PolicyReport, QueuedMail, Revision, RoleId, Sealed, Session,
+    SessionId, Status, Timestamp, TokenHash, TwoStepEvent, Version,
 };
 use kwic_team::store::StoredPolicies;
 use kwic_team::store::records::api_tokens::{decode_api_token, encode_api_token};
@@ -134,6 +134,22 @@ fn policy_entry() -> PolicyEntry {
             loses: Vec::new(),
             may_gain: lines("a may gain c"),
             may_lose: lines("a may lose d"),
+            guards: Some(GuardOutcomes {
+                solver: "cvc5 1.0.3".to_owned(),
+                cases: 620,
+                guards: vec![
+                    GuardOutcome {
+                        id: "own".to_owned(),
+                        state: GuardState::Proved,
+                        why: String::new(),
+                    },
+                    GuardOutcome {
+                        id: "chief".to_owned(),
+                        state: GuardState::Unknown,
+                        why: "too many".to_owned(),
+                    },
+                ],
+            }),
         },
     }
 }
@@ -493,12 +509,10 @@ fn every_record_is_written_and_read_as_it_always_was() {
     for (kind, bytes, reads) in kinds() {
         assert_eq!(bytes, golden(kind), "the bytes of a stored {kind} have changed");
         assert!(reads(&golden(kind)).unwrap(), "a stored {kind} is read as another one");
-        let version =
-            if matches!(kind, "account" | "factors" | "letter_leased" | "member_importing") {
-                2
-            } else {
-                1
-            };
+        let version = match kind {
+            "account" | "factors" | "letter_leased" | "member_importing" | "policy_entry" => 2,
+            _ => 1,
+        };
         assert_eq!(bytes.first(), Some(&version), "a {kind} begins with its version");
     }
 }
@@ -511,6 +525,13 @@ fn an_account_of_the_first_version_is_read_without_settings() {
     let settings = Account { invite_lifetime: None, two_step_enforced: false, ..account().account };
     assert_eq!(read.account, settings);
     assert_eq!(read.last_change, last_change(), "nobody could change it since it was made");
+}
+
+#[test]
+fn a_policy_entry_of_the_first_version_is_read_without_guards() {
+    let read = decode_policy_entry(12, &golden("policy_entry_1")).unwrap();
+    let report = PolicyReport { guards: None, ..policy_entry().report };
+    assert_eq!(read, PolicyEntry { report, ..policy_entry() });
 }
 
 #[test]

@@ -6,7 +6,9 @@ use super::request_schemas::Inputs;
 use super::schema_builder::{
     SchemaObject, any_of, count, flag, keyed, list, moment, object, or_null, reference, text, word,
 };
-use crate::domain::{AuditEvent, DeliveryState, InviteState, PolicyCause, PolicyOutcome, Status};
+use crate::domain::{
+    AuditEvent, DeliveryState, GuardState, InviteState, PolicyCause, PolicyOutcome, Status,
+};
 use crate::engine::Cell;
 use crate::services::access_review::{FindingKind, Severity};
 
@@ -548,6 +550,7 @@ fn policies() -> Value {
         .with("pinned", or_null(count()))
         .with("fault", or_null(text()))
         .with("loaded_at", moment())
+        .with("proof", or_null(guard_proofs()))
         .schema()
 }
 
@@ -584,6 +587,20 @@ fn policy_entry() -> SchemaObject {
         .with("pinned", or_null(count()))
         .all(&["gains", "loses", "may_gain", "may_lose"], || list(text()))
         .with("fault", or_null(text()))
+        .with("proof", or_null(guard_proofs()))
+}
+
+/// What is known about the guards of a set.
+fn guard_proofs() -> Value {
+    let guard = object()
+        .all(&["id", "why"], text)
+        .with("state", word(&GuardState::ALL.map(GuardState::as_str)))
+        .schema();
+    object()
+        .with("solver", or_null(text()))
+        .with("cases", count())
+        .with("guards", list(guard))
+        .schema()
 }
 
 fn policy_file() -> Value {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::app::PolicyStatus;
 use crate::clock::rfc3339;
-use crate::domain::{PolicyEntry, RoleId};
+use crate::domain::{GuardOutcome, GuardOutcomes, PolicyEntry, RoleId};
 use crate::engine::{self, Cell, Matrix, Snapshot};
 use crate::services::policy_history;
 use crate::services::reload::ReloadReport;
@@ -48,6 +48,27 @@ document! {
         pinned: Option<u64> = status.pinned,
         fault: Option<String> = status.fault.clone(),
         loaded_at: String = rfc3339(status.loaded_at),
+        /// None of a set that was loaded without that being known.
+        proof: Option<GuardProofs> = live.guard_outcomes().cloned().map(GuardProofs::from),
+    }
+}
+
+document! {
+    /// What the check has found about the guards of a set.
+    struct GuardProofs from(known: GuardOutcomes) {
+        /// None where no solver has answered.
+        solver: Option<String> = Some(known.solver).filter(|solver| !solver.is_empty()),
+        /// How many cases of the matrix were evaluated.
+        cases: u64 = known.cases,
+        guards: Vec<GuardProof> = known.guards.into_iter().map(GuardProof::from).collect(),
+    }
+}
+
+document! {
+    struct GuardProof from(guard: GuardOutcome) {
+        id: String = guard.id,
+        state: &'static str = guard.state.as_str(),
+        why: String = guard.why,
     }
 }
 
@@ -69,6 +90,8 @@ document! {
         may_gain: Vec<String> = entry.report.may_gain,
         may_lose: Vec<String> = entry.report.may_lose,
         fault: Option<String> = entry.report.fault,
+        /// None where the guards were not reached, and of an entry of an earlier version.
+        proof: Option<GuardProofs> = entry.report.guards.map(GuardProofs::from),
     }
 }
 

@@ -2,7 +2,7 @@
 //! the shadow policies.
 
 use super::{Badge, badge};
-use crate::domain::{PolicyCause, plural};
+use crate::domain::{GuardOutcome, GuardOutcomes, GuardState, PolicyCause, plural};
 use crate::engine::{AccessChange, ChangedCell, Place};
 use crate::policy_folder::FileChange;
 
@@ -51,6 +51,8 @@ words! {
     SHADOW_CHANGE: "They would"
     SHADOW_TIMES: "Times"
     SHADOW_LAST: "Last"
+    GUARDS_TITLE: "What these policies must keep"
+    LOADED_UNPROVED: "These policies were loaded without a proof."
     NO_MEMBER: "No member"
     FORMER_FILES_KEPT: "The former files are kept next to the policy folder."
 }
@@ -85,6 +87,31 @@ impl SetState {
             Self::Waited => badge("", "–", "Waited for approval"),
             Self::Refused => badge("error", "✕", "Refused"),
         }
+    }
+}
+
+/// A guard that nobody has proved.
+pub(in crate::console) const GUARD_UNPROVED: Badge = badge("warn", "▲", "Not proved");
+
+/// What is known about a guard.
+pub(in crate::console) const fn guard_state(state: GuardState) -> Badge {
+    match state {
+        GuardState::Proved => badge("ok", "●", "Proved"),
+        GuardState::Refuted => badge("error", "✕", "Broken"),
+        GuardState::Checked | GuardState::Unknown => GUARD_UNPROVED,
+    }
+}
+
+/// How a guard was proved, or why it is not.
+pub(in crate::console) fn guard_told(all: &GuardOutcomes, guard: &GuardOutcome) -> String {
+    match guard.state {
+        GuardState::Proved => format!("By {}, for every request.", all.solver),
+        GuardState::Refuted => "A request contradicts it.".to_owned(),
+        GuardState::Checked => {
+            let checked = plural(all.cases, "case", "cases");
+            super::sentence(&format!("checked on {checked}, not proved: {}", guard.why))
+        }
+        GuardState::Unknown => super::sentence(&guard.why),
     }
 }
 
