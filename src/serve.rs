@@ -267,8 +267,12 @@ pub fn check(config: &Config) -> Result<String, Failure> {
         None => policy_folder::embedded_policies(),
     };
     let snapshot = gate::admit(&files, &[], config.policies.demand_proof)?;
-    let warnings: String =
-        config.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
+    let shadow = config.policies.shadow.as_deref().and_then(|dir| shadow::check(dir).err());
+    let shadow = shadow.map(|fault| {
+        format!("the shadow policies cannot be loaded, and would not be asked:\n{}", fault.public)
+    });
+    let warnings = config.warnings.iter().chain(&shadow);
+    let warnings: String = warnings.map(|warning| format!("\nwarning: {warning}")).collect();
     Ok(format!(
         "the configuration is in order; {}, {}, {} passed{warnings}",
         plural(snapshot.policy_count(), "policy", "policies"),

@@ -27,6 +27,9 @@ struct Ready<'r> {
     policies_pinned: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
+    /// Why the shadow policies are not asked; nothing depends on them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow_fault: Option<String>,
     /// Without its cause, which names a path: this endpoint needs no key.
     #[serde(skip_serializing_if = "Option::is_none")]
     keys_fault: Option<&'static str>,
@@ -173,6 +176,7 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
             |_| "`decision.keys_file` was refused, and the previous keys stay valid: see the log",
         ),
         fault: if to_operator { status.fault.clone() } else { status.short_fault() },
+        shadow_fault: shadow_fault(app, to_operator),
         secrets_without_key: Some(secrets_without_key(app)).filter(|count| *count > 0),
         reload_running_seconds: Some(running(app)).filter(|seconds| *seconds >= LONG_SECONDS),
         revision: app.directory.revision().0,
@@ -188,6 +192,17 @@ pub async fn readyz(app: &App, to_operator: bool) -> Reply {
         tasks_fault: tasks_fault(app),
         sockets_fault: sockets_fault(app),
         fleet: FleetState::of(app, to_operator),
+    })
+}
+
+/// Only the operator of the sidecar sees the text of policies.
+fn shadow_fault(app: &App, to_operator: bool) -> Option<String> {
+    let fault = app.shadow.candidate().fault.clone()?;
+    Some(if to_operator {
+        fault
+    } else {
+        "the shadow policies cannot be loaded, and are not asked; see the log, or run `kwic-team doctor`"
+            .to_owned()
     })
 }
 

@@ -85,6 +85,7 @@ pub(super) fn run(global: &Global) -> CommandResult {
             lines.extend(disk(&ready));
             lines.extend(fleet(&ready));
             lines.push(policies(&ready));
+            lines.extend(shadow(&ready));
             lines.extend(whole);
             lines.extend(running(&remote));
         }
@@ -275,6 +276,19 @@ fn policies(ready: &Json) -> CheckLine {
             )
         }
     }
+}
+
+/// A shadow folder at fault; nothing depends on it.
+fn shadow(ready: &Json) -> Option<CheckLine> {
+    let fault = text(ready, "shadow_fault");
+    (!fault.is_empty()).then(|| {
+        CheckLine::warn(
+            "shadow",
+            format!(
+                "the shadow policies cannot be loaded, and are not asked: correct what is named here, then run `kwic-team policy reload`\n{fault}"
+            ),
+        )
+    })
 }
 
 /// How a node of a fleet follows its log.

@@ -141,7 +141,10 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
                 ))
             })
         }
-        PolicyCommand::Check(folder) => judged(global, folder, admitted, check),
+        PolicyCommand::Check(folder) => {
+            let demand_proof = configured(global, &global.data)?.policies.demand_proof;
+            judged(global, folder, |dir| admitted(dir, demand_proof), check)
+        }
         PolicyCommand::Test(folder) => judged(global, folder, load, test),
         PolicyCommand::Matrix { folder, before } => {
             matrix(global, chosen(global, folder)?.as_deref(), before)
@@ -188,7 +191,7 @@ fn chosen(global: &Global, folder: FolderArgs) -> Result<Option<PathBuf>, Comman
 fn judged(
     global: &Global,
     folder: FolderArgs,
-    load: fn(Option<&Path>) -> Result<Snapshot, CommandError>,
+    load: impl FnOnce(Option<&Path>) -> Result<Snapshot, CommandError>,
     judge: impl FnOnce(&Global, &Snapshot) -> Result<Map<String, Json>, CommandError>,
 ) -> CommandResult {
     let dir = chosen(global, folder)?;

@@ -25,9 +25,10 @@ pub(super) fn load(dir: Option<&Path>) -> Result<Snapshot, CommandError> {
     gate(&files(dir)?)
 }
 
-/// Loads a folder that may become the live set: it keeps its guards.
-pub(super) fn admitted(dir: Option<&Path>) -> Result<Snapshot, CommandError> {
-    let admitted = gate::admit(&files(dir)?, &[], false);
+/// Loads a folder that may become the live set: it keeps its guards, which must be proved if that is
+/// demanded.
+pub(super) fn admitted(dir: Option<&Path>, demand_proof: bool) -> Result<Snapshot, CommandError> {
+    let admitted = gate::admit(&files(dir)?, &[], demand_proof);
     Ok(admitted.map_err(Failure::from)?)
 }
 

@@ -9,7 +9,7 @@ use super::policies_history::{rollback_path, short};
 use super::roles::change;
 use super::texts as w;
 use super::timestamps::TimeLabel;
-use crate::domain::{Failure, Kind, PolicyEntry, PolicyOutcome};
+use crate::domain::{Failure, Kind, PolicyEntry};
 use crate::http::{Reply, status};
 use crate::services::permissions::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
@@ -22,9 +22,8 @@ pub(super) async fn ask(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
     let entry = entry(call, &permit).await?;
-    if let Some(why) = impossible(call, &entry) {
-        let shell = PageLayout::inside(call, &viewer, w::CANNOT_GO_BACK, SECTION);
-        return Ok(not_possible(shell, why, (SECTION, w::TO_POLICIES)));
+    if let Some(why) = impossible(call, &entry).await? {
+        return Ok(no_way(call, &viewer, why));
     }
     let pins = must_pin(call) || !call.parameter(PIN).is_empty();
     match changes(call, &permit, &entry).await {
@@ -41,6 +40,9 @@ pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {
     let viewer = call.viewer().await?;
     let permit = StorePermit::managing_policies(call.app, viewer.caller()).await?;
     let entry = entry(call, &permit).await?;
+    if let Some(why) = impossible(call, &entry).await? {
+        return Ok(no_way(call, &viewer, why));
+    }
     let number = entry.number.to_string();
     match policy_rollback::rollback(call.app, permit, &number, pins).await {
         Ok(report) => {
@@ -73,11 +75,20 @@ async fn entry(call: &PageRequest<'_>, permit: &StorePermit) -> Result<PolicyEnt
 }
 
 /// Why it is no way back, whatever the folder is.
-fn impossible(call: &PageRequest<'_>, entry: &PolicyEntry) -> Option<&'static str> {
-    if entry.outcome != PolicyOutcome::Live {
-        return Some(w::NEVER_LIVE);
+async fn impossible(
+    call: &PageRequest<'_>,
+    entry: &PolicyEntry,
+) -> Result<Option<&'static str>, Failure> {
+    if !policy_rollback::was_live(call.app, entry).await? {
+        return Ok(Some(w::NEVER_LIVE));
     }
-    (entry.digest == call.app.policies.load().digest()).then_some(w::IS_LIVE_ALREADY)
+    let is_live = entry.digest == call.app.policies.load().digest();
+    Ok(is_live.then_some(w::IS_LIVE_ALREADY))
+}
+
+fn no_way(call: &PageRequest<'_>, viewer: &CurrentUser, why: &'static str) -> Reply {
+    let shell = PageLayout::inside(call, viewer, w::CANNOT_GO_BACK, SECTION);
+    not_possible(shell, why, (SECTION, w::TO_POLICIES))
 }
 
 /// Whether the folder cannot be written: a set is pinned, or there is no folder.

@@ -13,7 +13,9 @@ use super::policy_approval::second_person_needed;
 use super::reload::{self, CheckedPolicies, ReloadReport, WayToLive};
 use super::{directory_sync, policy_history};
 use crate::app::{App, PolicyStatus, Reloading};
-use crate::domain::{Failure, Kind, PolicyCause, PolicyFiles, Timestamp};
+use crate::domain::{
+    Failure, Kind, PolicyCause, PolicyEntry, PolicyFiles, PolicyOutcome, Timestamp,
+};
 use crate::engine::AccessChanges;
 use crate::gate;
 use crate::policy_folder::NewFolder;
@@ -22,7 +24,8 @@ use crate::policy_folder::NewFolder;
 ///
 /// # Errors
 /// `NotFound` `unknown_policy_set`; `PoliciesRefused` with every fault, such as a role that members hold
-/// and the set does not have; `Conflict` `folder_not_written`, `no_policy_folder`, `policies_pinned`;
+/// and the set does not have; `Conflict` `never_live`, `folder_not_written`, `no_policy_folder`,
+/// `policies_pinned`;
 /// `Denied` `second_person_needed`, where a pin would need one; else as [`reload::reload_now`].
 pub async fn rollback(
     app: &Arc<App>,
@@ -34,6 +37,9 @@ pub async fn rollback(
     run_detached(async move {
         let reader = policy_history::PolicyReader::of_operator(&permit);
         let set = policy_history::set(&app, &reader, &name).await?;
+        if !was_live(&app, &set.entry).await? {
+            return Err(never_live(set.entry.number));
+        }
         let mut reloading = app.reloading.lock().await;
         let files = PolicyFiles::kept(set.files);
         if pin {
@@ -45,6 +51,30 @@ pub async fn rollback(
         }
     })
     .await
+}
+
+/// Whether the set went live at some time, if not by this entry then by another one of the same
+/// content. What was refused, or never approved, is no way back.
+///
+/// # Errors
+/// `Busy`, when the disk fails.
+pub async fn was_live(app: &App, entry: &PolicyEntry) -> Result<bool, Failure> {
+    match entry.outcome {
+        PolicyOutcome::Live => Ok(true),
+        PolicyOutcome::Pending | PolicyOutcome::Refused => {
+            app.store.policies_were_live(entry.digest).await
+        }
+    }
+}
+
+fn never_live(number: u64) -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        "never_live",
+        format!(
+            "set {number} was never live, so there is no way back to it: to use it, put its files into the policy folder, where it is checked and approved as any other"
+        ),
+    )
 }
 
 /// Ends a pin, loads the folder, and waits for the result.

@@ -132,6 +132,14 @@ pub async fn load(app: &App, dir: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Checks a folder as it would be loaded, for no members.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(dir: &Path) -> Result<(), Failure> {
+    read(dir, &[], None).map(drop)
+}
+
 /// The set of a folder; none if it is the known one.
 fn read(
     dir: &Path,

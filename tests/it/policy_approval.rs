@@ -56,6 +56,8 @@ fn a_wider_edit_waits_for_approval_and_a_narrower_one_does_not() {
     assert!(told.contains("no policies with this digest wait"), "{told}");
     let told = sidecar.run(&["policy", "approve", "--yes", "abc"]);
     assert!(String::from_utf8(told.stderr).unwrap().contains("12 to 64 hexadecimal digits"));
+    let around = refused(&sidecar, &["policy", "rollback", "pending", "--yes"]);
+    assert!(around.contains("set 3 was never live"), "{around}");
     assert!(!may_view_templates(&sidecar));
     let done = sidecar.ok(&["policy", "approve", "--yes", &digest[..12]]);
     assert!(done.contains("contact_manager gains templates:view"), "{done}");
@@ -73,6 +75,9 @@ fn a_wider_edit_waits_for_approval_and_a_narrower_one_does_not() {
     assert_eq!(each(&listed, "cause")[..2], ["watch", "approval"]);
     let log = sidecar.ok(&["audit", "list", "--store"]);
     assert!(log.contains("policies_held") && log.contains("cause: approved"), "{log}");
+    // What was approved may be gone back to, also by the number under which it waited.
+    sidecar.ok(&["policy", "rollback", "3", "--yes"]);
+    assert!(may_view_templates(&sidecar));
 }
 
 #[test]

@@ -280,8 +280,14 @@ fn what_is_not_proved_is_refused_where_a_proof_is_demanded() {
     let why =
         "the guard `active` is not proved, and `policies.demand_proof` asks for it: `CVC5` names";
     assert!(told.contains(why), "{told}");
+    // Also where the folder is named, as a reload of it would be refused.
+    let checked = run_with_solver(home.path(), "/no/solver", &["policy", "check", "set"]);
+    assert_eq!(checked.status.code(), Some(3), "{checked:?}");
+    assert!(String::from_utf8(checked.stderr).unwrap().contains(why));
     if is_installed("cvc5") {
-        assert_eq!(run(home.path(), &check).status.code(), Some(0));
+        for command in [&check[..], &["policy", "check", "set"]] {
+            assert_eq!(run(home.path(), command).status.code(), Some(0));
+        }
     }
 }
 

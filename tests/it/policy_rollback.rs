@@ -105,15 +105,30 @@ fn a_set_is_pinned_where_the_folder_cannot_be_written_until_that_is_ended() {
 fn a_rollback_that_cannot_be_leaves_everything_as_it_was() {
     let sidecar = with_two_sets(&Start { unwatched: true, ..Start::default() });
     let before = (history(&sidecar).len(), readiness(&sidecar)["digest"].clone());
-    let same = |what: &str| {
+    let same = |what: &str, before: &(usize, serde_json::Value)| {
         let now = (history(&sidecar).len(), readiness(&sidecar)["digest"].clone());
-        assert_eq!(now, before, "{what}");
+        assert_eq!(&now, before, "{what}");
         assert!(may_view_templates(&sidecar), "{what}");
         assert_eq!(kept(&sidecar), [""; 0], "{what}");
     };
     let unknown = sidecar.run(&["policy", "rollback", "99", "--yes"]);
     assert_eq!(unknown.status.code(), Some(1));
-    same("there is no such set");
+    same("there is no such set", &before);
+    let role = sidecar.path("policies/roles/operator.cedar");
+    let text = fs::read_to_string(&role).unwrap();
+    fs::write(&role, text.replacen("permit", "permmit", 1)).unwrap();
+    assert_eq!(sidecar.run(&["policy", "reload"]).status.code(), Some(3));
+    fs::write(&role, text).unwrap();
+    sidecar.ok(&["policy", "reload"]);
+    let before = (before.0 + 1, before.1);
+    let same = |what: &str| same(what, &before);
+    for pin in [&[][..], &["--pin"]] {
+        let refused = sidecar.run(&[&["policy", "rollback", "4", "--yes"][..], pin].concat());
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains("set 4 was never live"), "{told}");
+        same("it was refused before");
+    }
     let unasked = sidecar.run(&["policy", "rollback", "2"]);
     assert_eq!(unasked.status.code(), Some(64), "nobody could be asked");
     same("it was not confirmed");

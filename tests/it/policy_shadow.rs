@@ -103,9 +103,22 @@ fn a_shadow_at_fault_is_told_and_changes_no_answer() {
     );
     assert!(sidecar.tcp().get("/metrics").body.contains("kwic_shadow_loaded 0"));
     assert!(!may_view_templates(&sidecar));
-    assert_eq!(crate::reload::readiness(&sidecar)["policies"], "live");
+    let ready = sidecar.tcp().get("/readyz");
+    assert_eq!((ready.status, &ready.json()["policies"]), (200, &json!("live")));
+    let told = ready.json()["shadow_fault"].as_str().unwrap().to_owned();
+    assert!(!told.contains("tenancy") && told.contains("kwic-team doctor"), "{told}");
+    let doctor = String::from_utf8(sidecar.run(&["doctor"]).stdout).unwrap();
+    let warned = "warn: the shadow policies cannot be loaded, and are not asked";
+    assert!(doctor.contains(warned) && doctor.contains("tenancy.cedar:1"), "{doctor}");
+    let config = sidecar.path("kwic-team.toml");
+    let check = ["serve", "--check", "--config", config.to_str().unwrap()];
+    let warned = "warning: the shadow policies cannot be loaded, and would not be asked:\n";
+    let said = sidecar.ok(&check);
+    assert!(said.contains(&format!("{warned}rules/tenancy.cedar:1")), "{said}");
     fs::write(&rule, text).unwrap();
     eventually("it is mended", || shadow_of(&sidecar)["digest"] == digest);
+    assert_eq!(sidecar.tcp().get("/readyz").json()["shadow_fault"], Json::Null);
+    assert!(!sidecar.ok(&check).contains("warning: the shadow"));
 }
 
 #[test]

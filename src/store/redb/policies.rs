@@ -210,6 +210,20 @@ impl Store {
         .await
     }
 
+    /// Whether a set went live, as far as the history goes back.
+    ///
+    /// # Errors
+    /// `Busy`, when the disk fails.
+    pub async fn policies_were_live(&self, digest: Digest) -> Result<bool, Failure> {
+        self.read(move |tx| {
+            let live = |entry: &PolicyEntry| {
+                entry.digest == digest && entry.outcome == PolicyOutcome::Live
+            };
+            Ok(newest(tx, live)?.is_some())
+        })
+        .await
+    }
+
     /// The files of a set in the history.
     ///
     /// # Errors
