@@ -24,11 +24,14 @@ use crate::store::{AuditFilter, Page};
 const PAGE: usize = 50;
 
 /// The events of the whole store, which are in no account's log.
-const OF_THE_STORE: [AuditEvent; 6] = [
+const OF_THE_STORE: [AuditEvent; 9] = [
     AuditEvent::AccountCreated,
     AuditEvent::StoreRestored,
     AuditEvent::KeysActivated,
     AuditEvent::PoliciesReloaded,
+    AuditEvent::PoliciesHeld,
+    AuditEvent::PoliciesPublished,
+    AuditEvent::PoliciesUnpinned,
     AuditEvent::MailStopped,
     AuditEvent::MailResumed,
 ];

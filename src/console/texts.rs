@@ -573,6 +573,7 @@ events! {
     KeysActivated: "New keys in use", "{who} put new keys in use on all machines";
     PoliciesReloaded: "Policies loaded", "{who} loaded policies";
     PoliciesHeld: "Policies held for approval", "{who} brought policies that wait for approval";
+    PoliciesPublished: "Policies published", "{who} published policies for all nodes";
     PoliciesUnpinned: "Policies unpinned", "{who} ended the pin of former policies";
     InviteCreated: "Invitation created", "{who} invited {whom}";
     InviteResent: "Invitation resent", "{who} resent the invitation of {whom}";

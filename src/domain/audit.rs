@@ -115,6 +115,8 @@ worded! {
         PoliciesReloaded = "policies_reloaded",
         /// A policy set was held for approval, since somebody would gain access by it.
         PoliciesHeld = "policies_held",
+        /// A policy set was published to the nodes of a fleet.
+        PoliciesPublished = "policies_published",
         /// A pin of a former policy set ended.
         PoliciesUnpinned = "policies_unpinned",
         /// A backup was restored.

@@ -128,6 +128,13 @@ pub const POLICY_BYTES_SOON: usize = 1 << 20;
 pub const POLICY_FOLDER_BYTES_MAX: u64 = 64 << 20;
 /// Most files and folders that are examined in a policy folder, loaded or not.
 pub const POLICY_ENTRIES_MAX: usize = 20_000;
+/// Most bytes of a set that is published to a fleet: ten times the built-in one. It is in the log, and
+/// in memory on each node.
+pub const POLICY_PUBLISHED_BYTES_MAX: usize = 4 << 20;
+/// Largest body of the call that publishes one: the same as JSON.
+pub const POLICY_PUBLISH_BODY_BYTES_MAX: usize = 8 << 20;
+/// Longest path of a file in it.
+pub const POLICY_PATH_CHARS_MAX: usize = 255;
 /// Most policies in a set.
 pub const POLICIES_MAX: usize = 100_000;
 /// Most guards in a set: each is proved for every kind of request.

@@ -32,6 +32,8 @@ worded! {
         Pin = "pin",
         /// Somebody ended a pin.
         Unpin = "unpin",
+        /// Somebody published it to the nodes of a fleet.
+        Publish = "publish",
     }
 }
 
@@ -49,6 +51,7 @@ impl PolicyCause {
             Self::Rollback => Some("rolled back"),
             Self::Pin => Some("pinned"),
             Self::Unpin => Some("unpinned"),
+            Self::Publish => Some("published"),
         }
     }
 }
@@ -219,8 +222,7 @@ mod tests {
         let line = "x".repeat(limits::POLICY_ENTRY_LINE_CHARS_MAX + 1);
         let gains = vec![line.clone(); limits::POLICY_ENTRY_LINES_MAX + 3];
         let fault = Some("é".repeat(limits::POLICY_FAULT_CHARS_MAX + 1));
-        let guard =
-            GuardOutcome { id: "é".repeat(600), state: GuardState::Checked, why: line };
+        let guard = GuardOutcome { id: "é".repeat(600), state: GuardState::Checked, why: line };
         let guards = GuardOutcomes {
             guards: vec![guard; limits::GUARDS_MAX + 1],
             ..GuardOutcomes::default()

@@ -13,6 +13,7 @@ pub mod log_position;
 pub mod node_report;
 pub mod one_time_links;
 pub mod policy_history;
+pub mod publication;
 pub mod queued_mail;
 pub mod sessions;
 pub mod snapshot_manifest;

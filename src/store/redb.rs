@@ -74,6 +74,7 @@ mod members;
 mod one_time_links;
 mod passkeys;
 mod policies;
+mod publications;
 mod sessions;
 mod two_step;
 

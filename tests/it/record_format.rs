@@ -37,6 +37,7 @@ use kwic_team::store::records::{
     encode_policies,
 };
 use kwic_team::store::shared_log::{LogHead, LogId, NodeId};
+use kwic_team::store::types::policies::Publication;
 use kwic_team::store::types::sessions::Credential;
 
 const AT: Timestamp = Timestamp(1_764_000_000_123);
@@ -151,6 +152,18 @@ fn policy_entry() -> PolicyEntry {
                 ],
             }),
         },
+    }
+}
+
+fn publication() -> Publication {
+    Publication {
+        number: 4,
+        digest: Digest([7; 32]),
+        at: AT,
+        actor: "sidecar:1000".to_owned(),
+        cause: PolicyCause::Publish,
+        roles: ["operator", "viewer"].map(|role| RoleId::parse(role).unwrap()).to_vec(),
+        is_pinned: true,
     }
 }
 
@@ -423,7 +436,7 @@ fn kinds() -> Vec<Kind> {
     kinds
 }
 
-fn other_kinds() -> [Kind; 29] {
+fn other_kinds() -> [Kind; 30] {
     [
         ("letter_leased", leased_letter().encode(), |bytes| {
             Ok(QueuedMailRecord::decode(MailId(5), bytes)? == leased_letter())
@@ -461,6 +474,9 @@ fn other_kinds() -> [Kind; 29] {
         }),
         ("policy_entry", encode_policy_entry(&policy_entry()), |bytes| {
             Ok(decode_policy_entry(12, bytes)? == policy_entry())
+        }),
+        ("publication", publication().encode(), |bytes| {
+            Ok(Publication::decode(bytes)? == publication())
         }),
         ("policy_number", encode_policy_number(12), |bytes| Ok(decode_policy_number(bytes)? == 12)),
         ("invite", invite(InviteOutcome::Open).encode(), |bytes| {

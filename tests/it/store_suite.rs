@@ -44,6 +44,7 @@ mod invites;
 mod letters;
 mod links;
 mod passkeys;
+mod publications;
 mod roster;
 mod sessions;
 mod two_step;

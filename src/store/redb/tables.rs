@@ -110,6 +110,10 @@ pub(super) const POLICY_HISTORY: RecordTable<u64> = TableDefinition::new("policy
 /// By digest: the files of the sets in the history.
 pub(super) const POLICY_SETS: RecordTable<HashKey> = TableDefinition::new("policy_sets");
 
+/// `live` and `pending`: what was published to the nodes of a fleet, or waits for approval there;
+/// `live_files` and `pending_files`: the files of it.
+pub(super) const PUBLICATIONS: RecordTable<&str> = TableDefinition::new("publications");
+
 /// The row of [`MAIL`] that says why mail is stopped.
 pub(super) const MAIL_STOP: &str = "stop";
 /// The row of [`META`] with the revision.
@@ -232,6 +236,7 @@ macro_rules! every_table {
             IMPORTS,
             POLICY_HISTORY,
             POLICY_SETS,
+            PUBLICATIONS,
         )
     };
 }
@@ -273,7 +278,8 @@ pub(super) fn is_of_one_node(table: &str) -> bool {
     [POLICIES.name(), LOG.name(), POLICY_HISTORY.name(), POLICY_SETS.name()].contains(&table)
 }
 
-/// Where a row belongs. The policies come from a folder, which each node has.
+/// Where a row belongs. Each node has its own live policies and their history: what was published is the
+/// same for all.
 pub(super) fn home(table: u8, key: &[u8]) -> Result<Home, StoreError> {
     let own = [number(&POLICIES)?, number(&LOG)?, number(&POLICY_HISTORY)?, number(&POLICY_SETS)?];
     if own.contains(&table) {

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kwic_team::domain::{
-    DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, PolicyOutcome, PolicyReport,
-    QueuedMail, SendOutcome, SessionLimits, limits,
+    DeliveryNotice, DeliveryState, Digest, Failure, Member, Name, PolicyCause, PolicyOutcome,
+    PolicyReport, QueuedMail, SendOutcome, SessionLimits, limits,
 };
 use kwic_team::store::types::invites::{Idempotency, InviteEdit, NewInvite, NewInviteLink};
+use kwic_team::store::types::policies::NewPublication;
 use kwic_team::store::types::sessions::{PasswordChange, SessionSelector, SignIn};
 use kwic_team::store::types::two_step::{ResealedSecret, StepUp};
 use kwic_team::store::{
@@ -51,6 +52,7 @@ transitions!(
     Import,
     PoliciesInstalled,
     PoliciesHeld,
+    PoliciesPublished,
     InviteCreate,
     InviteRenew,
     InviteEditAddress,
@@ -234,7 +236,8 @@ impl Transition {
             | Self::AccountCreateWithInvite
             | Self::AccountEdit
             | Self::PoliciesInstalled
-            | Self::PoliciesHeld => self.run_on_accounts(stage).await,
+            | Self::PoliciesHeld
+            | Self::PoliciesPublished => self.run_on_accounts(stage).await,
             Self::MemberCreate
             | Self::MemberCreateOverExpiredInvite
             | Self::EditName
@@ -284,6 +287,16 @@ impl Transition {
                 let files = vec![("schema.cedarschema".to_owned(), b"entity A;".repeat(3000))];
                 let policies = StoredPolicies { digest: Digest::of(&[b"set"]), at: NOW, files };
                 let report = PolicyReport::default();
+                if self == Self::PoliciesPublished {
+                    let new = NewPublication {
+                        set: policies,
+                        cause: PolicyCause::Publish,
+                        roles: vec![role("operator"), role("viewer")],
+                        waits: false,
+                        is_pinned: false,
+                    };
+                    return store.policies_published(&ACTOR, new).await.map(|_| ());
+                }
                 if self == Self::PoliciesHeld {
                     let (actor, outcome) = (&ACTOR, PolicyOutcome::Pending);
                     let held = store.policies_set_aside(actor, outcome, policies, report).await;
