@@ -185,6 +185,7 @@ calls! {
     PoliciesShadow: Get "/policies/shadow" Anyone Empty => policies::shadow,
     PoliciesCheck: Post "/policies/check" Anyone Empty => policies::check,
     PoliciesReload: Post "/policies/reload" Anyone Empty => policies::reload,
+    PoliciesPublish: Post "/policies/publish" Anyone Json => policies::publish,
     PoliciesApprove: Post "/policies/approve" Anyone Json => policies::approve,
     PoliciesRollback: Post "/policies/rollback" Anyone Json => policies::rollback,
     PoliciesUnpin: Post "/policies/unpin" Anyone Empty => policies::unpin,

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, RwLock, watch};
 
 use crate::background::{BoundedQueue, Tasks};
 use crate::clock::Clock;
-use crate::config::{Config, Passwords, Policies};
+use crate::config::{Config, Passwords, Policies, PolicySource};
 use crate::cross_check::CrossCheck;
 use crate::directory::Directory;
 use crate::domain::{
@@ -311,6 +311,8 @@ pub struct App {
     pub comparisons: BoundedQueue,
     /// How many reloads were requested.
     pub reloads_asked: AtomicU64,
+    /// The number of the last set from the fleet that this node has taken or refused; 0 for none.
+    pub published: AtomicU64,
     /// One check of the folder at a time, so that a reload waits for one at most.
     pub checking: Mutex<()>,
     /// Whether the live set is not saved for the next start; for readiness and metrics.
@@ -409,6 +411,7 @@ impl App {
             reload_due: watch::Sender::new(None),
             comparisons: BoundedQueue::new(COMPARISONS_WAITING_MAX),
             reloads_asked: AtomicU64::new(0),
+            published: AtomicU64::new(0),
             checking: Mutex::default(),
             policies_unkept: AtomicBool::new(false),
             secrets_without_key: AtomicUsize::new(0),
@@ -430,6 +433,12 @@ impl App {
     #[must_use]
     pub fn tends(&self) -> bool {
         self.fleet.as_ref().is_none_or(|node| node.tends())
+    }
+
+    /// Whether the live policies are those that were published to the fleet.
+    #[must_use]
+    pub fn has_policies_of_fleet(&self) -> bool {
+        self.config.policies.source == PolicySource::Fleet
     }
 
     /// Waits until the sidecar stops.

@@ -31,6 +31,7 @@ mod policy_changes;
 mod policy_diff;
 mod policy_history;
 mod policy_prove;
+mod policy_publish;
 mod policy_sets;
 mod policy_shadow;
 mod recover;

@@ -172,11 +172,21 @@ impl OnStale {
     }
 }
 
+/// Where the live policies come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// From the folder of this node.
+    Folder,
+    /// From the fleet: what was published last.
+    Fleet,
+}
+
 /// Section `policies`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the table of keys says what each is")]
 pub struct Policies {
     pub dir: Option<PathBuf>,
+    pub source: PolicySource,
     pub watch: bool,
     pub managed_by: Option<AccountSlug>,
     pub hold_widening: bool,
@@ -311,6 +321,10 @@ fn build(settings: &mut Settings, data: PathBuf) -> Config {
         fleet: fleet(settings),
         policies: Policies {
             dir: settings.path("policies.dir"),
+            source: match settings.text("policies.source").as_deref() {
+                Some("fleet") => PolicySource::Fleet,
+                _ => PolicySource::Folder,
+            },
             watch: settings.flag("policies.watch"),
             managed_by: slug("policies.managed_by"),
             hold_widening: settings.flag("policies.hold_widening"),
@@ -507,6 +521,12 @@ fn check(config: &Config, settings: &mut Settings) {
     }
     check_fleet(config, settings);
     check_mail(config, settings);
+    if config.policies.source == PolicySource::Fleet && settings.text("fleet.log").is_none() {
+        settings.fault_of(
+            "policies.source",
+            "is `fleet`, and there is no `fleet.log`: a sidecar on its own has its policies from a folder, so leave this out",
+        );
+    }
     let Policies { two_person, hold_widening, managed_by, .. } = &config.policies;
     if *two_person && (!hold_widening || managed_by.is_none()) {
         settings.fault_of(

@@ -109,6 +109,8 @@
 //!    and a set by which somebody gains access waits for `services::policy_approval`.
 //! 4. `services::policy_rollback` puts a former set through the same gate, and
 //!    `policy_folder::folder_exchange` gives the folder its content in one step.
+//! 5. In a fleet with `policies.source = "fleet"`, `services::policy_publish` writes a set to
+//!    `store::redb::publications`, the log brings it to every node, and each reloads from there.
 //!
 //! # Errors
 //!

@@ -23,7 +23,7 @@ use crate::app::{App, ConsoleUrls, FleetNode, Reloading};
 use crate::background;
 use crate::backup::{abandoned_files, kept_stores, staged_restore};
 use crate::clock::Clock;
-use crate::config::{Config, OnStale, Policies, remedy, resolve_symlinks};
+use crate::config::{Config, OnStale, Policies, PolicySource, remedy, resolve_symlinks};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, PolicyCause, plural};
 use crate::file_limit;
@@ -39,7 +39,8 @@ use crate::services::integrity_check::{self, keys_are_there};
 use crate::services::permissions::StorePermit;
 use crate::services::{
     background_retries, cross_check, directory_sync, fleet_follow, fleet_snapshots, fleet_status,
-    import, mail_delivery, reload, sessions, set_up, shadow, startup_policies, two_step,
+    import, mail_delivery, policy_publish, reload, sessions, set_up, shadow, startup_policies,
+    two_step,
 };
 use crate::socket_file;
 use crate::store::change_feed::Follower;
@@ -111,8 +112,9 @@ async fn serve(
     let sockets = BoundSockets::bind(&config, &decisions).await?;
     let mut signals = Signals::listen()?;
     // Before the folder is read: a change during the read must be noticed later.
-    let watch =
-        config.policies.dir.as_deref().filter(|_| config.policies.watch).map(FolderWatch::new);
+    let Policies { dir, source, watch, .. } = &config.policies;
+    let watches = *watch && *source == PolicySource::Folder;
+    let watch = dir.as_deref().filter(|_| watches).map(FolderWatch::new);
     let OpenedData { app, follower, untold } = tokio::select! {
         opened = decisions.open(config, demo, sockets.console.place(), opened, Handle::current()) => opened?,
         // However long a large store or a hanging disk takes. Closed here: the threads that open it
@@ -179,6 +181,9 @@ async fn serve(
     }
     if let Some(watch) = watch {
         lasting(&mut tasks, &app, "policy folder", |app| background_retries::watch(app, watch));
+    }
+    if app.has_policies_of_fleet() {
+        lasting(&mut tasks, &app, "published policies", policy_publish::follow);
     }
     if app.fleet.is_some() {
         lasting(&mut tasks, &app, "shared log", fleet_follow::follow);
@@ -496,8 +501,8 @@ async fn open(
     let caller_keys = read_keys(&config)?;
     let held = directory.roles_held();
     tracing::info!(members = directory.len(), "checking the policies");
-    let Policies { dir, hold_widening, demand_proof, .. } = config.policies.clone();
-    let options = startup_policies::StartOptions { dir, hold_widening, demand_proof, held };
+    let Policies { dir, source, hold_widening, demand_proof, .. } = config.policies.clone();
+    let options = startup_policies::StartOptions { dir, source, hold_widening, demand_proof, held };
     let start = startup_policies::at_start(options, &store, clock.now()).await?;
     let mailer = Mailer::from_config(&config.mail, &config.data)?;
     let links = ConsoleUrls::new(config.console.public_url.as_deref().unwrap_or(console));
@@ -761,7 +766,9 @@ fn announce(app: &App, places: &[(&str, String)]) {
         revision = app.directory.revision().0,
         policies = policies.policy_count(),
         digest = policies.digest_hex(),
-        watching = app.config.policies.dir.is_some() && app.config.policies.watch,
+        watching = app.config.policies.dir.is_some()
+            && app.config.policies.watch
+            && !app.has_policies_of_fleet(),
         store = %app.config.store.path.display(),
         "started"
     );

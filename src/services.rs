@@ -14,14 +14,15 @@
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `shadow`,
 //!    `startup_policies`, `policy_approval`, `policy_history`, `background_retries`, `fleet_follow`
 //!    and `fleet_snapshots`;
-//! 4. `decide`, `search`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`, `audit`,
-//!    `access_review`, `backup`, `events`, `operator_warnings` and `fleet_erasure`;
-//! 5. `fleet_status`;
-//! 6. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
-//! 7. `caller`: who calls; `step_up`, by which somebody shows who it is;
-//! 8. `token_auth`, `notices`, `sign_in_log_lines`, `detached`;
-//! 9. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
-//!    `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`.
+//! 4. `policy_publish`;
+//! 5. `decide`, `search`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`,
+//!    `audit`, `access_review`, `backup`, `events`, `operator_warnings` and `fleet_erasure`;
+//! 6. `fleet_status`;
+//! 7. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
+//! 8. `caller`: who calls; `step_up`, by which somebody shows who it is;
+//! 9. `token_auth`, `notices`, `sign_in_log_lines`, `detached`;
+//! 10. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
+//!     `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`.
 
 pub mod access_review;
 mod account_and_inviter;
@@ -61,6 +62,7 @@ pub mod personal_data;
 pub mod policy_approval;
 pub mod policy_comparison;
 pub mod policy_history;
+pub mod policy_publish;
 pub mod policy_rollback;
 pub mod reload;
 pub mod rights;

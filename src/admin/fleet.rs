@@ -10,6 +10,7 @@ use crate::http::Reply;
 use crate::services::fleet_erasure::{self, ErasureReceipt};
 use crate::services::fleet_status::{self, SeenBy, WAIT_MAX, WAIT_USUAL};
 use crate::services::key_rotation;
+use crate::services::policy_publish::{self, PublishedOn};
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = call.operator()?;
@@ -55,6 +56,11 @@ impl WaitForAll {
     /// Waits, after the change was made; none where that was not asked for.
     pub(super) async fn seen(self, call: &ApiRequest<'_>) -> Option<SeenBy> {
         Some(fleet_status::seen_by_all(call.app, self.0?).await)
+    }
+
+    /// The same after policies were published, until they are live everywhere.
+    pub(super) async fn published(self, call: &ApiRequest<'_>) -> Option<PublishedOn> {
+        Some(policy_publish::live_on_all(call.app, self.0?).await)
     }
 
     /// The same after an erasure, until it has reached everything; none for a sidecar on its own.

@@ -1,14 +1,16 @@
 //! `/policies`: the live policy set, the history of sets, a preview of what the folder would change, a
-//! reload, the approval of a set that waits, the way back to a former one, and where the shadow policies
-//! differ.
+//! reload, publishing to a fleet, the approval of a set that waits, the way back to a former one, and
+//! where the shadow policies differ.
 
 use super::api_request::{ApiRequest, ApiResult, RequestSource};
+use super::fleet::WaitForAll;
+use super::json_body::JsonBody;
 use super::wire::{self, List};
-use crate::domain::Failure;
+use crate::domain::{Failure, PolicyFiles, limits};
 use crate::http::Reply;
 use crate::services::permissions::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
-use crate::services::{policy_approval, policy_rollback, reload, shadow};
+use crate::services::{policy_approval, policy_publish, policy_rollback, reload, shadow};
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     reading(call).await?;
@@ -48,6 +50,37 @@ pub(super) async fn reload(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = managing(call).await?;
     let report = reload::reload_now(call.app, permit).await?;
     Ok(Reply::json_of(&wire::Reload::from(report)))
+}
+
+pub(super) async fn publish(call: &mut ApiRequest<'_>) -> ApiResult {
+    let wait = WaitForAll::of(call);
+    let permit = managing(call).await?;
+    let mut form = JsonBody::read(call.request, limits::POLICY_PUBLISH_BODY_BYTES_MAX).await?;
+    let files = form.items("files", limits::POLICY_ENTRIES_MAX, |file| {
+        let path = file.required("path", file_path);
+        let text = file.required("text", |text| Ok(text.as_bytes().to_vec()));
+        path.zip(text)
+    });
+    let files = form.done(files)?;
+    let report = policy_publish::publish(call.app, permit, PolicyFiles::new(files)).await?;
+    // What waits for approval is live nowhere.
+    let nodes = if report.pending { None } else { wait.published(call).await };
+    Ok(Reply::json_of(&wire::PoliciesPublished::new(report, nodes)))
+}
+
+/// The path of a file in a policy folder. What belongs to no folder is refused by the check.
+fn file_path(text: &str) -> Result<String, Failure> {
+    let is_short = text.chars().count() <= limits::POLICY_PATH_CHARS_MAX;
+    if is_short && !text.chars().any(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    Err(Failure::invalid(
+        "path",
+        format!(
+            "`path` must be a path in the folder, such as `roles/operator.cedar`, with at most {} characters and no control characters",
+            limits::POLICY_PATH_CHARS_MAX
+        ),
+    ))
 }
 
 pub(super) async fn approve(call: &mut ApiRequest<'_>) -> ApiResult {

@@ -73,7 +73,8 @@ pub(super) use passkeys::{Passkey, PasskeyPrompt};
 pub(super) use passwords::{AdministratorRecovery, PasswordResetLink};
 pub(super) use personal_data::{Erasure, MemberData};
 pub(super) use roles_and_policies::{
-    Comparison, Permissions, Policies, PolicyHistoryEntry, PolicySet, Reload, Role, Suggestion,
+    Comparison, Permissions, Policies, PoliciesPublished, PolicyHistoryEntry, PolicySet, Reload,
+    Role, Suggestion,
 };
 pub(super) use shadow::Shadow;
 pub(super) use tokens::{ApiToken, ApiTokenMade};

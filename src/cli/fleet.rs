@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::confirmation::ConfirmArg;
 use super::output::{self, text};
+use super::role::strings;
 use super::sidecar_client::{ApiCall, SidecarClient, encoded};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global, fleet_membership};
@@ -80,7 +81,9 @@ fn status(global: &Global, remote: &SidecarClient) -> CommandResult {
             let erasure = fleet.get("erasure").filter(|erasure| !erasure.is_null());
             erasure.map_or(Ok(()), |erasure| {
                 output::say(&format!("last erasure: {}", text(erasure, "sentence")))
-            })
+            })?;
+            let warnings = strings(&fleet, "warnings");
+            warnings.iter().try_for_each(|warning| output::say(&format!("warning: {warning}")))
         })
     };
     printed.or_else(CommandError::unless_reader_left)?;
@@ -115,7 +118,7 @@ fn row(node: &Json) -> Vec<String> {
         text(report, "index"),
         text(node, "behind"),
         text(report, "revision"),
-        if refused { format!("{digest} (folder refused)") } else { digest },
+        if refused { format!("{digest} (others refused)") } else { digest },
         text(report, "version"),
         clock,
         text(report, "since"),

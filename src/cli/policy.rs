@@ -1,7 +1,7 @@
 //! `kwic-team policy`: policy folders on disk, and the reload of the sidecar's own.
 //!
-//! `history`, `show`, `reload`, `approve`, `rollback` and `unpin` need a running sidecar, and `diff` where it is given a set of one; the
-//! other commands read or write a folder.
+//! `history`, `show`, `reload`, `publish`, `approve`, `rollback` and `unpin` need a running sidecar, and
+//! `diff` where it is given a set of one; the other commands read or write a folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ use super::policy_changes;
 use super::policy_diff::{self, DiffArgs};
 use super::policy_history;
 use super::policy_prove;
+use super::policy_publish;
 use super::policy_sets::{admitted, files, load};
 use super::policy_shadow;
 use super::role::{Matrix, MatrixRow, print_matrix};
@@ -26,6 +27,7 @@ use crate::domain::{PolicyFiles, plural};
 use crate::engine::{self, Snapshot};
 use crate::gate;
 use crate::policy_folder;
+use crate::services::fleet_status::WAIT_MAX;
 
 #[derive(Args, Debug)]
 pub(super) struct FolderArgs {
@@ -99,6 +101,17 @@ pub(super) enum PolicyCommand {
     /// Reload the sidecar's policy folder, and the bearer keys in `decision.keys_file`, and wait for the result; exits 3 if the folder is refused
     #[command(after_help = "Example: kwic-team policy reload")]
     Reload,
+    /// Publish a folder to all nodes of a fleet (`policies.source` is `fleet`): it passes the check of this node, then each node takes it through its own; exits 3 if a check refuses it
+    #[command(
+        after_help = "Example: kwic-team policy publish policies --wait\n\nA node that refuses it goes on with its last good policies: `kwic-team fleet status` says why."
+    )]
+    Publish {
+        /// The policy folder
+        dir: PathBuf,
+        /// Wait until it is live on every node, at most so many seconds (10 without a number), and exit 3 if one refuses it, 1 if one has not said anything
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "10", value_parser = clap::value_parser!(u64).range(1..=WAIT_MAX.as_secs()))]
+        wait: Option<u64>,
+    },
     /// Approve the set that waits, since somebody gains access by it (`policies.hold_widening`); prints what it changes, and asks first
     #[command(after_help = "Example: kwic-team policy approve 3fa9c1d20b7e")]
     Approve {
@@ -157,6 +170,7 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
         PolicyCommand::History { limit } => policy_history::list(global, limit),
         PolicyCommand::Show { set, file } => policy_history::show(global, &set, file.as_deref()),
         PolicyCommand::Reload => reload(global),
+        PolicyCommand::Publish { dir, wait } => policy_publish::run(global, &dir, wait),
         PolicyCommand::Approve { digest, confirm } => {
             policy_changes::approve(global, &digest, &confirm)
         }

@@ -100,6 +100,8 @@ pub(super) const KEYS: &[SettingDefinition] = settings! {
 
     [policies]
     dir: Path = "", "the policy folder; without it, the built-in policies";
+    source: Word(&["folder", "fleet"]) = "\"folder\"",
+        "folder: each node loads its own; fleet: all nodes have the policies that `kwic-team policy publish` has published last; needs fleet.log";
     watch: Bool = "true", "reload when the folder changes";
     managed_by: Slug = "",
         "the account whose members with `settings:edit` may check, reload, approve and go back to policies";

@@ -51,7 +51,7 @@ pub(super) async fn done(call: &mut PageRequest<'_>) -> PageResult {
             } else {
                 w::rolled_back(entry.number, report.changes.count())
             };
-            if !pins {
+            if !pins && !call.app.has_policies_of_fleet() {
                 told = format!("{told} {}", w::FORMER_FILES_KEPT);
             }
             Ok(redirect_with_notice(call.app, SECTION, &told))
@@ -91,9 +91,10 @@ fn no_way(call: &PageRequest<'_>, viewer: &CurrentUser, why: &'static str) -> Re
     not_possible(shell, why, (SECTION, w::TO_POLICIES))
 }
 
-/// Whether the folder cannot be written: a set is pinned, or there is no folder.
+/// Whether the folder cannot be written: a set is pinned, or there is no folder. In a fleet none is.
 fn must_pin(call: &PageRequest<'_>) -> bool {
-    call.app.config.policies.dir.is_none() || call.app.policy_status.load().pinned.is_some()
+    let no_folder = call.app.config.policies.dir.is_none() && !call.app.has_policies_of_fleet();
+    no_folder || call.app.policy_status.load().pinned.is_some()
 }
 
 async fn changes(
@@ -120,7 +121,12 @@ fn sheet<'p>(
     } else {
         (w::roll_back_ask(number), w::roll_back_to(number))
     };
-    let why = if pins { w::PIN_WHY } else { w::ROLLBACK_WHY };
+    let why = match (call.app.has_policies_of_fleet(), pins) {
+        (false, false) => w::ROLLBACK_WHY,
+        (false, true) => w::PIN_WHY,
+        (true, false) => w::ROLLBACK_ALL_WHY,
+        (true, true) => w::PIN_ALL_WHY,
+    };
     let facts = vec![
         Fact::when(w::SET_OF, TimeLabel::exactly(entry.at)),
         Fact::text(w::DIGEST, short(&entry.digest)),

@@ -4,15 +4,16 @@
 //! Nodes tell each other by way of the log only: a node that cannot reach it says nothing, and nothing
 //! is known of it but its last report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::operator_warnings;
 use crate::app::{App, FleetNode};
 use crate::clock;
 use crate::config::OnStale;
-use crate::domain::{Failure, KeyMark, KeysInUse, Kind, RoleId, Timestamp};
+use crate::domain::{Digest, Failure, KeyMark, KeysInUse, Kind, RoleId, Timestamp};
 use crate::fleet::node_reports::{self, RegisteredNode};
 use crate::services::permissions::StorePermit;
 use crate::store::records::node_report::NodeReport;
@@ -34,6 +35,10 @@ const SILENT: Duration = Duration::from_secs(4);
 const CLOCK_BOUND: Duration = Duration::from_secs(5);
 /// A node whose clock is further ahead of the other nodes makes no change.
 const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(60);
+/// Longest part of a fault of policies in a report.
+const FAULT_CHARS_MAX: usize = 1_000;
+/// The digits of a digest that are shown.
+const DIGITS: usize = 12;
 /// The usual limit of a wait for all nodes.
 pub const WAIT_USUAL: Duration = Duration::from_secs(10);
 /// The longest that may be asked for.
@@ -221,6 +226,8 @@ fn own(app: &App, node: &FleetNode, reach: ErasureReach) -> NodeReport {
         revision: app.directory.revision(),
         policies: app.policies.load().digest(),
         policies_refused: app.policy_status.load().fault.is_some(),
+        policies_fault: policies_fault(app),
+        published: app.published.load(Ordering::Acquire),
         is_stale: node.staleness.now().is_some(),
         is_halted: app.store.log_fault().is_some(),
         max_staleness: node.staleness.max(),
@@ -233,6 +240,13 @@ fn own(app: &App, node: &FleetNode, reach: ErasureReach) -> NodeReport {
         since: node.since,
         at: app.clock.now(),
     }
+}
+
+/// Why this node does not have the policies of the fleet, for the others.
+fn policies_fault(app: &App) -> String {
+    let status = app.policy_status.load();
+    let fault = status.fault.as_deref().filter(|_| app.has_policies_of_fleet());
+    fault.unwrap_or_default().chars().take(FAULT_CHARS_MAX).collect()
 }
 
 /// What is known of a node.
@@ -264,6 +278,8 @@ pub struct FleetStatus {
     pub nodes: Vec<NodeStatus>,
     /// The keys that all nodes use, as far as this node knows.
     pub keys: KeysInUse,
+    /// What to know of the policies of the nodes.
+    pub warnings: Vec<String>,
 }
 
 /// What all nodes report; `None` for a sidecar on its own. Where one seems to be silent, its next report
@@ -297,7 +313,50 @@ pub async fn status(app: &App, _permit: &StorePermit) -> Result<Option<FleetStat
         })
         .collect();
     nodes.sort_by_key(|node| node.report.as_ref().map(|report| report.name.clone()).ok());
-    Ok(Some(FleetStatus { head, nodes, keys }))
+    let warnings = if app.has_policies_of_fleet() {
+        let published = app.store.publications().await?.live;
+        published.map_or_else(Vec::new, |live| without_published(&nodes, live.digest))
+    } else {
+        other_policies(&nodes).into_iter().collect()
+    };
+    Ok(Some(FleetStatus { head, nodes, keys, warnings }))
+}
+
+/// The reports of the nodes that can be read.
+fn readable(nodes: &[NodeStatus]) -> impl Iterator<Item = &NodeReport> {
+    nodes.iter().filter_map(|node| node.report.as_ref().ok())
+}
+
+fn digits(digest: Digest) -> String {
+    digest.hex().chars().take(DIGITS).collect()
+}
+
+/// That nodes which load their own folders have different ones.
+fn other_policies(nodes: &[NodeStatus]) -> Option<String> {
+    let mut having: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for report in readable(nodes) {
+        having.entry(digits(report.policies)).or_default().push(report.name.as_str());
+    }
+    let each = having.iter().map(|(digest, names)| format!("{} with {digest}", names.join(", ")));
+    let each: Vec<String> = each.collect();
+    (each.len() > 1).then(|| {
+        format!(
+            "the nodes have different policies, and may decide otherwise: {}; give all nodes the same folder, or set `policies.source = \"fleet\"`",
+            each.join("; ")
+        )
+    })
+}
+
+/// The nodes that have other policies than those that were published, and why.
+fn without_published(nodes: &[NodeStatus], published: Digest) -> Vec<String> {
+    let others = readable(nodes).filter(|report| report.policies != published);
+    let warning = |report: &NodeReport| {
+        let (name, has) = (&report.name, digits(report.policies));
+        let why = report.policies_fault.lines().next();
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        format!("{name} has the policies {has}, and {} are published{why}", digits(published))
+    };
+    others.map(warning).collect()
 }
 
 /// The keys that every node should have: those in use, and newer ones that some node has.
@@ -594,6 +653,31 @@ mod tests {
         assert_eq!(ahead(&[at(2, 1_000), at(3, hour)]), None, "it is the other one that is behind");
         assert_eq!(ahead(&[at(2, 1_000), at(3, 2_000)]), Some(3_598));
         assert_eq!(ahead(&[at(2, 0), at(3, hour)]), None, "a report of before says nothing");
+    }
+
+    #[test]
+    fn nodes_with_other_policies_are_named() {
+        let policies = |found: &[(u8, &[u8], &str)]| -> Vec<NodeStatus> {
+            let of = |&(id, set, fault): &(u8, &[u8], &str)| {
+                let mut found = node(id, 0, OnStale::Deny);
+                if let Ok(report) = &mut found.report {
+                    report.policies = Digest::of(&[set]);
+                    report.policies_fault = fault.to_owned();
+                }
+                status_of(found, None, false, 0, Timestamp(0))
+            };
+            found.iter().map(of).collect()
+        };
+        let (a, b) = (digits(Digest::of(&[b"a"])), digits(Digest::of(&[b"b"])));
+        assert_eq!(other_policies(&policies(&[(1, b"a", ""), (2, b"a", "")])), None);
+        let told = other_policies(&policies(&[(1, b"a", ""), (2, b"b", ""), (3, b"a", "")]));
+        let told = told.unwrap();
+        assert!(told.contains(&format!("host-1, host-3 with {a}")), "{told}");
+        assert!(told.contains(&format!("host-2 with {b}")), "{told}");
+        let nodes = policies(&[(1, b"a", ""), (2, b"b", "x.cedar:1: what"), (3, b"b", "")]);
+        let told = without_published(&nodes, Digest::of(&[b"a"]));
+        let other = format!("has the policies {b}, and {a} are published");
+        assert_eq!(told, [format!("host-2 {other}: x.cedar:1: what"), format!("host-3 {other}")]);
     }
 
     #[test]

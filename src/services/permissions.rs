@@ -12,6 +12,7 @@ use super::rights::{self, Right};
 use super::session_auth::SignedIn;
 use crate::app::App;
 use crate::domain::{AccountSlug, Actor, Failure, Kind, Member, PolicyCause, Version};
+use crate::store::types::policies::Publication;
 use crate::store::{Committed, Preconditions, preconditions};
 
 /// Refuses on a node that denies every decision for being stale: the caller may have been removed on
@@ -181,6 +182,13 @@ impl StorePermit {
         }
         let permit = Permit::authorize(app, caller, [Right::EDIT_SETTINGS]).await?;
         Ok(Self { actor: permit.actor(), cause: PolicyCause::Command })
+    }
+
+    /// For a node that takes a set which somebody has published on another one, with a permit there.
+    #[must_use]
+    pub(super) fn of_publication(publication: &Publication) -> Self {
+        let actor = Actor::from_label(&publication.actor).unwrap_or(Actor::System);
+        Self { actor, cause: publication.cause }
     }
 
     /// For the sidecar itself.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::detached::run_detached;
 use super::permissions::StorePermit;
+use super::policy_publish;
 use super::reload::{self, ReloadReport};
 use crate::app::App;
 use crate::domain::{Actor, Failure, Kind, PolicyCause, PolicySetName};
@@ -37,6 +38,9 @@ pub async fn approve(
             return Err(second_person_needed());
         }
         let permit = permit.because(PolicyCause::Approval);
+        if app.has_policies_of_fleet() {
+            return policy_publish::approved(&app, &permit, pending.digest, &mut reloading).await;
+        }
         reload::approved(&app, &permit, pending.digest, &mut reloading).await
     })
     .await

@@ -2,7 +2,7 @@
 //!
 //! The set passes the gate as any other does. Then the folder gets its content in one step, and the set
 //! is live; at every moment the folder has one of the two contents. With a pin the folder is ignored
-//! until the pin is ended.
+//! until the pin is ended. Where the policies come from the fleet, all nodes get the set instead.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::detached::run_detached;
 use super::permissions::StorePermit;
 use super::policy_approval::second_person_needed;
+use super::policy_publish::{self, WayToAll};
 use super::reload::{self, CheckedPolicies, ReloadReport, WayToLive};
 use super::{directory_sync, policy_history};
 use crate::app::{App, PolicyStatus, Reloading};
@@ -42,7 +43,10 @@ pub async fn rollback(
         }
         let mut reloading = app.reloading.lock().await;
         let files = PolicyFiles::kept(set.files);
-        if pin {
+        if app.has_policies_of_fleet() {
+            let cause = if pin { PolicyCause::Pin } else { PolicyCause::Rollback };
+            published(&app, &permit.because(cause), files, &mut reloading).await
+        } else if pin {
             let permit = permit.because(PolicyCause::Pin);
             pinned(&app, &permit, files, set.entry.number, &mut reloading).await
         } else {
@@ -85,6 +89,9 @@ fn never_live(number: u64) -> Failure {
 pub async fn unpin(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Failure> {
     let app = Arc::clone(app);
     run_detached(async move {
+        if app.has_policies_of_fleet() {
+            return policy_publish::unpinned(&app, &permit).await;
+        }
         let mut reloading = app.reloading.lock().await;
         let ended = app.store.policies_unpinned(permit.actor()).await?;
         let status = app.policy_status.load_full();
@@ -157,6 +164,23 @@ async fn loaded(app: &App, files: PolicyFiles) -> Result<CheckedPolicies, Failur
 /// Whether another person must say yes to these changes.
 fn needs_another(app: &App, changes: &AccessChanges) -> bool {
     app.config.policies.two_person && changes.widens()
+}
+
+/// All nodes of the fleet go back.
+async fn published(
+    app: &App,
+    permit: &StorePermit,
+    files: PolicyFiles,
+    reloading: &mut Reloading,
+) -> Result<ReloadReport, Failure> {
+    let is_pinned = permit.cause() == PolicyCause::Pin;
+    let (new, changes) = checked(app, files).await?;
+    let waits = needs_another(app, &changes);
+    if waits && is_pinned {
+        return Err(second_person_needed());
+    }
+    let way = WayToAll { changes, waits, is_pinned };
+    policy_publish::to_all(app, permit, new, way, reloading).await
 }
 
 async fn pinned(

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use crate::app::ReloadReport;
 use crate::app::{App, FolderProblem, PendingPolicies, PolicyStatus, Reloading, UnsavedPolicies};
 use crate::background;
-use crate::config::Policies;
+use crate::config::{Policies, PolicySource};
 use crate::domain::printable::printable;
 use crate::domain::{
     Actor, Digest, Failure, FieldChange, Kind, PolicyCause, PolicyFiles, PolicyOutcome,
@@ -47,18 +47,36 @@ type ReadFolder = (PolicyFiles, Result<Option<Snapshot>, NotAdmitted>);
 /// the set that is live.
 async fn load_other(app: &App) -> Result<ReadFolder, Failure> {
     let (held, known) = (app.directory.roles_held(), app.policies.load().digest());
-    let Policies { dir, demand_proof, .. } = app.config.policies.clone();
-    let work = move || read_and_load(dir, &held, known, demand_proof);
+    let Policies { dir, source, demand_proof, .. } = app.config.policies.clone();
+    let published = published(&app.store, source).await?;
+    let work = move || {
+        let files = published.map_or_else(|| read(dir), Ok)?;
+        load_unless_known(files, &held, known, demand_proof)
+    };
     run_on_blocking_thread(app, false, work).await?
 }
 
-fn read_and_load(
-    dir: Option<PathBuf>,
+/// What was published to the fleet, where the policies come from there. Until something is, a node has
+/// those of its folder.
+pub(super) async fn published(
+    store: &Store,
+    source: PolicySource,
+) -> Result<Option<PolicyFiles>, Failure> {
+    match source {
+        PolicySource::Folder => Ok(None),
+        PolicySource::Fleet => {
+            let published = store.published_live().await?;
+            Ok(published.map(|set| PolicyFiles::kept(set.files)))
+        }
+    }
+}
+
+fn load_unless_known(
+    files: PolicyFiles,
     held: &[(RoleId, usize)],
     known: Digest,
     demand_proof: bool,
 ) -> Result<ReadFolder, Failure> {
-    let files = read(dir)?;
     if is_large(&files) {
         // The gate process inherits it.
         background::stand_behind();
@@ -177,7 +195,10 @@ async fn once(app: &App, permit: &StorePermit) -> Result<ReloadReport, Failure> 
         return outcome.clone();
     }
     let asked = app.reloads_asked.load(Ordering::Acquire);
-    not_pinned(app)?;
+    // A pin in the fleet keeps others from publishing.
+    if !app.has_policies_of_fleet() {
+        not_pinned(app)?;
+    }
     let outcome = reload_in(app, permit, &mut reloading).await;
     reloading.last = Some((asked, outcome.clone()));
     outcome
@@ -294,8 +315,16 @@ async fn try_once(
         reloading.pending.take_if(|_| why.failure.kind == Kind::PoliciesRefused);
     }
     let Some(snapshot) = loaded? else {
-        none_pending(app, reloading).await;
-        app.policy_status.store(Arc::new(PolicyStatus::live(at)));
+        if app.has_policies_of_fleet() {
+            // What waits and what is pinned there is no matter of what this node has.
+            let PolicyStatus { pending, pinned, .. } =
+                PolicyStatus::clone(&app.policy_status.load());
+            let status = PolicyStatus { pending, pinned, ..PolicyStatus::live(at) };
+            app.policy_status.store(Arc::new(status));
+        } else {
+            none_pending(app, reloading).await;
+            app.policy_status.store(Arc::new(PolicyStatus::live(at)));
+        }
         if reloading.unkept.is_some() {
             let (changes, cause) = (AccessChanges::default(), permit.cause());
             let set = UnsavedPolicies { files, changes, cause, at, pinned: None };
@@ -307,7 +336,7 @@ async fn try_once(
         return Ok(report);
     };
     let new = CheckedPolicies { files, snapshot: Arc::new(snapshot), at };
-    if app.config.policies.hold_widening {
+    if holds(app) {
         let changes = compare(app, Arc::clone(&new.snapshot), before).await;
         if is_held(app, &changes) {
             return Ok(hold(app, permit, new, changes, reloading).await);
@@ -326,9 +355,14 @@ pub(super) struct CheckedPolicies {
     pub(super) at: Timestamp,
 }
 
+/// Whether a set from the folder may have to wait. One from the fleet was approved there.
+fn holds(app: &App) -> bool {
+    app.config.policies.hold_widening && !app.has_policies_of_fleet()
+}
+
 /// Whether a set with these changes waits for approval.
 fn is_held(app: &App, changes: &AccessChanges) -> bool {
-    app.config.policies.hold_widening && changes.widens()
+    holds(app) && changes.widens()
 }
 
 /// The way in which a set becomes live.
@@ -451,7 +485,7 @@ pub(super) async fn set_pending(
 }
 
 /// The folder has the live set again: what waited no longer does.
-async fn none_pending(app: &App, reloading: &mut Reloading) {
+pub(super) async fn none_pending(app: &App, reloading: &mut Reloading) {
     if reloading.pending.take().is_some()
         && let Err(fault) = app.store.policies_none_pending().await
     {
@@ -524,7 +558,7 @@ async fn settle(
     }
 }
 
-fn report(snapshot: &Snapshot, changed: bool, changes: AccessChanges) -> ReloadReport {
+pub(super) fn report(snapshot: &Snapshot, changed: bool, changes: AccessChanges) -> ReloadReport {
     ReloadReport {
         digest: snapshot.digest(),
         policies: snapshot.policy_count(),

@@ -12,6 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use crate::app::{App, FolderProblem, PendingPolicies, PolicyStatus, Reloading, UnsavedPolicies};
 use crate::background;
+use crate::config::PolicySource;
 use crate::domain::{
     Actor, Digest, Failure, Kind, PolicyCause, PolicyFiles, PolicySetName, RoleId, Timestamp,
 };
@@ -52,6 +53,8 @@ pub struct StartPolicies {
 pub struct StartOptions {
     /// The folder; `None` for the built-in policies.
     pub dir: Option<PathBuf>,
+    /// Whether what was published to the fleet takes its place.
+    pub source: PolicySource,
     /// Whether a set by which somebody gains access waits for approval.
     pub hold_widening: bool,
     /// Whether a set with a guard that is not proved is refused.
@@ -71,12 +74,11 @@ pub struct UnannouncedPolicies {
 /// Loads the first set: a saved set has passed the check before, so it is loaded without it, except that it
 /// may have passed before proofs were demanded.
 fn load_first(
-    dir: Option<PathBuf>,
+    files: PolicyFiles,
     held: &[(RoleId, usize)],
     kept: Option<Digest>,
     demand_proof: bool,
 ) -> Result<ReadPolicies, Failure> {
-    let files = reload::read(dir)?;
     let snapshot = if kept == Some(files.digest()) && !demand_proof {
         Snapshot::load(&files, held).map_err(|faults| gate::failure(&faults).into())
     } else {
@@ -111,24 +113,29 @@ pub async fn at_start(
 }
 
 async fn chosen(
-    StartOptions { dir, hold_widening, demand_proof, held }: StartOptions,
+    StartOptions { dir, source, hold_widening, demand_proof, held }: StartOptions,
     store: &Store,
     now: Timestamp,
 ) -> Result<StartPolicies, Failure> {
     let kept = store.policies_last_good().await?;
-    if let Some(number) = store.policies_state().await?.pinned
+    let of_folder = source == PolicySource::Folder;
+    if let Some(number) = store.policies_state().await?.pinned.filter(|_| of_folder)
         && let Some(kept) = &kept
     {
         return begin_pinned(kept.clone(), number).await;
     }
     let digest = kept.as_ref().map(|kept| kept.digest);
-    let read =
-        first(move || load_first(dir, &held, digest, demand_proof)).await.and_then(|read| read);
+    let published = reload::published(store, source).await?;
+    let work = move || {
+        let files = published.map_or_else(|| reload::read(dir), Ok)?;
+        load_first(files, &held, digest, demand_proof)
+    };
+    let read = first(work).await.and_then(|read| read);
     let fault = match read {
         Ok(ReadPolicies { files, snapshot: Ok(snapshot) }) => {
             let loaded = LoadedPolicies { files, snapshot };
             let other = kept.as_ref().filter(|kept| kept.digest != loaded.snapshot.digest());
-            if let Some(kept) = other.filter(|_| hold_widening) {
+            if let Some(kept) = other.filter(|_| hold_widening && of_folder) {
                 return begin_held(loaded, kept.clone(), store, now).await;
             }
             return begin(loaded, kept, store, now).await;
@@ -147,7 +154,7 @@ async fn chosen(
     tracing::error!(
         kept = %kept.digest,
         cause = fault.private.as_deref(),
-        "the policy folder is not loaded, and the last good policies stay live\n{text}",
+        "the policies are not loaded, and the last good policies stay live\n{text}",
     );
     let files = PolicyFiles::kept(kept.files);
     let loaded = first(move || Snapshot::load(&files, &[])).await?;

@@ -66,6 +66,7 @@ const COMMANDS: &[&str] = &[
     "policy history",
     "policy show",
     "policy reload",
+    "policy publish",
     "policy approve",
     "policy rollback",
     "policy shadow",

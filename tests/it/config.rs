@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kwic_team::config::{self, Config, ConfigFault, OnStale};
+use kwic_team::config::{self, Config, ConfigFault, OnStale, PolicySource};
 use kwic_team::domain::limits;
 use serde_json::Value as Json;
 
@@ -229,7 +229,7 @@ const PROMISED: &[(&str, &str)] = &[
         "fleet",
         "log password_file ca_file cert_file key_file name max_staleness on_stale keep_old_days",
     ),
-    ("policies", "dir watch managed_by shadow shadow_sample"),
+    ("policies", "dir source watch managed_by shadow shadow_sample demand_proof"),
     ("mail", "kind url from bounce_domain bounce_maildir oauth_token_file oauth_token_command"),
     ("invites", "lifetime"),
     ("sessions", "idle absolute"),
@@ -307,6 +307,16 @@ fn a_fleet_needs_the_choice_of_what_a_stale_node_does_and_is_told_its_costs() {
     let fleet = fleet.fleet.unwrap();
     assert_eq!((fleet.on_stale, fleet.name.as_str()), (OnStale::Deny, "a-1"));
     assert!(taken("").fleet.is_none());
+}
+
+#[test]
+fn policies_come_from_the_fleet_only_where_there_is_one() {
+    let source = "[policies]\nsource = \"fleet\"\n";
+    let why = fault(source);
+    assert!(why.contains("`policies.source` is `fleet`, and there is no `fleet.log`"), "{why}");
+    let log = "log = \"postgresql://kwic@db.example/kwic\"\non_stale = \"deny\"";
+    let of = |lines: &str| taken(&format!("{lines}[fleet]\n{log}")).policies.source;
+    assert_eq!((of(source), of("")), (PolicySource::Fleet, PolicySource::Folder));
 }
 
 #[test]

@@ -42,6 +42,7 @@ mod fleet_files;
 mod fleet_follow;
 mod fleet_in_trouble;
 mod fleet_of_sidecars;
+mod fleet_policies;
 mod http;
 mod import;
 mod invite_and_sign_in_rules;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use kwic_team::app::App;
 use kwic_team::clock::Clock;
-use kwic_team::config::Config;
+use kwic_team::config::{Config, PolicySource};
 use kwic_team::directory::Directory;
 use kwic_team::domain::Timestamp;
 use kwic_team::engine::Snapshot;
@@ -120,7 +120,8 @@ async fn a_start_begins_with_a_changed_set_and_tells_what_it_changes_afterwards(
     let store = Store::in_memory(a_clock()).await.unwrap();
     let start = async || {
         let (dir, held) = (Some(policies.clone()), Vec::new());
-        let options = StartOptions { dir, hold_widening: false, demand_proof: false, held };
+        let source = PolicySource::Folder;
+        let options = StartOptions { dir, source, hold_widening: false, demand_proof: false, held };
         startup_policies::at_start(options, &store, a_clock().now()).await.unwrap()
     };
     let kept = async || store.policies_last_good().await.unwrap().unwrap().digest;

@@ -433,6 +433,14 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
                 .refused(&[409, 422])
         }
         Op::PoliciesReload => own("Reload the policy folder", "Reload").refused(&[409, 422]),
+        Op::PoliciesPublish => {
+            let path = request_schemas::policy_file_path();
+            let file = object().with("path", path).with("text", text()).schema();
+            own("Publish policies to all nodes of a fleet (`policies.source` is `fleet`)", "PoliciesPublished")
+                .taking(object().with("files", some(file, limits::POLICY_ENTRIES_MAX)).schema())
+                .waiting(inputs)
+                .refused(&[409, 413, 422])
+        }
         Op::PoliciesApprove => own("Approve the policies that wait, since somebody would gain access by them", "Reload")
             .taking(object().with("digest", json!({"type": "string", "pattern": "^[0-9a-fA-F]{12,64}$"})).schema())
             .refused(&[409, 422]),

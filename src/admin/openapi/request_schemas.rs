@@ -189,6 +189,11 @@ pub(super) fn last_name() -> Value {
     json!({"anyOf": [name(), pattern(&format!("^[{SPACE}]*$"))]})
 }
 
+/// The path of a file in a policy folder.
+pub(super) fn policy_file_path() -> Value {
+    pattern(&format!("^[^{CONTROL}]{{0,{}}}$", limits::POLICY_PATH_CHARS_MAX))
+}
+
 pub(super) fn account_name() -> Value {
     trimmed(limits::ACCOUNT_NAME_CHARS_MAX, CONTROL, "")
 }

@@ -128,7 +128,8 @@ pub(super) fn schemas(inputs: &Inputs) -> Value {
     add("PolicyHistoryEntry", policy_entry().schema());
     add("PolicyHistoryEntryList", page("PolicyHistoryEntry"));
     add("PolicySet", policy_entry().with("files", list(policy_file())).schema());
-    add("Reload", reload());
+    add("Reload", reload().schema());
+    add("PoliciesPublished", publication());
     Value::Object(schemas)
 }
 
@@ -492,6 +493,7 @@ fn fleet() -> Value {
         .all(&["name", "version", "policies"], text)
         .all(&["index", "revision", "max_staleness_seconds"], count)
         .with("policies_refused", flag())
+        .with("policies_fault", or_null(text()))
         .with("on_stale", word(&["deny", "answer"]))
         .all(&["since", "at"], moment)
         .schema();
@@ -508,7 +510,7 @@ fn fleet() -> Value {
     object()
         .with("head", count())
         .with("erasure", or_null(reference("ErasureReached")))
-        .with("keys", list(text()))
+        .all(&["keys", "warnings"], || list(text()))
         .with("items", list(node))
         .schema()
 }
@@ -607,7 +609,20 @@ fn policy_file() -> Value {
     object().all(&["path", "text"], text).schema()
 }
 
-fn reload() -> Value {
+/// After a set was published: where it is live, if that was waited for.
+fn publication() -> Value {
+    let refused = object().all(&["node", "why"], text).schema();
+    let nodes = object()
+        .with("all", flag())
+        .all(&["by", "of"], || or_null(count()))
+        .with("sentence", text())
+        .with("refused", list(refused))
+        .with("missing", list(text()))
+        .schema();
+    reload().may("nodes", nodes).schema()
+}
+
+fn reload() -> SchemaObject {
     object()
         .with("digest", text())
         .with("policies", count())
@@ -618,5 +633,4 @@ fn reload() -> Value {
         .with("may_gain", list(text()))
         .with("may_lose", list(text()))
         .with("notes", list(text()))
-        .schema()
 }

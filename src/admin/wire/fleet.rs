@@ -16,6 +16,8 @@ document! {
         erasure: Option<ErasureReached> = erasure.map(ErasureReached::from),
         /// The files of the keys that all nodes use.
         keys: [String; 2] = status.keys.files(),
+        /// What to know of the policies of the nodes.
+        warnings: Vec<String> = status.warnings,
         items: Vec<Node> = status.nodes.into_iter().map(Node::from).collect(),
     }
 }
@@ -58,8 +60,11 @@ document! {
         index: u64 = report.applied,
         revision: u64 = report.revision.0,
         policies: String = report.policies.hex(),
-        /// Whether its policy folder was not loaded the last time.
+        /// Whether its policies were not loaded the last time.
         policies_refused: bool = report.policies_refused,
+        /// Why, where they come from the fleet.
+        policies_fault: Option<String> =
+            Some(report.policies_fault).filter(|fault| !fault.is_empty()),
         max_staleness_seconds: u64 = report.max_staleness.as_secs(),
         on_stale: &'static str = report.on_stale.word(),
         since: String = rfc3339(report.since),

@@ -7,6 +7,7 @@ use crate::clock::rfc3339;
 use crate::domain::{GuardOutcome, GuardOutcomes, PolicyEntry, RoleId};
 use crate::engine::{self, Cell, Matrix, Snapshot};
 use crate::services::policy_history;
+use crate::services::policy_publish::PublishedOn;
 use crate::services::reload::ReloadReport;
 
 document! {
@@ -129,6 +130,41 @@ document! {
         may_gain: Vec<String> = report.changes.may_gain,
         may_lose: Vec<String> = report.changes.may_lose,
         notes: Vec<String> = report.notes,
+    }
+}
+
+/// A set that was published to a fleet, as it is on the node that answers.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct PoliciesPublished {
+    #[serde(flatten)]
+    reload: Reload,
+    /// Where it is live, if that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<NodesWithPolicies>,
+}
+
+impl PoliciesPublished {
+    pub(in crate::admin) fn new(report: ReloadReport, nodes: Option<PublishedOn>) -> Self {
+        Self { reload: Reload::from(report), nodes: nodes.map(NodesWithPolicies::from) }
+    }
+}
+
+document! {
+    struct NodesWithPolicies from(nodes: PublishedOn) {
+        all: bool = nodes.is_all(),
+        /// None where it is not known.
+        by: Option<usize> = nodes.fault.is_none().then_some(nodes.by),
+        of: Option<usize> = nodes.fault.is_none().then_some(nodes.of),
+        sentence: String = nodes.sentence(),
+        refused: Vec<RefusingNode> = nodes.refused.into_iter().map(RefusingNode::from).collect(),
+        missing: Vec<String> = nodes.missing,
+    }
+}
+
+document! {
+    struct RefusingNode from(refused: (String, String)) {
+        node: String = refused.0,
+        why: String = refused.1,
     }
 }
 

@@ -15,6 +15,8 @@ words! {
     LIVE: "Live"
     ROLLBACK_WHY: "The policy folder gets the files of this set. What is in it now is kept next to it."
     PIN_WHY: "This set goes live, and the policy folder stays as it is. It is ignored until you end the pin."
+    ROLLBACK_ALL_WHY: "This set goes live on all nodes."
+    PIN_ALL_WHY: "This set goes live on all nodes, and no other can be published until you end the pin."
     SET_OF: "Set of"
     WOULD_CHANGE: "What would change"
     PIN_INSTEAD: "Pin it instead"
@@ -157,6 +159,7 @@ pub(in crate::console) const fn way(cause: PolicyCause) -> Option<&'static str> 
         PolicyCause::Rollback => Some("rolled back to it"),
         PolicyCause::Pin => Some("pinned it"),
         PolicyCause::Unpin => Some("ended a pin"),
+        PolicyCause::Publish => Some("published it to all nodes"),
         _ => None,
     }
 }

@@ -6,6 +6,9 @@ use super::{RecordReader, RecordWriter};
 use crate::config::OnStale;
 use crate::domain::{Digest, Failure, KeyId, KeyKind, KeyMark, Revision, Timestamp};
 
+/// The second version of a report says what became of policies from the fleet.
+const REPORT_VERSION: u8 = 2;
+
 /// What a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeReport {
@@ -19,8 +22,12 @@ pub struct NodeReport {
     pub revision: Revision,
     /// The digest of its live policies.
     pub policies: Digest,
-    /// Whether its policy folder was not loaded the last time.
+    /// Whether its policies were not loaded the last time.
     pub policies_refused: bool,
+    /// Why, where they come from the fleet; empty otherwise.
+    pub policies_fault: String,
+    /// The number of the last set from the fleet that it has taken or refused; 0 for none.
+    pub published: u64,
     /// Whether it is stale.
     pub is_stale: bool,
     /// Whether it has stopped following the log.
@@ -56,6 +63,8 @@ impl NodeReport {
             revision: Revision(1),
             policies: Digest::default(),
             policies_refused: false,
+            policies_fault: String::new(),
+            published: 0,
             is_stale: false,
             is_halted: false,
             max_staleness: Duration::from_secs(30),
@@ -74,7 +83,7 @@ impl NodeReport {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let staleness = u64::try_from(self.max_staleness.as_millis()).unwrap_or(u64::MAX);
-        let writer = RecordWriter::new()
+        let writer = RecordWriter::of_version(REPORT_VERSION)
             .text(&self.name)
             .text(&self.version)
             .long(self.applied)
@@ -94,7 +103,8 @@ impl NodeReport {
             let kind = u8::from(key.kind == KeyKind::Seal);
             writer.byte(kind).long(key.id.0.into()).raw(&key.mark)
         };
-        self.keys.iter().fold(writer, keys).time(self.since).time(self.at).0
+        let writer = self.keys.iter().fold(writer, keys).time(self.since).time(self.at);
+        writer.text(&self.policies_fault).long(self.published).0
     }
 
     /// Reads a record.
@@ -102,14 +112,16 @@ impl NodeReport {
     /// # Errors
     /// `Internal`, when it is damaged or of a newer version.
     pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
-        let mut reader = RecordReader::new("report of a node", bytes)?;
-        let report = Self {
+        let (version, mut reader) = RecordReader::up_to(REPORT_VERSION, "report of a node", bytes)?;
+        let mut report = Self {
             name: reader.text()?.to_owned(),
             version: reader.text()?.to_owned(),
             applied: reader.long()?,
             revision: Revision(reader.long()?),
             policies: Digest(reader.array()?),
             policies_refused: reader.flag()?,
+            policies_fault: String::new(),
+            published: 0,
             is_stale: reader.flag()?,
             is_halted: reader.flag()?,
             max_staleness: Duration::from_millis(reader.long()?),
@@ -122,6 +134,10 @@ impl NodeReport {
             since: reader.time()?,
             at: reader.time()?,
         };
+        if version == REPORT_VERSION {
+            report.policies_fault = reader.text()?.to_owned();
+            report.published = reader.long()?;
+        }
         reader.end(report)
     }
 }
@@ -149,6 +165,8 @@ mod tests {
             revision: Revision(9),
             policies: Digest::of(&[b"policies"]),
             policies_refused: true,
+            policies_fault: "a.cedar:1: what".to_owned(),
+            published: 4,
             is_stale: false,
             is_halted: true,
             max_staleness: Duration::from_secs(30),
@@ -162,7 +180,13 @@ mod tests {
             at: Timestamp(1_764_000_060_000),
         };
         let bytes = report.encode();
-        assert_eq!(NodeReport::decode(&bytes), Ok(report));
+        assert_eq!(NodeReport::decode(&bytes), Ok(report.clone()));
+        // One of a node of the first version.
+        let policies = report.policies_fault.len() + 4 + 8;
+        let mut first = bytes[..bytes.len() - policies].to_vec();
+        first[0] = 1;
+        let without = NodeReport { policies_fault: String::new(), published: 0, ..report };
+        assert_eq!(NodeReport::decode(&first), Ok(without));
         for length in 0..bytes.len() {
             assert!(NodeReport::decode(&bytes[..length]).is_err(), "{length}");
         }
