@@ -36,6 +36,7 @@ mod parallel;
 mod policy_fault;
 mod policy_json;
 mod policy_parser;
+mod policy_scope;
 mod policy_set_diff;
 mod policy_slices;
 mod policy_tests;
@@ -128,7 +129,7 @@ pub struct Snapshot {
     slices: policy_slices::PolicySlices,
     /// The known roles, by name: an index into the decision cache.
     role_index: HashMap<String, usize, foldhash::fast::RandomState>,
-    policies: Vec<(cedar_policy::Policy, policy_slices::PolicyScope)>,
+    policies: Vec<(cedar_policy::Policy, policy_scope::PolicyScope)>,
     /// Of each policy, in the same order.
     compiled: Vec<Result<compiled_condition::CompiledPolicy, compiled_condition::NotCompiled>>,
     meta: BTreeMap<String, PolicyMeta>,

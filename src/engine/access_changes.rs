@@ -11,8 +11,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use cedar_policy::{Effect, EntityUid, Policy};
 
 use super::change_report::{AccessChanges, ReportDraft};
+use super::policy_scope::{PolicyScope, ScopeConstraint};
 use super::policy_set_diff::{CellResults, WORK_MAX, compare};
-use super::policy_slices::{PolicyScope, ScopeConstraint};
 use super::{PolicyMeta, Snapshot};
 
 /// For an incomplete comparison.

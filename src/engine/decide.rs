@@ -11,7 +11,7 @@ use super::attribute_types::BadAttributes;
 use super::decision_cache::{self, CacheFacts, CacheKey, CacheKeyParts, DecisionCache};
 use super::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Environment, Evaluation, Findings, SliceKeys, Verdict};
-use super::policy_slices::PolicyScope;
+use super::policy_scope::PolicyScope;
 use super::symbols::ActionInfo;
 use super::{Members, QueryContext, Snapshot};
 use crate::domain::{Decision, MemberAccess, Query};

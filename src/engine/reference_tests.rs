@@ -25,7 +25,7 @@ use serde_json::{Value as Json, json};
 
 use super::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Environment, Evaluation, SliceKeys, Verdict};
-use super::policy_slices::{PolicyScope, ScopeConstraint};
+use super::policy_scope::{PolicyScope, ScopeConstraint};
 use super::{Members, QueryContext, Snapshot, render};
 use crate::clock;
 use crate::domain::query::Record;

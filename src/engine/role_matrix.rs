@@ -16,7 +16,7 @@ use super::entity_builder::{
 };
 use super::evaluate::{Environment, Evaluation, SliceKeys};
 use super::example_query::ExampleQuery;
-use super::policy_slices::PolicyScope;
+use super::policy_scope::PolicyScope;
 use super::{NoMembers, Snapshot};
 use crate::domain::query::Record;
 use crate::domain::{RoleId, Value, worded};

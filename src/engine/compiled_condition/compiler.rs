@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::{CompiledPolicy, DEPTH_MAX, NODES_MAX, Node, NodeId, NotCompiled, Variable};
 use crate::engine::entity_reads::EntityAttributes;
 use crate::engine::policy_json::{operation, part, variable};
-use crate::engine::policy_slices::{PolicyScope, ScopeConstraint};
+use crate::engine::policy_scope::{PolicyScope, ScopeConstraint};
 use crate::engine::symbols::Symbols;
 
 type Compiled<T = NodeId> = Result<T, NotCompiled>;

@@ -17,7 +17,7 @@ use crate::engine::Members;
 use crate::engine::compiled_condition::{CompiledPolicy, Compiler, NotCompiled, PolicySyntax};
 use crate::engine::conformity::Conformity;
 use crate::engine::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
-use crate::engine::policy_slices::PolicyScope;
+use crate::engine::policy_scope::PolicyScope;
 use crate::engine::query_facts::{FactSources, MemberQuery, QueryFacts, Stop};
 use crate::engine::schema::read_schema;
 use crate::engine::static_entities::StaticEntities;
