@@ -35,6 +35,7 @@ use kwic_team::domain::{
 use kwic_team::engine::Snapshot;
 use kwic_team::policy_folder;
 use kwic_team::services::decide::decide;
+use kwic_team::services::plan::plan;
 use kwic_team::services::search::{Searched, search};
 use kwic_team::store::Store;
 use kwic_team::store::change_feed::LoadedRecord;
@@ -486,11 +487,38 @@ fn searches(runtime: &tokio::runtime::Runtime) {
     println!("| {:.0} and {:.0} \u{b5}s | 5,000 \u{b5}s |\n", at(50), at(99));
 }
 
+/// A plan by the shipped policies.
+fn plans(runtime: &tokio::runtime::Runtime) {
+    let app = app_of(runtime, &folder(10, Named::Role), 1_000, &ROLES);
+    let policies = app.policies.load();
+    let mut took: Vec<Duration> = (0..10_000)
+        .map(|number| {
+            let id = format!("m{:07}", number % 1_000);
+            let query = Query {
+                subject: EntityRef { kind: "user", id: &id, properties: &[] },
+                action: "templates:view",
+                action_properties: &[],
+                resource: EntityRef { kind: "template", id: "", properties: &[] },
+                context: &[],
+            };
+            let began = Instant::now();
+            black_box(plan(&app, &policies, &query).unwrap());
+            began.elapsed()
+        })
+        .collect();
+    took.sort();
+    let at = |share: usize| took[took.len() * share / 100].as_nanos() as f64 / 1_000.0;
+    println!("| a plan by the shipped policies, p50 and p99 | goal |");
+    println!("| --- | --- |");
+    println!("| {:.1} and {:.1} \u{b5}s | 50 \u{b5}s |\n", at(50), at(99));
+}
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     if !std::env::args().any(|argument| argument == "--no-singles") {
         singles(&runtime);
         searches(&runtime);
+        plans(&runtime);
     }
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_millis(500))

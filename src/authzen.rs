@@ -10,6 +10,7 @@ mod full_parser;
 mod health;
 mod metadata;
 mod metrics;
+mod plan;
 mod search;
 mod strict_json;
 
@@ -18,4 +19,5 @@ pub use forward_auth::forward_auth;
 pub use health::{checked, livez, readyz};
 pub use metadata::metadata;
 pub use metrics::metrics;
+pub use plan::plan;
 pub use search::search;

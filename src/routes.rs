@@ -24,6 +24,7 @@ fn decision_route(path: &str) -> (Route, Method) {
         "/access/v1/search/subject" | "/access/v1/search/resource" | "/access/v1/search/action" => {
             (Route::Search, Method::Post)
         }
+        "/access/v1/plan" => (Route::Plan, Method::Post),
         "/forward-auth" => (Route::ForwardAuth, Method::Get),
         "/livez" | "/readyz" => (Route::Health, Method::Get),
         "/metrics" => (Route::Metrics, Method::Get),
@@ -86,7 +87,7 @@ async fn decision_reply(
         Route::Health | Route::Unknown | Route::Metadata | Route::ForwardAuth => {
             check_host(app, &*request)?;
         }
-        Route::Evaluation | Route::Evaluations | Route::Search | Route::Metrics => {
+        Route::Evaluation | Route::Evaluations | Route::Search | Route::Plan | Route::Metrics => {
             admit(app, &*request)?;
         }
     }
@@ -114,6 +115,7 @@ async fn decision_reply(
             };
             authzen::search(app, request, searched).await
         }
+        Route::Plan => authzen::plan(app, request).await,
         Route::Metadata => authzen::metadata(app, request.path()),
         Route::ForwardAuth => authzen::forward_auth(app, request),
         Route::Metrics => Ok(authzen::metrics(app, server).await),

@@ -15,8 +15,8 @@
 //!    `startup_policies`, `policy_approval`, `policy_history`, `background_retries`, `fleet_follow`
 //!    and `fleet_snapshots`;
 //! 4. `policy_publish`;
-//! 5. `decide`, `search`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`, `export`,
-//!    `audit`, `access_review`, `backup`, `events`, `operator_warnings` and `fleet_erasure`;
+//! 5. `decide`, `search`, `plan`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`,
+//!    `export`, `audit`, `access_review`, `backup`, `events`, `operator_warnings` and `fleet_erasure`;
 //! 6. `fleet_status`;
 //! 7. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
 //! 8. `caller`: who calls; `step_up`, by which somebody shows who it is;
@@ -80,6 +80,7 @@ pub mod token_auth;
 pub mod two_step;
 
 mod detached;
+pub mod plan;
 pub mod roles;
 pub mod search;
 pub mod search_token;

@@ -72,6 +72,7 @@ pub enum Route {
     Evaluation,
     Evaluations,
     Search,
+    Plan,
     Metadata,
     ForwardAuth,
     Health,
@@ -79,10 +80,11 @@ pub enum Route {
     Unknown,
 }
 
-const ROUTES: [(Route, &str); 8] = [
+const ROUTES: [(Route, &str); 9] = [
     (Route::Evaluation, "/access/v1/evaluation"),
     (Route::Evaluations, "/access/v1/evaluations"),
     (Route::Search, "/access/v1/search"),
+    (Route::Plan, "/access/v1/plan"),
     (Route::Metadata, "/.well-known/authzen-configuration"),
     (Route::ForwardAuth, "/forward-auth"),
     (Route::Health, "health"),

@@ -16,6 +16,7 @@
 
 mod compiler;
 mod evaluator;
+mod planner;
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ use cedar_policy::{Effect, EntityUid};
 use super::query_facts::{QueryFacts, Stop, Variable};
 
 pub(super) use compiler::{Compiler, PolicySyntax};
+pub(super) use planner::{FILTER_MAX, NotPlanned, Planner};
 
 /// Most operators and values of one policy.
 pub(super) const NODES_MAX: usize = 256;

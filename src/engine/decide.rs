@@ -34,10 +34,10 @@ impl From<BadAttributes> for UnansweredCause {
 }
 
 /// The resolved names of a query.
-struct ResolvedNames<'e> {
-    action: &'e ActionInfo,
-    resource_type: usize,
-    env: &'e Environment,
+pub(super) struct ResolvedNames<'e> {
+    pub(super) action: &'e ActionInfo,
+    pub(super) resource_type: usize,
+    pub(super) env: &'e Environment,
 }
 
 /// The policies to evaluate.
@@ -280,7 +280,11 @@ impl Snapshot {
     }
 
     /// Resolves the names of a query of such a principal, if the schema has them.
-    fn names_of(&self, principal: usize, query: &Query<'_>) -> Option<ResolvedNames<'_>> {
+    pub(super) fn names_of(
+        &self,
+        principal: usize,
+        query: &Query<'_>,
+    ) -> Option<ResolvedNames<'_>> {
         let action = self.names.action_index(query.action)?;
         let resource_type = self.names.type_index(query.resource.kind)?;
         let env = self.slices.env(principal, action, resource_type)?;

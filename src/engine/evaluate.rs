@@ -107,6 +107,16 @@ impl Environment {
             buckets(&self.by_resource, keys.resource, &mut each);
         }
     }
+
+    /// The same for any resource.
+    pub(super) fn each_of_any_resource(
+        &self,
+        keys: &SliceKeys<'_>,
+        mut each: impl FnMut(&PolicyBucket),
+    ) {
+        self.each(&SliceKeys { resource: &[], ..*keys }, &mut each);
+        self.by_resource.values().for_each(|bucket| each(bucket));
+    }
 }
 
 /// Cedar's result for a query, over all its slices.

@@ -112,7 +112,7 @@ impl<'f> QueryFacts<'f> {
     /// `None` if one of them is not certain: ask Cedar.
     pub(super) fn read(sources: FactSources<'f>, asked: MemberQuery<'f>) -> Option<Self> {
         let FactSources { names, stored, conformity } = sources;
-        let MemberQuery { member, query, resource_type, .. } = asked;
+        let MemberQuery { query, resource_type, .. } = asked;
         let info = names.get(resource_type)?;
         let is_account = resource_type == names.account;
         let known = stored.known(resource_type, query.resource.id);
@@ -138,6 +138,47 @@ impl<'f> QueryFacts<'f> {
         if resource_type == names.role && info.in_account && resource_account.is_some() {
             return None;
         }
+        Self::made(sources, asked, resource_account)
+    }
+
+    /// The facts of a query about any resource of a type: nothing of the resource itself may be read.
+    ///
+    /// # Errors
+    /// Why one of them is not certain.
+    pub(super) fn of_any_resource(
+        sources: FactSources<'f>,
+        asked: MemberQuery<'f>,
+    ) -> Result<Self, &'static str> {
+        let FactSources { names, stored, conformity } = sources;
+        let unusual = "the schema has an unusual type of resource";
+        let info = names.get(asked.resource_type).ok_or(unusual)?;
+        if asked.resource_type == names.user {
+            return Err("the resources are members, who are in the sidecar");
+        }
+        if asked.resource_type == names.role && info.in_account {
+            return Err(unusual);
+        }
+        let is_account = asked.resource_type == names.account;
+        if stored.all_known(asked.resource_type).any(|(_, known)| known.is_stored || !is_account) {
+            return Err("`entities.json` has resources of this type");
+        }
+        if names.get(names.account).is_none_or(|info| info.ids.is_some()) {
+            return Err("the schema lists the accounts");
+        }
+        if conformity.members_lack() {
+            return Err("the schema requires attributes of members that callers give");
+        }
+        Self::made(sources, asked, None).ok_or("`entities.json` puts members above others")
+    }
+
+    fn made(
+        sources: FactSources<'f>,
+        asked: MemberQuery<'f>,
+        resource_account: Option<&'f str>,
+    ) -> Option<Self> {
+        let FactSources { names, stored, .. } = sources;
+        let MemberQuery { member, query, resource_type, .. } = asked;
+        let info = names.get(resource_type)?;
         let account_kind = names.name(names.account)?;
         let role = EntityName { kind: names.name(names.role)?, id: member.role };
         let principal = EntityName { kind: names.name(names.user)?, id: member.id };
@@ -156,6 +197,21 @@ impl<'f> QueryFacts<'f> {
         };
         // Members are in roles and accounts; whatever is in a member is unusual.
         facts.is_usual().then_some(facts)
+    }
+
+    /// Whether resources of this type may be in an account.
+    pub(super) fn may_be_placed(&self) -> bool {
+        let names = self.sources.names;
+        names.get(self.asked.resource_type).is_some_and(|info| info.in_account)
+    }
+
+    /// The accounts that are this entity or in it.
+    pub(super) fn accounts_in(&self, other: EntityName<'f>) -> Vec<&'f str> {
+        let FactSources { names, stored, .. } = self.sources;
+        let itself = (other.kind == self.account_kind).then_some(other.id);
+        let known = stored.all_known(names.account);
+        let within = known.filter(|(_, known)| other.is_among(&known.ancestors));
+        itself.into_iter().chain(within.map(|(id, _)| id)).collect()
     }
 
     /// Whether no member is above the principal or the resource.

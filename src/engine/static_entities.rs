@@ -119,6 +119,12 @@ impl StaticEntities {
         known.filter(|(_, known)| known.is_stored).map(|(id, _)| id.as_str()).collect()
     }
 
+    /// Everything of a type that the file names, by id.
+    pub(super) fn all_known(&self, kind: usize) -> impl Iterator<Item = (&str, &KnownEntity)> {
+        let known = self.known.get(kind).into_iter().flatten();
+        known.map(|(id, known)| (id.as_str(), known))
+    }
+
     /// Whether an attribute or a tag of a stored entity names a member.
     pub(super) const fn names_members(&self) -> bool {
         self.names_members

@@ -895,6 +895,7 @@ async fn each_path_has_its_method_and_says_so() {
         ("/access/v1/search/subject", "POST"),
         ("/access/v1/search/resource", "POST"),
         ("/access/v1/search/action", "POST"),
+        ("/access/v1/plan", "POST"),
         ("/livez", "GET, HEAD"),
         ("/readyz", "GET, HEAD"),
         ("/metrics", "GET, HEAD"),

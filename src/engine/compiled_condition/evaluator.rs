@@ -16,7 +16,7 @@ impl CompiledPolicy {
     }
 
     /// Recursion is limited by the depth of what is compiled.
-    fn value<'f>(&'f self, at: NodeId, facts: &QueryFacts<'f>) -> Evaluated<'f> {
+    pub(super) fn value<'f>(&'f self, at: NodeId, facts: &QueryFacts<'f>) -> Evaluated<'f> {
         let node = self.node(at).ok_or(Stop::LeftToCedar)?;
         Ok(FactValue::Bool(match node {
             Node::Bool(flag) => *flag,
@@ -115,7 +115,7 @@ impl CompiledPolicy {
         attribute_of(self.value(from, facts)?, name)
     }
 
-    fn has<'f>(
+    pub(super) fn has<'f>(
         &'f self,
         from: NodeId,
         names: &[Box<str>],
@@ -188,7 +188,10 @@ impl CompiledPolicy {
     }
 }
 
-fn attribute_of<'f>(value: FactValue<'f>, name: &str) -> Evaluated<'f, Option<FactValue<'f>>> {
+pub(super) fn attribute_of<'f>(
+    value: FactValue<'f>,
+    name: &str,
+) -> Evaluated<'f, Option<FactValue<'f>>> {
     match value {
         FactValue::Record(shape, members) => member_of(shape, members, name),
         // Only Cedar is given the entity.
@@ -200,7 +203,7 @@ fn attribute_of<'f>(value: FactValue<'f>, name: &str) -> Evaluated<'f, Option<Fa
 }
 
 /// Values of different types are not equal; sets and records are compared by Cedar.
-fn are_equal(one: &FactValue<'_>, other: &FactValue<'_>) -> Result<bool, Stop> {
+pub(super) fn are_equal(one: &FactValue<'_>, other: &FactValue<'_>) -> Result<bool, Stop> {
     match (one, other) {
         (FactValue::Set(..) | FactValue::Record(..), _)
         | (_, FactValue::Set(..) | FactValue::Record(..)) => Err(Stop::LeftToCedar),
