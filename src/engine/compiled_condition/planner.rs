@@ -107,7 +107,7 @@ enum Value<'f> {
     Attribute(&'f Attribute),
     /// The resource itself.
     Resource,
-    Flag(Certainty),
+    Flag(Box<Certainty>),
     /// The evaluation fails on every row.
     Fails,
 }
@@ -232,7 +232,7 @@ impl<'f> Planner<'f> {
     /// Recursion is limited by the depth of what is compiled.
     fn flag(&self, policy: &'f CompiledPolicy, at: NodeId) -> Planned<Certainty> {
         Ok(match self.value(policy, at)? {
-            Value::Flag(certainty) => certainty,
+            Value::Flag(certainty) => *certainty,
             Value::Known(FactValue::Bool(flag)) => Certainty::known(flag),
             Value::Attribute(attribute) if matches!(attribute.kind, AttributeType::Bool) => {
                 self.compared(attribute, Comparison::Equal, Operand::Value(Scalar::Bool(true)))
@@ -243,7 +243,7 @@ impl<'f> Planner<'f> {
 
     fn value(&self, policy: &'f CompiledPolicy, at: NodeId) -> Planned<Value<'f>> {
         let node = policy.node(at).ok_or(NotPlanned::Uses("an unknown operator"))?;
-        Ok(Value::Flag(match node {
+        Ok(Value::Flag(Box::new(match node {
             Node::Bool(flag) => Certainty::known(*flag),
             Node::Long(number) => return Ok(Value::Known(FactValue::Long(*number))),
             Node::Text(text) => return Ok(Value::Known(FactValue::Text(text))),
@@ -278,14 +278,14 @@ impl<'f> Planner<'f> {
                 self.ordered(policy, *left, Comparison::LessOrEqual, *right)?
             }
             Node::In(one, other) => self.is_in(policy, *one, *other)?,
-            Node::Is(from, kind) => self.is(self.value(policy, *from)?, kind),
+            Node::Is(from, kind) => self.is(&self.value(policy, *from)?, kind),
             Node::Contains(set, value) => self.contains(policy, *set, *value)?,
             Node::ActionIs(uid) => Certainty::known(self.facts.action().uid == *uid),
             Node::ActionIn(uids) => {
                 let mut lineage = uids.iter().map(|uid| self.facts.action().lineage.contains(uid));
                 Certainty::known(lineage.any(|found| found))
             }
-        }))
+        })))
     }
 
     fn each(
@@ -332,7 +332,7 @@ impl<'f> Planner<'f> {
             no: branch(&then.no, &otherwise.no),
             is_total: test.is_total && then.is_total && otherwise.is_total,
         };
-        bounded(made).map(Value::Flag)
+        bounded(made).map(|made| Value::Flag(Box::new(made)))
     }
 
     fn get(&self, policy: &'f CompiledPolicy, from: NodeId, name: &str) -> Planned<Value<'f>> {
@@ -451,14 +451,9 @@ impl<'f> Planner<'f> {
                 }
             }
             (Flag(one), other) | (other, Flag(one)) => match other {
-                Flag(other) => one.equals(other)?,
-                Known(FactValue::Bool(flag)) => {
-                    if flag {
-                        one
-                    } else {
-                        one.not()
-                    }
-                }
+                Flag(other) => one.equals(*other)?,
+                Known(FactValue::Bool(true)) => *one,
+                Known(FactValue::Bool(false)) => one.not(),
                 Attribute(attribute) if matches!(attribute.kind, AttributeType::Bool) => {
                     let is = Operand::Value(Scalar::Bool(true));
                     one.equals(self.compared(attribute, Comparison::Equal, is))?
@@ -537,7 +532,7 @@ impl<'f> Planner<'f> {
         })
     }
 
-    fn is(&self, value: Value<'f>, kind: &EntityTypeName) -> Certainty {
+    fn is(&self, value: &Value<'f>, kind: &EntityTypeName) -> Certainty {
         match value {
             Value::Resource => Certainty::known(self.resource == kind),
             Value::Known(FactValue::Entity(entity)) => Certainty::known(entity.kind == kind),
