@@ -181,7 +181,7 @@ fn what_cannot_be_planned_is_an_error_that_names_the_policy() {
             Ok(snapshot) => snapshot,
             Err(faults) => panic!("{}", render(&faults)),
         };
-        let members = Somebody::default();
+        let members = Somebody;
         let world = QueryContext { members: &members, single_account: None };
         let refused = snapshot.plan(&query_of("view", "Chat", &[]), &world).unwrap_err();
         assert!(refused.starts_with("policy `r0` cannot be said by a filter"), "{refused}");
@@ -206,13 +206,12 @@ fn a_filter_has_a_bound() {
         "permit (principal, action == K::Action::\"view\", resource is K::Chat) when {{ {condition} }};"
     );
     let snapshot = Snapshot::load(&folder(&[rule], false), &[]).unwrap();
-    let members = Somebody::default();
+    let members = Somebody;
     let world = QueryContext { members: &members, single_account: None };
     let refused = snapshot.plan(&query_of("view", "Chat", &[]), &world).unwrap_err();
     assert!(refused.contains("more than") || refused.contains("`if`"), "{refused}");
 }
 
-#[derive(Default)]
 struct Somebody;
 
 impl kwic_team::engine::Members for Somebody {
