@@ -1,6 +1,6 @@
 //! Policies in a small form of our own, for the decisions that no cache answers.
 //!
-//! [`compile`] makes it at load from Cedar's public JSON form of a policy; [`CompiledPolicy::matches`] evaluates
+//! [`Compiler`] makes it at load from Cedar's public JSON form of a policy; [`CompiledPolicy::matches`] evaluates
 //! it on [`super::query_facts::QueryFacts`]. It means what Cedar means, evaluation order and errors included:
 //!
 //! - The scope and the conditions are one list, each of which must be true. `unless` is a negation.
