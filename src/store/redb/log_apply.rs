@@ -13,7 +13,7 @@ use super::change_jobs::CommitFault;
 use super::database_file::begin_write;
 use super::group_commit::Ready;
 use super::large_entries::{self, NotApplied};
-use super::log_link::{LogLink, away};
+use super::log_link::{LogLink, Unread, away};
 use super::row_keys;
 use super::staged_rows::StagedRows;
 use super::table_reads::Rows;
@@ -24,7 +24,7 @@ use crate::domain::{Change, Failure, Kind, Revision};
 use crate::store::log_seal::{LogCipher, LogSeal};
 use crate::store::records::entry::Difference;
 use crate::store::records::log_position::LogPosition;
-use crate::store::shared_log::{LogEntry, LogHead, READ_MAX, SharedLog};
+use crate::store::shared_log::{LogEntry, LogHead, LogPart, READ_MAX, SharedLog};
 
 impl Store {
     /// Has the store follow the log of its fleet from now on: every change is appended to it, and
@@ -112,7 +112,7 @@ impl Store {
     pub(super) fn follow_once(&self, link: &LogLink) -> Result<Followed, Failure> {
         let at = self.guarded(|database| position(&database.begin_read()?))?;
         // No lock is held meanwhile: another caller may apply the same entries.
-        let part = link.read_after(&at.head, READ_MAX)?;
+        let part = self.read_log(link, &at.head)?;
         let (before, head) = (at.head.index, part.head.index);
         if part.head == at.head {
             return Ok(Followed { entries: 0, applied: before, head });
@@ -121,6 +121,22 @@ impl Store {
         let entries = part.entries.iter().filter(|entry| entry.head.index > before).count();
         let applied = part.entries.last().map_or(before, |last| last.head.index.max(before));
         Ok(Followed { entries, applied, head })
+    }
+
+    /// Reads what follows a head. Stops following where the log does not lead on from what is in the file.
+    pub(super) fn read_log(&self, link: &LogLink, before: &LogHead) -> Result<LogPart, Failure> {
+        let why = match link.read_after(before, READ_MAX) {
+            Ok(part) => return Ok(part),
+            Err(Unread::Failed(fault)) => return Err(fault),
+            Err(Unread::Gap(why)) => why,
+        };
+        // No lock was held: another caller may have applied what follows, and all nodes have trimmed it.
+        let at = self.guarded(|database| position(&database.begin_read()?))?;
+        Err(if at.head.index > before.index {
+            away("another change applied what follows meanwhile")
+        } else {
+            link.halt(&why)
+        })
     }
 
     /// Writes entries that follow what is in the file, and tells subscribers; those that are in it

@@ -12,7 +12,7 @@ use super::entry_rows::{self, Split};
 use super::group_commit::{Group, RunRules};
 use super::large_entries::{self, NotApplied};
 use super::log_apply::{check, position};
-use super::log_link::{LogLink, away, unclear};
+use super::log_link::{LogLink, Unread, away, unclear};
 use super::staged_rows::StagedRows;
 use super::workspace::Workspace;
 use super::{Store, StoreError, revision, told_records};
@@ -21,7 +21,7 @@ use crate::domain::{Failure, Revision};
 use crate::entropy;
 use crate::store::records::entry::{Difference, Entry};
 use crate::store::records::log_position::LogPosition;
-use crate::store::shared_log::{Appended, EntryId, LogEntry, LogHead, READ_MAX};
+use crate::store::shared_log::{Appended, EntryId, LogEntry, LogHead};
 
 /// How long changes are run again where other nodes are faster.
 const CONTENTION_MAX: Duration = Duration::from_secs(10);
@@ -125,7 +125,7 @@ impl Store {
 
     /// Whether the log has nothing after a head; what it has is applied.
     fn is_current(&self, link: &LogLink, head: &LogHead) -> Result<bool, Failure> {
-        let part = link.read_after(head, READ_MAX)?;
+        let part = self.read_log(link, head)?;
         if part.head == *head {
             return Ok(true);
         }
@@ -188,7 +188,10 @@ fn is_appended(
     entry: &LogEntry,
 ) -> Result<bool, Box<CommitFault>> {
     let read = link.read_after(before, 1);
-    let part = read.map_err(|fault| not_known(fault.private.as_deref().unwrap_or_default()))?;
+    let part = read.map_err(|why| match why {
+        Unread::Failed(fault) => not_known(fault.private.as_deref().unwrap_or_default()),
+        Unread::Gap(why) => not_known(&why),
+    })?;
     match part.entries.iter().find(|found| found.head.index == entry.head.index) {
         Some(found) => Ok(found.id == entry.id),
         None if part.head == *before => Ok(false),
@@ -294,6 +297,25 @@ pub(super) mod tests {
         let acme = AccountSlug::parse("acme").unwrap();
         store.account_create(&Actor::System, acme, "Acme".into(), None).await.unwrap();
         assert_eq!(log.entries(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_of_a_trimmed_log_stops_nobody() {
+        let (store, log) = on(Appended::Made).await;
+        for slug in ["acme", "beta"] {
+            let account = AccountSlug::parse(slug).unwrap();
+            store.account_create(&Actor::System, account, slug.into(), None).await.unwrap();
+        }
+        // Both entries are in the file, and the first is trimmed.
+        log.1.lock().unwrap().remove(0);
+        let link = store.0.log.get().unwrap();
+        let slow = store.read_log(link, &LOG.start()).unwrap_err();
+        assert_eq!((slow.code, store.log_fault()), (LOG_AWAY, None));
+        // An entry that is in no file is missed.
+        let applied = store.log_applied().await.unwrap().unwrap();
+        log.1.lock().unwrap()[0].head.index = applied.index + 2;
+        store.read_log(link, &applied).unwrap_err();
+        assert!(store.log_fault().is_some());
     }
 
     #[tokio::test]

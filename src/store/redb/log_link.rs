@@ -133,17 +133,19 @@ impl LogLink {
         halted(why)
     }
 
-    /// Reads what follows a head. Stops where the log does not lead on from there.
-    pub(super) fn read_after(&self, before: &LogHead, most: usize) -> Result<LogPart, Failure> {
+    /// Reads what follows a head. Stops where the log has another one.
+    pub(super) fn read_after(&self, before: &LogHead, most: usize) -> Result<LogPart, Unread> {
         self.followed()?;
         let part = self.log.read(before.index, most.min(READ_MAX)).map_err(|why| away(&why))?;
         let LogHead { index, .. } = part.head;
         if index < before.index {
             let why = format!("the log ends at {index}, and {} was applied", before.index);
-            return Err(self.halt(&why));
+            return Err(self.halt(&why).into());
         }
         if index == before.index && part.head != *before {
-            return Err(self.halt(&format!("the log has another entry {index} than was applied")));
+            return Err(self
+                .halt(&format!("the log has another entry {index} than was applied"))
+                .into());
         }
         let next = before.index.saturating_add(1);
         if index > before.index && part.entries.first().is_none_or(|entry| entry.head.index > next)
@@ -151,9 +153,22 @@ impl LogLink {
             let why = format!(
                 "the log has no entry {next} any more, as this node was away too long: stop it, run `kwic-team fleet join`, then start it"
             );
-            return Err(self.halt(&why));
+            return Err(Unread::Gap(why));
         }
         Ok(part)
+    }
+}
+
+/// Why what follows a head was not read.
+pub(super) enum Unread {
+    Failed(Failure),
+    /// The log begins later: an error, unless the node has applied more than that head meanwhile.
+    Gap(String),
+}
+
+impl From<Failure> for Unread {
+    fn from(fault: Failure) -> Self {
+        Self::Failed(fault)
     }
 }
 
