@@ -38,7 +38,7 @@ struct Sql {
 /// Answers a plan.
 ///
 /// # Errors
-/// `Invalid`, when the body is none, or a policy cannot be said by a filter; `TooLarge`; `Busy`, when the
+/// `Invalid`, when the body is none, or a policy cannot be expressed as a filter; `TooLarge`; `Busy`, when the
 /// revision that the caller asks for is not reached, too many wait, or the engine is not trusted.
 pub async fn plan(app: &Arc<App>, request: &mut Request) -> Result<Reply, Failure> {
     let body = read(request, app.config.limits.evaluation_body_bytes_max).await?;

@@ -1,7 +1,7 @@
 //! A plan: which resources of a type a member may do an action on, as a filter over their attributes.
 //!
 //! For rows that only the caller has: with the filter, its database finds exactly those that a decision
-//! would allow. What cannot be said exactly is refused, by the name of the policy.
+//! would allow. What cannot be expressed exactly is refused, by the name of the policy.
 
 use cedar_policy::PolicyId;
 use serde_json::Value as Json;
@@ -39,7 +39,7 @@ impl Snapshot {
     /// Plans a query, whose resource has a type and no id.
     ///
     /// # Errors
-    /// What cannot be said by a filter, and where: one sentence.
+    /// What cannot be expressed as a filter, and where: one sentence.
     pub fn plan<M: Members>(
         &self,
         query: &Query<'_>,
@@ -145,6 +145,6 @@ impl Snapshot {
 
 fn not_planned(policy: &PolicyId, why: &impl std::fmt::Display) -> String {
     format!(
-        "policy `{policy}` cannot be said by a filter, because {why}: write it in another way, or ask for each resource"
+        "policy `{policy}` cannot be expressed as a filter, because {why}: write it in another way, or ask for each resource"
     )
 }

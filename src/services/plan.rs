@@ -8,7 +8,7 @@ use crate::engine::{Plan, Snapshot};
 /// Plans a query, whose resource has a type and no id.
 ///
 /// # Errors
-/// `Invalid` `not_planned`, when a filter cannot say it; `Busy` `distrusted`, while the engine's decisions
+/// `Invalid` `not_planned`, when no filter can express it; `Busy` `distrusted`, while the engine's decisions
 /// are those of Cedar's own authorizer.
 pub fn plan(app: &App, policies: &Snapshot, query: &Query<'_>) -> Result<Plan, Failure> {
     if app.cross_check.is_distrusted() {

@@ -1,8 +1,8 @@
 //! Policies of a fleet: one set for all nodes, which somebody publishes on one of them.
 //!
 //! The set goes through the gate of that node, and is written to the store, so that the log brings it to
-//! every node. Each takes it through its own gate before it is live there; one that refuses it goes on
-//! with its last good set, and says so. What waits for approval and what is pinned are rows of the store,
+//! every node. Each takes it through its own gate before it is live there; one that refuses it
+//! keeps its last good set, and says so. What waits for approval and what is pinned are rows of the store,
 //! too.
 
 use std::collections::BTreeSet;

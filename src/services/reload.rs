@@ -129,7 +129,7 @@ pub async fn files(app: &App, caller: Caller) -> Result<Option<Vec<String>>, Fai
 /// Reloads the folder now, and waits for the result.
 ///
 /// # Errors
-/// `PoliciesRefused` with every fault; the live set goes on answering then.
+/// `PoliciesRefused` with every fault; the live set then stays active.
 pub async fn reload_now(app: &Arc<App>, permit: StorePermit) -> Result<ReloadReport, Failure> {
     let app = Arc::clone(app);
     // A detached task: a caller that disconnects must not interrupt a swap before it is saved.

@@ -1,5 +1,5 @@
-//! Search: the members and stored entities that may do something, on what somebody may do it, and which
-//! actions somebody may do.
+//! Search: which subjects may do an action, on which resources a subject may do it, and which actions a
+//! subject may do.
 //!
 //! Every result is one that [`super::decide`] allows. Where role, account and suspension alone decide,
 //! one decision stands for a whole group of members; else each candidate is asked about. One page takes
@@ -108,7 +108,7 @@ impl<'s> SearchScope<'s> {
         let (found, decisions) = (Vec::new(), 0);
         let mut search =
             Search { scope: self, app, policies, query, searched, limit, found, decisions };
-        // Nobody who does not exist may do anything, which needs no candidates to be known.
+        // A subject that does not exist may do nothing: no candidate has to be asked about.
         let next = if searched == Searched::Subject || search.has_subject() {
             search.walk(after)
         } else {

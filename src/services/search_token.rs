@@ -1,7 +1,7 @@
 //! Tokens that continue a search: the place where the next page begins, encrypted.
 //!
-//! A token belongs to what was asked: with another digest it does not open. It names nobody to who
-//! has it, and cannot be made or changed.
+//! A token belongs to what was asked: with another digest it does not open. Its holder
+//! can neither read nor change it, nor make one.
 
 use std::time::Duration;
 

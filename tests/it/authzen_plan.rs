@@ -161,7 +161,7 @@ fn a_plan_of_another_shape_is_told_which_member_is_wrong() {
     }
 }
 
-/// What cannot be said by a filter is named with its policy, and nothing wider is answered.
+/// What cannot be expressed as a filter is named with its policy, and nothing wider is answered.
 #[test]
 fn what_cannot_be_planned_is_an_error_that_names_the_policy() {
     for (condition, told) in [
@@ -184,7 +184,7 @@ fn what_cannot_be_planned_is_an_error_that_names_the_policy() {
         let members = Somebody;
         let world = QueryContext { members: &members, single_account: None };
         let refused = snapshot.plan(&query_of("view", "Chat", &[]), &world).unwrap_err();
-        assert!(refused.starts_with("policy `r0` cannot be said by a filter"), "{refused}");
+        assert!(refused.starts_with("policy `r0` cannot be expressed as a filter"), "{refused}");
         assert!(refused.contains(told), "{refused}");
         // It does not concern another action.
         assert_eq!(snapshot.plan(&query_of("edit", "Chat", &[]), &world), Ok(Plan::Never));

@@ -467,7 +467,7 @@ async fn the_policies_page_shows_what_is_live_what_was_refused_and_what_changed(
     refused.shows(422, &["The policy folder was refused", &place, "^", "<pre "]);
     refused.leaves_out("permmit<i>");
     ann.page("/policies").await.shows(200, &[&place]);
-    // The set before goes on answering, and its text is shown as text.
+    // The previous policies stay active, and the text of the fault is shown as text.
     console.stage.member("joe", "operator").await;
     let tried = "/policies/try?member=joe@example.org&action=chats:assign&resource=chat:c1";
     let tried = ann.page(tried).await;

@@ -2,7 +2,7 @@
 //!
 //! Each condition becomes two filters: where it is certainly true, and where it is certainly false. A row in
 //! neither is one on which the evaluation fails: a `permit` does not allow it, and a `forbid` denies it. What
-//! cannot be said exactly by a filter is an error, never a wider filter.
+//! cannot be expressed exactly by a filter is an error, never a wider filter.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ use crate::engine::query_facts::{EntityName, FactValue, value_of};
 /// Most tests and combinations of one filter: conditions that decide twice by the same part grow.
 pub(in crate::engine) const FILTER_MAX: usize = 4_000;
 
-/// Why a policy cannot be said by a filter.
+/// Why a policy cannot be expressed as a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum NotPlanned {
     /// It uses this on the resource's attributes.
@@ -163,7 +163,7 @@ impl<'f> Planner<'f> {
     /// Where a policy applies, and where it certainly does not.
     ///
     /// # Errors
-    /// What of it cannot be said by a filter.
+    /// What of it cannot be expressed as a filter.
     pub(in crate::engine) fn policy(&self, policy: &'f CompiledPolicy) -> Planned<Certainty> {
         let mut whole = Certainty::known(true);
         for condition in &policy.conditions {
@@ -179,7 +179,7 @@ impl<'f> Planner<'f> {
     /// Rows that conform to the schema: all others are denied.
     ///
     /// # Errors
-    /// What the schema says of them that cannot be said by a filter.
+    /// What the schema says of them that cannot be expressed as a filter.
     pub(in crate::engine) fn conforming(&self, ids: Option<&[String]>) -> Planned<Filter> {
         let one_of = |column: &Column, ids: &[String]| -> Planned<Filter> {
             if ids.len() > FILTER_MAX {
