@@ -79,12 +79,12 @@ mod tests {
     use crate::engine::QueryContext;
     use crate::policy_folder;
     use crate::services::decide::decide;
+    use crate::services::rights;
     use crate::store::Store;
 
-    /// A template manager `m` of `acme`; every decision is asked again.
-    async fn app(snapshot: Snapshot) -> Arc<App> {
-        let directory = Arc::new(Directory::new());
-        directory.load_one(LoadedRecord::Member(Member {
+    /// A template manager of `acme`.
+    fn member() -> Member {
+        Member {
             id: MemberId::parse("m").unwrap(),
             account: AccountSlug::parse("acme").unwrap(),
             email: Email::parse("m@example.org").unwrap(),
@@ -95,7 +95,13 @@ mod tests {
             two_step: false,
             joined: Timestamp(0),
             version: Version::FIRST,
-        }));
+        }
+    }
+
+    /// `member()`; every decision is asked again.
+    async fn app(snapshot: Snapshot) -> Arc<App> {
+        let directory = Arc::new(Directory::new());
+        directory.load_one(LoadedRecord::Member(member()));
         directory.loaded(Revision(1));
         let mut config = Config::default_for("unused".into());
         config.decision.cross_check = 1;
@@ -158,6 +164,26 @@ mod tests {
         assert_eq!(app.cross_check.outcomes().differed, 1);
         assert!(app.cross_check.is_distrusted());
         assert!(ask(&view) && !ask(&edit), "Cedar answers now, whatever is cached");
+    }
+
+    /// The rights of the console and the management API, and a decision that is tried out, come from the
+    /// same policies.
+    #[tokio::test]
+    async fn a_wrong_answer_gives_no_right_once_it_was_found_out() {
+        let app = app(shipped()).await;
+        let may_view = || rights::of(&app, &member()).view_team;
+        let before = may_view();
+        let said = [("account".into(), Value::String("acme".into()))];
+        let right = Query {
+            resource: EntityRef { kind: "account", id: "acme", properties: &said },
+            ..query("team:view", &said)
+        };
+        let members = &*app.directory;
+        let world = QueryContext { members, single_account: None };
+        app.policies.load().invert_cached(&right, &world);
+        assert_ne!(may_view(), before, "the lie is told");
+        app.cross_check.has_differed();
+        assert_eq!(may_view(), before);
     }
 
     /// Compiled policies are checked as the cache is.

@@ -15,6 +15,7 @@ use crate::services::permissions::Permit;
 use crate::services::rights::Right;
 use crate::services::session_auth::{self, SignedIn};
 use crate::services::token_auth::TokenHolder;
+use crate::services::trusted_evaluation::evaluate_trusted;
 use crate::staleness::Stale;
 
 /// The type of a subject that is a session token.
@@ -106,24 +107,6 @@ pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) 
     decision
 }
 
-/// The engine's decision while it is trusted; else that of Cedar's own authorizer.
-pub(super) fn evaluate_trusted<M: Members>(
-    app: &App,
-    policies: &Snapshot,
-    query: &Query<'_>,
-    world: &QueryContext<'_, M>,
-    explain: bool,
-) -> Decision {
-    if !app.cross_check.is_distrusted() {
-        return policies.decide(query, world, explain);
-    }
-    if explain {
-        policies.explain_by_whole_set(query, world)
-    } else {
-        policies.decide_by_whole_set(query, world)
-    }
-}
-
 /// Decides one query about the holder of an API token.
 #[must_use]
 pub fn decide_for(app: &App, holder: &TokenHolder, query: &Query<'_>) -> Decision {
@@ -148,7 +131,7 @@ pub async fn try_out(
 ) -> Result<Decision, Failure> {
     let permit = Permit::authorize(app, caller, [Right::VIEW_SETTINGS]).await?;
     let members = OfAccount { directory: &app.directory, account: permit.account().as_str() };
-    Ok(policies.decide(query, &query_context(app, &members), true))
+    Ok(evaluate_trusted(app, policies, query, &query_context(app, &members), true))
 }
 
 /// Who is signed in with the session that is the subject, if it is one.

@@ -10,7 +10,8 @@ use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::{as_member, evaluate_trusted, signed_in};
+use super::decide::{as_member, signed_in};
+use super::trusted_evaluation::evaluate_trusted;
 use crate::app::App;
 use crate::directory::MemberGroup;
 use crate::domain::query::property;

@@ -8,9 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::decide::{evaluate_trusted, query_context};
+use super::decide::query_context;
 use super::permissions::StorePermit;
 use super::reload;
+use super::trusted_evaluation::evaluate_trusted;
 use crate::app::{App, Disagreement, DisagreementKind, ShadowCounts, ShadowSet};
 use crate::background;
 use crate::clock;
