@@ -5,7 +5,7 @@
 //! lives. Only names that are created here are ever removed, and only folders that contain nothing
 //! else.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::kept_stores::{BEFORE_JOIN, JOINING, SNAPSHOT};
 use super::{KEYS, MANIFEST, STORE, is_key, new_file, staged_restore};
 use crate::config::resolve_symlinks;
+use crate::file_lock::FileLock;
 
 /// The suffix of the folder of a running backup, after eight hexadecimal digits.
 const ENDING: &str = ".part";
@@ -31,14 +32,14 @@ const NAMES_MAX: usize = 10_000;
 
 /// A running backup: its folder is locked, and noted in the data folder.
 pub(super) struct DraftMarker {
-    _lock: Option<File>,
+    _lock: Option<FileLock>,
     note: PathBuf,
 }
 
 impl DraftMarker {
     /// Best effort: not every file system has locks, and a full one cannot store a note.
     pub(super) fn of(folder: &Path, data: &Path, mark: &str) -> Self {
-        let lock = File::open(folder).ok().filter(|folder| folder.try_lock().is_ok());
+        let lock = File::open(folder).ok().and_then(|folder| FileLock::exclusive(folder).ok());
         let note = data.join(format!("{NOTE}{mark}{ENDING}"));
         let path = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         if let Ok(mut file) = new_file(&note) {
@@ -227,10 +228,7 @@ fn is_new_key(path: &Path) -> bool {
 
 /// Whether its process is still running; true if that is unknown.
 fn is_alive(folder: &Path) -> bool {
-    match File::open(folder).map(|folder| folder.try_lock()) {
-        Ok(Ok(())) => false,
-        Ok(Err(TryLockError::WouldBlock | TryLockError::Error(_))) | Err(_) => true,
-    }
+    !File::open(folder).is_ok_and(|folder| FileLock::exclusive(folder).is_ok())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! Holds `admin.sock`, and the store's lock where the store is replaced, so that no sidecar starts
 //! meanwhile. Who asks the socket is told to wait.
 
-use std::fs::{File, TryLockError};
+use std::fs::TryLockError;
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -21,6 +21,7 @@ use crate::backup;
 use crate::backup::staged_restore::failed;
 use crate::config::Config;
 use crate::domain::{Failure, Kind};
+use crate::file_lock::FileLock;
 use crate::http::{Listen, Listener, SOCKET_TAKEN};
 use crate::socket_file::SocketFile;
 
@@ -37,7 +38,7 @@ const ASKED_PIECES_MAX: usize = 1000;
 pub(super) struct FolderLock {
     _socket: Arc<SocketFile>,
     /// Locked as a running sidecar does.
-    store: Option<File>,
+    store: Option<FileLock>,
 }
 
 impl FolderLock {
@@ -73,17 +74,15 @@ impl FolderLock {
     pub(super) fn lock_store(&mut self, config: &Config) -> Result<(), Failure> {
         let store = &config.store.path;
         let file = match backup::open_file(store) {
-            Ok(file) => Some(file),
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => None,
+            Ok(file) => file,
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(fault) => return Err(failed(store, &fault)),
         };
-        let locked = file.as_ref().map_or(Ok(()), File::try_lock);
-        self.store = file;
-        match locked {
-            Ok(()) => Ok(()),
-            Err(TryLockError::WouldBlock) => Err(held(store)),
-            Err(TryLockError::Error(fault)) => Err(failed(store, &fault)),
-        }
+        self.store = Some(FileLock::exclusive(file).map_err(|fault| match fault {
+            TryLockError::WouldBlock => held(store),
+            TryLockError::Error(fault) => failed(store, &fault),
+        })?);
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("clock", 1),
     ("entropy", 1),
     ("file_limit", 1),
+    ("file_lock", 1),
     ("socket_file", 1),
     ("tls_authorities", 1),
     ("engine", 2),

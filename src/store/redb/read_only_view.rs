@@ -18,13 +18,14 @@ use super::database_file::{HEAD_BYTES, OpenFile, StoreFile, caught, empty, open_
 use super::{Store, Writer, blocking, header_check};
 use crate::clock::Clock;
 use crate::domain::{Failure, Kind, limits};
+use crate::file_lock::FileLock;
 
 const PAGE: u64 = 4096;
 
 /// The source of the bytes below.
 enum ViewBase {
     /// A file that no sidecar has open, locked while the view exists.
-    File(File),
+    File(Arc<FileLock>),
     /// The file of this process.
     Open(Arc<OpenFile>),
 }
@@ -66,23 +67,20 @@ impl ReadOnlyView {
                 "it is not a regular file",
             )));
         }
-        let file = File::open(path).map_err(io)?;
-        match file.try_lock_shared() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(open_failure(path, &redb::Error::DatabaseAlreadyOpen));
-            }
-            Err(TryLockError::Error(fault)) => return Err(io(fault)),
-        }
+        let file = FileLock::shared(File::open(path).map_err(io)?);
+        let file = Arc::new(file.map_err(|fault| match fault {
+            TryLockError::WouldBlock => open_failure(path, &redb::Error::DatabaseAlreadyOpen),
+            TryLockError::Error(fault) => io(fault),
+        })?);
         let length = file.metadata().map_err(io)?.len();
         if length == 0 {
             return Err(empty(path));
         }
         let mut head = vec![0; HEAD_BYTES.min(usize::try_from(length).unwrap_or(HEAD_BYTES))];
         file.read_exact_at(&mut head, 0).map_err(io)?;
-        let another = || Some(Self::new(ViewBase::File(file.try_clone().ok()?), length));
+        let another = || Some(Self::new(ViewBase::File(Arc::clone(&file)), length));
         let flags = whole(path, &head, another);
-        let view = Self::new(ViewBase::File(file), length);
+        let view = Self::new(ViewBase::File(Arc::clone(&file)), length);
         if let Some(flags) = flags {
             view.write(header_check::FLAGS as u64, &[flags]).map_err(io)?;
         }
