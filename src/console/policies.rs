@@ -38,6 +38,9 @@ struct PoliciesPage<'p> {
     /// Whether the viewer may ask who can do an action.
     who_can: bool,
     last_good: bool,
+    /// Whether the policies are published to a fleet, instead of loaded from a folder.
+    are_of_fleet: bool,
+    texts: &'static w::SourceTexts,
     /// The result of the last load.
     told: &'static str,
     faults: Vec<FolderFaultText>,
@@ -87,14 +90,18 @@ async fn policies<'p>(
         Some(digest) => Some(waiting(call, &reader, &live, digest).await?),
         None => None,
     };
+    let are_of_fleet = call.app.has_policies_of_fleet();
+    let texts = w::source_texts(are_of_fleet);
     Ok(PoliciesPage {
         shell: PageLayout::inside(call, viewer, w::POLICIES, SECTION),
         who_can: viewer.rights.view_team,
         last_good,
+        are_of_fleet,
+        texts,
         told: match outcome {
-            FolderProblem::Refused => w::REFUSED,
+            FolderProblem::Refused => texts.refused,
             FolderProblem::Unread | FolderProblem::Unchecked | FolderProblem::BrokenOff => {
-                w::NOT_LOADED
+                texts.not_loaded
             }
         },
         faults: fault.as_deref().map(faults).unwrap_or_default(),

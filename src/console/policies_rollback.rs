@@ -80,7 +80,7 @@ async fn impossible(
     entry: &PolicyEntry,
 ) -> Result<Option<&'static str>, Failure> {
     if !policy_rollback::was_live(call.app, entry).await? {
-        return Ok(Some(w::NEVER_LIVE));
+        return Ok(Some(w::source_texts(call.app.has_policies_of_fleet()).never_live));
     }
     let is_live = entry.digest == call.app.policies.load().digest();
     Ok(is_live.then_some(w::IS_LIVE_ALREADY))

@@ -712,9 +712,6 @@ pub(super) const fn mail_resumed(was_stopped: bool) -> &'static str {
 
 // The policies, and a decision to try.
 words! {
-    REFUSED: "The policy folder was refused"
-    NOT_LOADED: "The folder could not be loaded because of a problem on the server"
-    REFUSED_WHY: "The previous policies stay live. Fix this, then load the folder again."
     REFUSED_TELL: "The previous policies stay live. Tell your system administrator."
     REFUSED_LINE: "The line at fault"
     HELD: "New policies wait for approval"
@@ -723,10 +720,7 @@ words! {
     HELD_NOW: "The new policies wait for approval. The live policies stay."
     HELD_UNKNOWN: "Who would gain access is in the log."
     APPROVE: "Approve"
-    PINNED: "Pinned: the policy folder is ignored"
-    UNPIN: "End the pin and load the folder"
     LIVE_SET: "Live policies"
-    LAST_GOOD: "Previous policies: the folder could not be loaded when KWIC Team started"
     LOADED: "Loaded"
     LOADED_BY: "By"
     POLICY_COUNT: "Policies"
@@ -734,7 +728,6 @@ words! {
     POLICY_TESTS: "Tests passed"
     DIGEST: "Fingerprint"
     RELOAD: "Load the folder again"
-    RELOAD_WHY: "If the folder has a fault, nothing changes and the fault is shown here."
     CHECK_FOLDER: "Check the folder"
     CHECK_REFUSED: "The folder would be refused"
     CHECK_REFUSED_WHY: "The live policies stay as they are. Fix this, then check again."
@@ -802,7 +795,7 @@ pub(super) fn files_count(count: usize) -> String {
 pub(super) fn reloaded(changed: bool, changes: usize) -> String {
     match (changed, changes) {
         (true, 1) => "The policies were loaded. 1 access change is listed below.".to_owned(),
-        (false, _) => "Nothing changed: the folder matches the live policies.".to_owned(),
+        (false, _) => "Nothing changed: these policies are live already.".to_owned(),
         (true, 0) => "The policies were loaded. Nobody gained or lost access.".to_owned(),
         (true, changes) => {
             format!("The policies were loaded. {changes} access changes are listed below.")

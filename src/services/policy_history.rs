@@ -99,7 +99,7 @@ fn unknown(name: &str) -> Failure {
         Kind::NotFound,
         "unknown_policy_set",
         format!(
-            "the history has no set `{}`: name `live`, `pending`, or a number or digest that `kwic-team policy history` lists",
+            "the history has no set `{}`: `kwic-team policy history` lists numbers and digests",
             printable(name)
         ),
     )

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::support::api_users::Person;
 use crate::support::fleet_fixture::{Fleet, LogServers};
 use crate::support::sidecar::{
     Sidecar, binary, copy_folder, eventually, question, shipped_policies,
@@ -145,7 +146,7 @@ fn one_set_is_live_on_all_nodes_and_one_that_refuses_it_says_so() {
 
 #[test]
 fn what_waits_and_what_is_pinned_is_so_on_all_nodes() {
-    let Some(fleet) = fleet(["hold_widening = true"; 3]) else { return };
+    let Some(fleet) = fleet(["hold_widening = true\nmanaged_by = \"acme\""; 3]) else { return };
     let [one, two, three] = &fleet.nodes[..] else { panic!("three nodes") };
     published(one, &folder(one, false, "narrow"));
     let narrow = digest(one);
@@ -178,7 +179,14 @@ fn what_waits_and_what_is_pinned_is_so_on_all_nodes() {
     }
     let told = refused(&publish(one, &folder(one, true, "late"), "--wait"), 1);
     assert!(told.contains("the published policies are pinned"), "{told}");
+    let chief = Person::of_import(one, "acme", "chief");
+    let page = chief.page("/policies");
+    assert!(page.contains("Pinned: no other policies can be published"), "{page}");
+    assert!(page.contains(">End the pin<") && !page.contains("folder"), "{page}");
     one.ok(&["policy", "unpin"]);
+    let page = chief.page("/policies");
+    assert!(page.contains("Load the published policies again"), "{page}");
+    assert!(!page.contains("folder") && !page.contains("/policies/check"), "{page}");
     for node in &fleet.nodes {
         eventually("it is no longer pinned", || ready(node)["policies"] == "live");
         assert_eq!(digest(node), narrow);

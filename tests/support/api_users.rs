@@ -102,6 +102,15 @@ impl<'s> Person<'s> {
         call(self.sidecar, line, &headers, Some(body))
     }
 
+    /// A page of the console.
+    pub fn page(&self, path: &str) -> String {
+        let stream = TcpStream::connect(&self.sidecar.console).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let answer = Connection::new(stream).send("GET", path, &self.headers(), "");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body
+    }
+
     #[track_caller]
     pub fn get(&self, path: &str) -> Json {
         document(&self.call(&format!("GET {path}"), None), 200)

@@ -1,7 +1,7 @@
 //! The words of the history of the policies, of going back to a former set, of comparing two, and of
 //! the shadow policies.
 
-use super::{Badge, badge};
+use super::{Badge, RELOAD, badge};
 use crate::domain::{GuardOutcome, GuardOutcomes, GuardState, PolicyCause, plural};
 use crate::engine::{AccessChange, ChangedCell, Place};
 use crate::policy_folder::FileChange;
@@ -23,7 +23,6 @@ words! {
     CANNOT_GO_BACK: "You cannot go back to this set"
     NOT_PASSED: "It did not pass the check, and nothing was changed."
     IS_LIVE_ALREADY: "This set is live already."
-    NEVER_LIVE: "This set was never live. To use it, put its files into the policy folder."
     COMPARE_SETS: "Compare policies"
     OLD_SET: "From"
     NEW_SET: "To"
@@ -69,6 +68,48 @@ sentences! {
     set_of(number: u64, when: &str): "Set {number}, {when}"
     compare_with(number: u64): "Compare with set {number}"
     access_from_to(old: &str, new: &str): "Access: from {old} to {new}"
+}
+
+/// What is said of where the live policies come from.
+pub(in crate::console) struct SourceTexts {
+    pub(in crate::console) refused: &'static str,
+    pub(in crate::console) refused_why: &'static str,
+    pub(in crate::console) not_loaded: &'static str,
+    pub(in crate::console) last_good: &'static str,
+    pub(in crate::console) pinned: &'static str,
+    pub(in crate::console) unpin: &'static str,
+    pub(in crate::console) reload: &'static str,
+    pub(in crate::console) reload_why: &'static str,
+    pub(in crate::console) never_live: &'static str,
+}
+
+const OF_FOLDER: SourceTexts = SourceTexts {
+    refused: "The policy folder was refused",
+    refused_why: "The previous policies stay live. Fix this, then load the folder again.",
+    not_loaded: "The folder could not be loaded because of a problem on the server",
+    last_good: "Previous policies: the folder could not be loaded when KWIC Team started",
+    pinned: "Pinned: the policy folder is ignored",
+    unpin: "End the pin and load the folder",
+    reload: RELOAD,
+    reload_why: "If the folder has a fault, nothing changes and the fault is shown here.",
+    never_live: "This set was never live. To use it, put its files into the policy folder.",
+};
+
+const OF_FLEET: SourceTexts = SourceTexts {
+    refused: "This node refused the published policies",
+    refused_why: "The previous policies stay live on this node. Publish corrected policies.",
+    not_loaded: "The published policies could not be loaded because of a problem on the server",
+    last_good: "Previous policies: the published ones could not be loaded when KWIC Team started",
+    pinned: "Pinned: no other policies can be published",
+    unpin: "End the pin",
+    reload: "Load the published policies again",
+    reload_why: "New policies are published by your system administrator and go live on all nodes.",
+    never_live: "This set was never live. To use it, publish its files.",
+};
+
+/// What is said where the policies are published to a fleet, and where they are a folder.
+pub(in crate::console) const fn source_texts(are_of_fleet: bool) -> &'static SourceTexts {
+    if are_of_fleet { &OF_FLEET } else { &OF_FOLDER }
 }
 
 /// What became of a set: the one that answers, or waits, or one of another time.
