@@ -50,6 +50,7 @@ mod request_kind;
 mod role_catalogue;
 mod role_matrix;
 mod schema;
+mod schema_facts;
 mod size_limits;
 mod smt_solver;
 mod static_entities;

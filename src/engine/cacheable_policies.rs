@@ -14,7 +14,8 @@
 //!
 //! The account itself is none of the three: two members of one role can be in two accounts. So
 //! `principal.account` is accepted only if it is compared with the resource, never as a value on
-//! its own. For everything that is not on the list Cedar is asked each time.
+//! its own. Everything that is not on the list is evaluated each time, compiled or by
+//! Cedar.
 
 use cedar_policy::EntityTypeName;
 use serde_json::Value as Json;

@@ -11,7 +11,7 @@
 //! Compiled are `== != < <= > >= && || ! if + - * has . in is contains` over text, whole numbers, booleans,
 //! entities, and sets and records of these that are attributes. A policy that uses anything else, or is too
 //! large, is not compiled. Neither is one that reads an attribute of an entity which an attribute names. What
-//! only shows when a query is there ends the evaluation with [`Stop::LeftToCedar`]: then Cedar makes the
+//! can only be decided with a query ends the evaluation with [`Stop::LeftToCedar`]: then Cedar makes the
 //! whole decision.
 
 mod compiler;

@@ -5,7 +5,7 @@ use super::attribute_types::BadAttributes;
 use super::compiled_condition::CompiledPolicy;
 use super::entity_builder::{BuiltAttributes, Principal, ResolvedQuery};
 use super::evaluate::{Environment, Outcome, SliceKeys};
-use super::query_facts::{FactSources, MemberQuery, QueryFacts, Stop};
+use super::query_facts::{MemberQuery, QueryFacts, Stop};
 use super::{Members, QueryContext, Snapshot};
 
 impl Snapshot {
@@ -48,8 +48,6 @@ impl Snapshot {
         mut tell: impl FnMut(usize, &CompiledPolicy, Result<bool, Stop>),
     ) -> Option<bool> {
         let Principal::Member(member) = case.principal else { return None };
-        let sources =
-            FactSources { names: &self.names, stored: &self.stored, conformity: &self.conformity };
         let asked = MemberQuery {
             member,
             query: case.query,
@@ -57,7 +55,8 @@ impl Snapshot {
             resource_type: case.resource_type,
             default_account: case.default_account,
         };
-        let facts = QueryFacts::read(sources, asked).filter(|_| case.moved_to.is_none())?;
+        let facts =
+            QueryFacts::read(self.schema_facts(), asked).filter(|_| case.moved_to.is_none())?;
         // Most environments are sorted by role alone, whose slices are found by its name.
         let (by_role, by_principal, by_resource) = env.sorted_by();
         let keys = SliceKeys {

@@ -1,14 +1,14 @@
 //! One decision: resolve names, build entities, evaluate slices.
 //!
 //! Synchronous and total, and fails closed: any doubt is a deny with a reason. Reads no disk, takes
-//! no lock, and never writes.
+//! no lock, and writes nothing but an entry of the decision cache.
 
 use std::collections::BTreeSet;
 
 use cedar_policy::{ActionConstraint, Effect, PolicyId};
 
 use super::attribute_types::BadAttributes;
-use super::decision_cache::{self, CacheFacts, CacheKey, CacheKeyParts, DecisionCache};
+use super::decision_cache::{self, CacheKey, CacheKeyParts, DecisionCache};
 use super::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Environment, Evaluation, Findings, SliceKeys, Verdict};
 use super::policy_scope::PolicyScope;
@@ -129,7 +129,7 @@ impl Snapshot {
     ) -> Result<Decision, UnansweredCause> {
         let subject = &query.subject;
         let kind = self.names.type_index(subject.kind);
-        // No member is stored: a load refuses that.
+        // `entities.json` contains no member: the loader refuses one.
         if kind != Some(self.names.user) {
             let uid = kind.and_then(|kind| self.names.uid(kind, subject.id));
             return match uid.as_ref().and_then(|uid| Some((uid, self.stored.get(uid)?))) {
@@ -233,9 +233,7 @@ impl Snapshot {
             resource: names.resource_type,
             default_account,
         };
-        let facts =
-            CacheFacts { names: &self.names, stored: &self.stored, conformity: &self.conformity };
-        let key = decision_cache::cache_key(&facts, &parts)?;
+        let key = decision_cache::cache_key(self.schema_facts(), &parts)?;
         (!cache.is_left_out(key)).then_some((cache, key))
     }
 
@@ -248,10 +246,9 @@ impl Snapshot {
         query: &Query<'_>,
         default_account: Option<&str>,
     ) -> bool {
-        let names = self.names_of(self.names.user, query);
-        names
+        self.names_of(self.names.user, query)
             .and_then(|names| self.cache_entry(&names, access, query, default_account))
-            .is_some_and(|(cache, key)| cache.is_open(key))
+            .is_some()
     }
 
     /// Whether the decision for this query of a member is cached.

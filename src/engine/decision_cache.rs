@@ -11,10 +11,8 @@
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::attribute_types::AttributeShape;
-use super::conformity::Conformity;
 use super::entity_builder::can_hold_attribute;
-use super::static_entities::StaticEntities;
-use super::symbols::Symbols;
+use super::schema_facts::SchemaFacts;
 use crate::domain::query::property;
 use crate::domain::{MemberAccess, Query, Value};
 
@@ -78,11 +76,6 @@ impl DecisionCache {
         }
     }
 
-    /// Whether the decision at this place depends on nothing else.
-    pub(super) fn is_open(&self, place: CacheKey) -> bool {
-        self.answers.get(place.0).is_some_and(|cell| cell.load(Ordering::Relaxed) != DEPENDS)
-    }
-
     pub(super) fn insert(&self, place: CacheKey, allowed: bool) {
         if let Some(cell) = self.answers.get(place.0)
             && cell.load(Ordering::Relaxed) != DEPENDS
@@ -93,17 +86,10 @@ impl DecisionCache {
     }
 }
 
-/// What a load knows of the schema and the stored entities.
-pub(super) struct CacheFacts<'s> {
-    pub(super) names: &'s Symbols,
-    pub(super) stored: &'s StaticEntities,
-    pub(super) conformity: &'s Conformity,
-}
-
 /// Whether decisions about members and this type of resource may be cached, as far as the schema is
 /// concerned.
-pub(super) fn is_cacheable(facts: &CacheFacts<'_>, principal: usize, resource: usize) -> bool {
-    let CacheFacts { names, stored, conformity } = *facts;
+pub(super) fn is_cacheable(facts: SchemaFacts<'_>, principal: usize, resource: usize) -> bool {
+    let SchemaFacts { names, stored, conformity } = facts;
     let account_fits = names.shape(resource).get("account").is_none_or(|found| {
         resource != names.account && can_hold_attribute(names, &found.name, &found.kind)
     });
@@ -133,9 +119,9 @@ pub(super) struct CacheKeyParts<'s> {
 }
 
 /// The cache place of a query; `None` if it must be evaluated.
-pub(super) fn cache_key(facts: &CacheFacts<'_>, parts: &CacheKeyParts<'_>) -> Option<CacheKey> {
+pub(super) fn cache_key(facts: SchemaFacts<'_>, parts: &CacheKeyParts<'_>) -> Option<CacheKey> {
     let CacheKeyParts { access, role, query, resource, .. } = *parts;
-    let CacheFacts { names, stored, conformity } = *facts;
+    let SchemaFacts { names, stored, conformity } = facts;
     let conforms = conformity.of_subject(query.subject.properties)
         && conformity.of_resource(names.shape(resource), query.resource.properties)
         && conformity.of_context(parts.context, query);

@@ -66,7 +66,7 @@ pub(super) struct EntityBuilder<'g, M> {
 pub(super) enum BuiltAttributes {
     /// All that the caller says, and those of the store that a policy reads.
     Read,
-    /// Only those that a policy reads which is not compiled. The query is known to conform.
+    /// Only those that an uncompiled policy reads. The query is known to conform.
     LeftToCedar,
 }
 

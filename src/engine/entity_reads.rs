@@ -1,6 +1,6 @@
 //! Whether a policy reads an entity other than the principal and the resource.
 //!
-//! Cedar's analysis takes it that every entity is known that a request names. Here an entity that an
+//! Cedar's analysis assumes that every entity which a request names is known. Here an entity that an
 //! attribute names may be unknown: then `has` says no, and reading it fails. So nothing counts as proved
 //! that depends on such a reading. Errs on the side of "it does".
 

@@ -1,6 +1,6 @@
 //! The guards of a folder: statements that every policy set must keep, never part of a decision.
 //!
-//! An `at_most` guard allows whatever the set allows; of an `at_least` guard the set allows whatever it
+//! `at_most`: the set allows nothing beyond the guard. `at_least`: the set allows everything that the guard
 //! allows. Here they are evaluated: on the cases of the matrix, and on single examples. Cases prove
 //! nothing about other cases; that is the work of [`super::guard_proof`].
 

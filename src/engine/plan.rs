@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::compiled_condition::{FILTER_MAX, NotPlanned, Planner};
 use super::evaluate::SliceKeys;
 use super::filter::Filter;
-use super::query_facts::{FactSources, MemberQuery, QueryFacts};
+use super::query_facts::{MemberQuery, QueryFacts};
 use super::{Members, QueryContext, Snapshot};
 use crate::domain::{MemberView, Query};
 
@@ -81,11 +81,9 @@ impl Snapshot {
         if !conforms {
             return Err("`context` or `subject.properties` have a value that is not of its declared type, or that only a decision can check: correct it, or ask for each resource".to_owned());
         }
-        let sources =
-            FactSources { names: &self.names, stored: &self.stored, conformity: &self.conformity };
         let (action, resource_type) = (names.action, names.resource_type);
         let asked = MemberQuery { member, query, action, resource_type, default_account };
-        let facts = QueryFacts::of_any_resource(sources, asked).map_err(|why| {
+        let facts = QueryFacts::of_any_resource(self.schema_facts(), asked).map_err(|why| {
             format!(
                 "resources of this type cannot be planned, because {why}: ask for each resource"
             )

@@ -18,9 +18,10 @@ use cedar_policy::{EntityUid, Policy, PolicySet, Schema};
 
 use super::compiled_condition::{CompiledPolicy, NotCompiled};
 use super::conformity::Conformity;
-use super::decision_cache::{self, CacheFacts, DecisionCache};
+use super::decision_cache::{self, DecisionCache};
 use super::evaluate::{Environment, PolicyBucket, UncompiledPolicies};
 use super::policy_scope::PolicyScope;
+use super::schema_facts::SchemaFacts;
 use super::static_entities::StaticEntities;
 use super::symbols::Symbols;
 
@@ -89,8 +90,8 @@ pub(super) struct SliceInputs<'p> {
 }
 
 impl<'p> SliceInputs<'p> {
-    fn cache_facts(&self) -> CacheFacts<'p> {
-        CacheFacts { names: self.names, stored: self.stored, conformity: self.conformity }
+    const fn schema_facts(&self) -> SchemaFacts<'p> {
+        SchemaFacts { names: self.names, stored: self.stored, conformity: self.conformity }
     }
 }
 
@@ -127,7 +128,7 @@ impl PolicySlices {
             if let Some(cell) = slices.at.get_mut(cell) {
                 *cell = number;
             }
-            let cache = decision_cache::is_cacheable(&parts.cache_facts(), principal, resource)
+            let cache = decision_cache::is_cacheable(parts.schema_facts(), principal, resource)
                 .then(|| roles.decision_cache(parts, &fitting))
                 .flatten();
             slices.envs.push(Environment { cache, ..Environment::new(fitting, &mut sets, parts)? });

@@ -10,10 +10,10 @@ use std::borrow::Cow;
 use cedar_policy::{EntityTypeName, EntityUid};
 
 use super::attribute_types::{AttributeShape, AttributeType, check_listed, entity_id};
-use super::conformity::Conformity;
 use super::entity_builder::is_supplied;
+use super::schema_facts::SchemaFacts;
 use super::static_entities::StaticEntities;
-use super::symbols::{ActionInfo, Symbols};
+use super::symbols::ActionInfo;
 use crate::domain::query::property;
 use crate::domain::{MemberView, Query, Value};
 
@@ -56,7 +56,7 @@ pub(super) enum FactValue<'f> {
     Record(&'f AttributeShape, &'f [(Cow<'f, str>, Value<'f>)]),
 }
 
-/// What an attribute of it can be read without following a reference.
+/// The variables whose attributes can be read without following a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variable {
     Principal,
@@ -72,14 +72,6 @@ struct AccountFacts<'f> {
     ancestors: &'f [EntityUid],
 }
 
-/// The parts of a snapshot that facts are read from.
-#[derive(Clone, Copy)]
-pub(super) struct FactSources<'f> {
-    pub(super) names: &'f Symbols,
-    pub(super) stored: &'f StaticEntities,
-    pub(super) conformity: &'f Conformity,
-}
-
 /// A query of a member whose names are resolved.
 #[derive(Clone, Copy)]
 pub(super) struct MemberQuery<'f> {
@@ -93,7 +85,7 @@ pub(super) struct MemberQuery<'f> {
 
 /// The facts of one query.
 pub(super) struct QueryFacts<'f> {
-    sources: FactSources<'f>,
+    sources: SchemaFacts<'f>,
     asked: MemberQuery<'f>,
     principal: EntityName<'f>,
     role: EntityName<'f>,
@@ -110,8 +102,8 @@ pub(super) struct QueryFacts<'f> {
 
 impl<'f> QueryFacts<'f> {
     /// `None` if one of them is not certain: ask Cedar.
-    pub(super) fn read(sources: FactSources<'f>, asked: MemberQuery<'f>) -> Option<Self> {
-        let FactSources { names, stored, conformity } = sources;
+    pub(super) fn read(sources: SchemaFacts<'f>, asked: MemberQuery<'f>) -> Option<Self> {
+        let SchemaFacts { names, stored, conformity } = sources;
         let MemberQuery { query, resource_type, .. } = asked;
         let info = names.get(resource_type)?;
         let is_account = resource_type == names.account;
@@ -146,10 +138,10 @@ impl<'f> QueryFacts<'f> {
     /// # Errors
     /// Why one of them is not certain.
     pub(super) fn of_any_resource(
-        sources: FactSources<'f>,
+        sources: SchemaFacts<'f>,
         asked: MemberQuery<'f>,
     ) -> Result<Self, &'static str> {
-        let FactSources { names, stored, conformity } = sources;
+        let SchemaFacts { names, stored, conformity } = sources;
         let unusual = "the schema has an unusual type of resource";
         let info = names.get(asked.resource_type).ok_or(unusual)?;
         if asked.resource_type == names.user {
@@ -172,11 +164,11 @@ impl<'f> QueryFacts<'f> {
     }
 
     fn made(
-        sources: FactSources<'f>,
+        sources: SchemaFacts<'f>,
         asked: MemberQuery<'f>,
         resource_account: Option<&'f str>,
     ) -> Option<Self> {
-        let FactSources { names, stored, .. } = sources;
+        let SchemaFacts { names, stored, .. } = sources;
         let MemberQuery { member, query, resource_type, .. } = asked;
         let info = names.get(resource_type)?;
         let account_kind = names.name(names.account)?;
@@ -207,7 +199,7 @@ impl<'f> QueryFacts<'f> {
 
     /// The accounts that are this entity or in it.
     pub(super) fn accounts_in(&self, other: EntityName<'f>) -> Vec<&'f str> {
-        let FactSources { names, stored, .. } = self.sources;
+        let SchemaFacts { names, stored, .. } = self.sources;
         let itself = (other.kind == self.account_kind).then_some(other.id);
         let known = stored.all_known(names.account);
         let within = known.filter(|(_, known)| other.is_among(&known.ancestors));
@@ -307,7 +299,7 @@ impl<'f> QueryFacts<'f> {
         } else if one == self.resource {
             Ok(self.is_placed && self.resource_account.as_ref().is_some_and(in_account))
         } else {
-            let FactSources { names, stored, .. } = self.sources;
+            let SchemaFacts { names, stored, .. } = self.sources;
             let kind = names.index_of(one.kind).ok_or(Stop::LeftToCedar)?;
             let may_be_in = kind == names.user
                 || stored.known(kind, one.id).is_some_and(|known| known.is_stored);
@@ -342,7 +334,7 @@ impl<'f> QueryFacts<'f> {
 }
 
 /// The slug of the resource's account, if it has one; `None` if that is not certain.
-fn said_account<'f>(sources: FactSources<'f>, asked: &MemberQuery<'f>) -> Option<Option<&'f str>> {
+fn said_account<'f>(sources: SchemaFacts<'f>, asked: &MemberQuery<'f>) -> Option<Option<&'f str>> {
     match property(asked.query.resource.properties, "account") {
         None | Some(Value::Null) => Some(asked.default_account),
         Some(Value::String(slug)) => Some(Some(slug.as_ref())),
@@ -355,7 +347,7 @@ fn said_account<'f>(sources: FactSources<'f>, asked: &MemberQuery<'f>) -> Option
 
 /// Whether the resource's attribute `account` can hold its account, or does not have to.
 fn account_conforms(
-    sources: FactSources<'_>,
+    sources: SchemaFacts<'_>,
     shape: &AttributeShape,
     account: Option<&str>,
 ) -> bool {

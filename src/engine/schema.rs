@@ -1,7 +1,7 @@
 //! The schema of a folder: parsed, checked against the limits, with the names and shapes that it
 //! declares.
 //!
-//! Knows of no policy; `extent` computes the size of a schema.
+//! Knows of no policy; `size_limits` computes the size of a schema.
 
 use cedar_policy::{Schema, SchemaFragment};
 

@@ -18,8 +18,9 @@ use crate::engine::compiled_condition::{CompiledPolicy, Compiler, NotCompiled, P
 use crate::engine::conformity::Conformity;
 use crate::engine::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
 use crate::engine::policy_scope::PolicyScope;
-use crate::engine::query_facts::{FactSources, MemberQuery, QueryFacts, Stop};
+use crate::engine::query_facts::{MemberQuery, QueryFacts, Stop};
 use crate::engine::schema::read_schema;
+use crate::engine::schema_facts::SchemaFacts;
 use crate::engine::static_entities::StaticEntities;
 use crate::engine::symbols::Symbols;
 
@@ -491,10 +492,10 @@ impl World {
                     Decision::Deny => Said::DoesNot,
                 }
             });
-            let sources = FactSources { names, stored: &self.stored, conformity: &self.conformity };
+            let facts = SchemaFacts { names, stored: &self.stored, conformity: &self.conformity };
             let asked =
                 MemberQuery { member, query: &query, action, resource_type, default_account };
-            let facts = QueryFacts::read(sources, asked);
+            let facts = QueryFacts::read(facts, asked);
             (by_cedar, facts.map(|facts| compiled.matches(&facts)))
         });
         both.unwrap()
