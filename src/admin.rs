@@ -15,7 +15,6 @@ mod accounts;
 mod api_request;
 mod audit;
 mod backup;
-mod endpoints;
 mod events;
 mod fleet;
 mod if_match;
@@ -32,6 +31,7 @@ mod personal_data;
 mod policies;
 mod query_params;
 mod roles;
+mod route_matching;
 mod set_up;
 mod sign_in;
 mod tokens;
@@ -43,9 +43,9 @@ mod wire;
 use std::sync::Arc;
 
 use self::api_request::{ApiRequest, ApiResult, RequestSource};
-use self::endpoints::{Access, BodyKind, Endpoint};
 use self::json_body::JsonBody;
 use self::query_params::QueryParams;
+use self::route_matching::{Access, BodyKind, Endpoint};
 use crate::app::App;
 use crate::browser_security;
 use crate::domain::{Failure, Kind};
@@ -251,10 +251,10 @@ fn unknown_path() -> Failure {
 async fn dispatch(app: &Arc<App>, request: &mut Request) -> Result<Reply, RouteRefusal> {
     browser_security::check_host(app, request)?;
     let path = browser_security::PublicUrl::of(app).below(request.path());
-    let (path, id) = endpoints::place(path).ok_or_else(unknown_path)?;
+    let (path, id) = route_matching::place(path).ok_or_else(unknown_path)?;
     browser_security::check_origin(app, request)?;
-    let entry = endpoints::at(path, request.method)
-        .ok_or_else(|| RouteRefusal::Method { allow: endpoints::allowed(path) })?;
+    let entry = route_matching::at(path, request.method)
+        .ok_or_else(|| RouteRefusal::Method { allow: route_matching::allowed(path) })?;
     let who = match entry.access {
         Access::Open => None,
         Access::Anyone | Access::Member | Access::Operator => {

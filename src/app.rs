@@ -1,6 +1,4 @@
 //! The shared state that services need: live policies, the members in memory, the store, the clock.
-//!
-//! Holds handles only; contains no logic of its own.
 
 mod fleet_node;
 mod shadow;

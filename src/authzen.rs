@@ -1,7 +1,7 @@
 //! The API for services: the OpenID AuthZEN Authorization API 1.0, JSON over HTTP.
 //!
-//! Parses bodies into queries and renders decisions. Decides nothing, and never reveals what the
-//! store knows about a member. `crate::routes` says which path leads to which function.
+//! Parses bodies into queries and renders decisions. Decides nothing. Of a member it reveals only
+//! what forward-auth and searches document. `crate::routes` says which path leads to which function.
 
 mod evaluation;
 mod fast_parser;

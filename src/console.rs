@@ -57,8 +57,8 @@ use self::page_request::{PageRequest, PageResult};
 use crate::app::App;
 use crate::browser_security;
 use crate::domain::{Failure, Kind, limits};
-use crate::http::query_string::decoded;
 use crate::http::{Method, Reply, Request, status};
+use crate::percent_encoding::decoded;
 use crate::telemetry::log;
 
 /// One row of the table of pages.

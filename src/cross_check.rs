@@ -77,10 +77,13 @@ impl CrossCheck {
 
     /// Queues a query for the cross-check.
     pub fn leave(&self, query: &Query<'_>, allowed: bool, revision: Revision, policies: Digest) {
-        let sample =
-            DecisionSample { question: OwnedQuery::of(query), allowed, revision, policies };
-        if self.samples.try_send(sample).is_err() {
-            self.is_left_out();
+        // A place first: the copy is not free.
+        match self.samples.try_reserve() {
+            Ok(place) => {
+                let question = OwnedQuery::of(query);
+                place.send(DecisionSample { question, allowed, revision, policies });
+            }
+            Err(_) => self.count_left_out(),
         }
     }
 
@@ -91,17 +94,17 @@ impl CrossCheck {
     }
 
     /// Records that Cedar's own authorizer agreed.
-    pub fn has_agreed(&self) {
+    pub fn count_agreed(&self) {
         self.agreed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Records that something changed in between: two decisions may then differ.
-    pub fn is_left_out(&self) {
+    pub fn count_left_out(&self) {
         self.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Records that Cedar's own authorizer disagreed: from now on it makes all decisions.
-    pub fn has_differed(&self) {
+    pub fn count_differed(&self) {
         self.differed.fetch_add(1, Ordering::Relaxed);
         self.distrusted.store(true, Ordering::Relaxed);
     }

@@ -20,31 +20,32 @@
 //! | 3 | [`app`] [`http`] [`gate`] [`fleet`] | the handles that a use case needs; sockets, requests, responses; a policy set, tried in a process of its own; what the nodes of a fleet share |
 //! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`totp`] [`webauthn`] [`backup`] [`throttle`] [`cross_check`] [`staleness`] [`telemetry`] | tools; none knows another |
 //! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`file_limit`] [`file_lock`] [`socket_file`] [`tls_authorities`] | the environment: threads, configuration, time, files, trust |
-//! | 0 | [`domain`] [`sharded_counter`] | the types of the domain: no IO, no async, no serde, no Cedar, no HTTP; a counter without a lock |
+//! | 0 | [`domain`] [`percent_encoding`] [`sharded_counter`] | the types of the domain: no IO, no async, no serde, no Cedar, no HTTP; an encoding; a counter without a lock |
 //!
 //! # One decision
 //!
-//! Each step names the next file to read.
+//! Each step names the next file or function to read.
 //!
 //! 1. `http::server` accepts a connection that has a slot. `http::fast_path` answers small requests
 //!    that are complete in the buffer, and leaves all others to hyper.
 //! 2. `routes::decision_fast_path`, or `routes::decision_full_path` behind hyper, finds the path and
 //!    checks the host and, if keys are configured, the caller's key.
-//! 3. `authzen::evaluation` takes the live [`engine::Snapshot`]. `authzen::fast_parser` reads the
-//!    usual body into a [`domain::Query`] in one pass; for any other, `strict_json` and
-//!    `full_parser`, beside it, make the same query or a 400 that names the key at fault.
-//! 4. `services::decide` adds the [`directory::Directory`] as the engine's members. From here to the
-//!    answer nothing waits and nothing fails; any doubt is a deny (fails closed).
+//! 3. `authzen::evaluation` takes the live [`engine::Snapshot`], and denies everything where the node is
+//!    stale (`staleness`). `authzen::fast_parser` reads the usual body into a [`domain::Query`] in one pass;
+//!    for any other, `strict_json` and `full_parser`, beside it, make the same query or a 400 that names the
+//!    key at fault.
+//! 4. `services::decide` adds the [`directory::Directory`] as the engine's members, and puts a member in
+//!    the place of a session token (`services::session_auth`). From here to the answer nothing waits and
+//!    nothing fails; any doubt is a deny (fails closed).
 //! 5. `engine::decide` resolves subject, action and resource type by name, and reads the member's
 //!    entry in the directory (`directory::member_index`). If only role, status and relation to the account can
 //!    matter, the decision may be in `engine::decision_cache`.
-//! 6. Otherwise the slices of policies that could apply are evaluated. They were built when the policies
-//!    were loaded, by `engine::policy_slices`. `engine::compiled_decision` evaluates those that
-//!    `engine::compiled_condition` has compiled, on `engine::query_facts`. For the others, and where a fact
-//!    is not certain, `engine::entity_builder` builds the few entities that a condition can read, and
-//!    `engine::evaluate` has Cedar evaluate them.
-//!    One decision in some is left in a queue: for `services::cross_check`, and for
-//!    `services::shadow`, which asks a candidate set the same.
+//! 6. Otherwise the policies that could apply are evaluated: a slice of all, built when the policies were
+//!    loaded. What may be cached is evaluated once, by Cedar: `engine::entity_builder` builds the few
+//!    entities that a condition can read, and `engine::evaluate` has Cedar evaluate the slice. What may not
+//!    be cached is evaluated by `engine::compiled_decision`, and by Cedar where a policy was not compiled.
+//!    Samples of the decisions go into two bounded queues, `cross_check` and `app::shadow`, which tasks of
+//!    the same names in `services` read.
 //! 7. `authzen::evaluation` stamps the answer with the revision and the digest that it is based on;
 //!    `http::response` writes its bytes.
 //!
@@ -77,10 +78,10 @@
 //!    and prepares the letter.
 //! 3. `store::redb::invites` writes invite, link and audit entry, and `store::redb::letter_rows` the
 //!    letter, in one transaction of `store::redb::group_commit`.
-//! 4. `services::mail_delivery` claims the letter under a lease (`store::redb::mail_claims`) and
-//!    collects what it says from current data. [`mail::Mailer`] has `mail::message` write it, and
-//!    `mail::smtp::hand_over` is where its bytes go to the mail server. The result is written to the
-//!    store.
+//! 4. The feed wakes `services::mail_delivery`, which claims the letter under a lease
+//!    (`store::redb::mail_claims`) and collects what it says from current data. [`mail::Mailer`] has
+//!    `mail::message` write it, and `mail::smtp::hand_over` is where its bytes go to the mail server. The
+//!    result is written to the store.
 //! 5. The invitee opens the link, which changes nothing, and posts token and password:
 //!    `services::invites::accept` checks the password by `password::rules` and again whether the
 //!    inviter may give the role, and creates the member in one transaction.
@@ -120,6 +121,7 @@
 //! assertion is a bug, and any doubt about a decision is a deny.
 
 pub mod domain;
+pub mod percent_encoding;
 pub mod sharded_counter;
 
 pub mod background;

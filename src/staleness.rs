@@ -1,7 +1,7 @@
 //! Staleness: how long ago this node last knew that it had everything that the shared log has.
 //!
-//! By a clock of this machine that goes on while it is suspended, read for each request: a flag that a task sets would be
-//! wrong in a process that was stopped for a while and goes on. Knows neither the log nor the store;
+//! By the clock since the machine's start, which counts the time that it was suspended, read for each
+//! request: a flag that a task sets would be stale in a process that was stopped for a while. Knows neither the log nor the store;
 //! the task that follows the log notes here what is known.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,8 +13,7 @@ use crate::config::OnStale;
 /// What is known of a node that is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stale {
-    /// For how many whole seconds it has not known that it had everything; since its start, where it
-    /// has never known.
+    /// Whole seconds since it was last known to be up to date; since its start, where it never was.
     pub seconds: u64,
     /// Whether it denies every decision for that.
     pub denies: bool,
@@ -51,8 +50,8 @@ impl Staleness {
         self.fresh_ms.fetch_max(ms, Ordering::Release);
     }
 
-    /// Other nodes know that this one answers while it is stale: one that waits for all nodes does not
-    /// take its silence for denials. Until then it denies, whatever was chosen.
+    /// Other nodes know that this one answers while it is stale: one that waits for all nodes knows
+    /// that this one may still allow. Until then it denies, whatever was chosen.
     pub fn answers(&self) {
         self.answers.store(true, Ordering::Release);
     }

@@ -1,4 +1,5 @@
-//! `/accounts` and `/account`: list and create accounts, and read and change the settings of one.
+//! `/accounts` and `/account`: list and create accounts, the tenants of the product, and read and change the
+//! settings of one.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use self::operations::{OperationDoc, about};
 use self::request_schemas::Inputs;
 use super::CALLS;
 use super::api_request::{ApiRequest, ApiResult};
-use super::endpoints::{Access, BodyKind, Endpoint};
+use super::route_matching::{Access, BodyKind, Endpoint};
 use crate::http::{Peer, Reply};
 use crate::services::session_auth::COOKIE;
 

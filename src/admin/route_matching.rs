@@ -2,7 +2,7 @@
 
 use super::{CALLS, Operation};
 use crate::http::Method;
-use crate::http::query_string::decoded;
+use crate::percent_encoding::decoded;
 
 /// The permitted callers of a call. The services check what each of them may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

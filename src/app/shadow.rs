@@ -32,7 +32,7 @@ pub struct ShadowSet {
     pub fault: Option<String>,
 }
 
-/// What both sets were asked, without the question: disagreements are counted by it.
+/// The key by which disagreements are counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DisagreementKind {
     /// The role of the member; empty for any other subject.
@@ -130,7 +130,7 @@ impl Shadow {
         // A place first: the copy is not free.
         match self.queries.try_reserve() {
             Ok(place) => place.send(OwnedQuery::of(query)),
-            Err(_) => self.is_left_out(),
+            Err(_) => self.count_left_out(),
         }
     }
 
@@ -162,23 +162,23 @@ impl Shadow {
     }
 
     /// Waits until the folder is to be loaded again.
-    pub async fn is_due_again(&self) {
+    pub async fn wait_until_due(&self) {
         self.due.notified().await;
     }
 
     /// Both sets gave the same answer.
-    pub fn has_agreed(&self) {
+    pub fn count_agreed(&self) {
         self.agreed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A query was not asked, or something changed in between.
-    pub fn is_left_out(&self) {
+    pub fn count_left_out(&self) {
         self.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The two sets differ. `question` is called for the first of a kind. Nothing is recorded of a
     /// candidate that was replaced meanwhile.
-    pub fn has_differed(
+    pub fn count_differed(
         &self,
         candidate: &Arc<Snapshot>,
         kind: DisagreementKind,
@@ -274,15 +274,15 @@ mod tests {
             gains: true,
         };
         for at in 0..KINDS_MAX + 5 {
-            shadow.has_differed(&set, kind(at), Timestamp(1), || None);
+            shadow.count_differed(&set, kind(at), Timestamp(1), || None);
         }
-        shadow.has_differed(&set, kind(7), Timestamp(2), || None);
+        shadow.count_differed(&set, kind(7), Timestamp(2), || None);
         let (kinds, more) = shadow.disagreements();
         assert_eq!((kinds.len(), more), (KINDS_MAX, 5));
         assert_eq!((kinds[0].0.action.as_str(), kinds[0].1.count), ("a007", 2));
         assert_eq!(kinds[0].1.last, Timestamp(2));
         shadow.replace(candidate());
-        shadow.has_differed(&set, kind(1), Timestamp(3), || None);
+        shadow.count_differed(&set, kind(1), Timestamp(3), || None);
         assert_eq!((shadow.disagreements().0.len(), shadow.counts().differed), (0, 0));
     }
 }

@@ -285,7 +285,7 @@ pub(super) async fn wait_for_revision(app: &App, request: &Request) -> Result<()
     ))
 }
 
-/// Says on an answer for how many seconds this node has not known that it had everything.
+/// Adds `x-kwic-stale`: the seconds since this node was last known to be up to date.
 pub(super) fn stale_header(reply: Reply, stale: Stale) -> Reply {
     reply.header("x-kwic-stale", stale.seconds.to_string())
 }

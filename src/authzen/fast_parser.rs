@@ -114,8 +114,8 @@ pub(super) struct FastBatch<'b> {
     items: Option<FastItems<'b>>,
 }
 
-/// The default maximum of a batch. An item takes a hundred times the memory of `{}` in a body, so
-/// longer batches are left to the full parser, whose values are small.
+/// The items of a batch, at most the default maximum. An item takes a hundred times the memory of `{}` in a
+/// body, so longer batches are left to the full parser, whose values are small.
 struct FastItems<'b>(Vec<StrictObject<FastQuery<'b>>>);
 
 impl<'b> FastBatch<'b> {

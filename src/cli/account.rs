@@ -1,4 +1,4 @@
-//! `kwic-team account`.
+//! `kwic-team account`: the tenants of the product, and their settings.
 //!
 //! Talks to the running sidecar.
 

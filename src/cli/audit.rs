@@ -6,11 +6,12 @@ use clap::Subcommand;
 use serde_json::Value as Json;
 
 use super::output::{self, List, text};
-use super::sidecar_client::{ApiCall, SidecarClient, encoded, with_query};
+use super::sidecar_client::{ApiCall, SidecarClient, with_query};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global, member};
 use crate::domain::member::UNKNOWN;
 use crate::domain::{AuditEvent, Digest, input_cleanup};
+use crate::percent_encoding::encoded;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {

@@ -9,9 +9,10 @@ use serde_json::Value as Json;
 use super::confirmation::ConfirmArg;
 use super::output::{self, text};
 use super::role::strings;
-use super::sidecar_client::{ApiCall, SidecarClient, encoded};
+use super::sidecar_client::{ApiCall, SidecarClient};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global, fleet_membership};
+use crate::percent_encoding::encoded;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FleetCommand {

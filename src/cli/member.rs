@@ -14,10 +14,11 @@ use super::account_flag::AccountArg;
 use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
 use super::people_file_format::Format;
-use super::sidecar_client::{ApiCall, SidecarClient, WAIT_ALL, encoded, with_query};
+use super::sidecar_client::{ApiCall, SidecarClient, WAIT_ALL, with_query};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global, edit_args, mail, role};
 use crate::domain::{AuditEvent, Email, Status, member};
+use crate::percent_encoding::encoded;
 use crate::services::fleet_status::WAIT_MAX;
 use crate::store::member_table::MemberOrder;
 

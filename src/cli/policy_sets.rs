@@ -5,11 +5,12 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::output::text;
-use super::sidecar_client::{ApiCall, SidecarClient, encoded};
+use super::sidecar_client::{ApiCall, SidecarClient};
 use super::{CommandError, Global};
 use crate::domain::{Failure, PolicyFiles, PolicySetName};
 use crate::engine::Snapshot;
 use crate::gate;
+use crate::percent_encoding::encoded;
 use crate::policy_folder;
 
 /// The files of a folder; of the built-in policies by default.

@@ -7,10 +7,11 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use super::output::{self, List, text};
-use super::sidecar_client::{ApiCall, SidecarClient, encoded};
+use super::sidecar_client::{ApiCall, SidecarClient};
 use super::values::filled;
 use super::{CommandError, CommandResult, Exit, Global};
 use crate::domain::RoleId;
+use crate::percent_encoding::encoded;
 use crate::services::roles::{self, RoleTitles};
 
 #[derive(Debug, Subcommand)]

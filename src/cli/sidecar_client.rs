@@ -29,6 +29,7 @@ use self::upload::{Upload, UploadProgress};
 use super::timeout::{USUAL, WaitLimit};
 use super::{CommandError, Exit, Global};
 use crate::domain::Failure;
+use crate::percent_encoding::encoded;
 
 /// As [`USUAL`], for calls that take longer with more data, or wait for somebody else.
 const LONG_LIMIT: Duration = Duration::from_secs(600);
@@ -91,19 +92,6 @@ pub(super) fn with_query(path: &str, parameters: &[(&str, Option<&str>)]) -> Str
         out.push_str(name);
         out.push('=');
         out.push_str(&encoded(value));
-    }
-    out
-}
-
-/// RFC 3986: everything but unreserved characters is encoded.
-pub(super) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
     }
     out
 }

@@ -8,9 +8,10 @@ use serde_json::{Value as Json, json};
 use super::account_flag::AccountArg;
 use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
-use super::sidecar_client::{ApiCall, SidecarClient, encoded};
+use super::sidecar_client::{ApiCall, SidecarClient};
 use super::values::{filled, token_days};
 use super::{CommandError, CommandResult, Global, member, role};
+use crate::percent_encoding::encoded;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {

@@ -9,9 +9,10 @@ use serde_json::Value as Json;
 use super::account_flag::AccountArg;
 use super::output::{self, List, text};
 use super::role::strings;
-use super::sidecar_client::{SidecarClient, encoded};
+use super::sidecar_client::SidecarClient;
 use super::values::{filled, resource};
 use super::{CommandResult, Exit, Global, member};
+use crate::percent_encoding::encoded;
 
 #[derive(Args, Debug)]
 pub(super) struct WhoMayArgs {

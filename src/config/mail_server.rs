@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::Mail;
+use crate::percent_encoding::decoded;
 
 /// The mail server, and the login.
 pub struct MailServer {
@@ -171,7 +172,7 @@ fn token_source(mail: &Mail) -> Result<Option<TokenSource>, (&'static str, Strin
 impl Login {
     fn parse(text: &str, source: Option<TokenSource>) -> Result<Self, String> {
         let decode = |part| {
-            percent_decoded(part)
+            decoded(part)
                 .ok_or("has a `%` that two hexadecimal digits must follow: write `%25` for `%`")
         };
         let (user, proof) = match (text.split_once(':'), source) {
@@ -223,22 +224,6 @@ fn host_and_port(place: &str) -> Result<(&str, Option<u16>), String> {
 
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// RFC 3986 section 2.1.
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut out = Vec::new();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
-            continue;
-        }
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
-        out.push(u8::try_from(high * 16 + low).ok()?);
-    }
-    String::from_utf8(out).ok()
 }
 
 #[cfg(test)]

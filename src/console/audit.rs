@@ -8,7 +8,7 @@ use askama::Template;
 use super::actors::{ActorNames, KnownPerson, SentencePart, people_of};
 use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
-use super::page_urls::{LocalPath, escaped};
+use super::page_urls::LocalPath;
 use super::roles::{change, title};
 use super::texts as w;
 use super::timestamps::TimeLabel;
@@ -17,6 +17,7 @@ use crate::domain::audit::ChainReport;
 use crate::domain::failure::Kind;
 use crate::domain::{AuditEntry, AuditEvent, Failure, FieldChange, MemberId, RoleId};
 use crate::engine::Snapshot;
+use crate::percent_encoding::encoded;
 use crate::services::{audit, members};
 use crate::store::{AuditFilter, Page};
 
@@ -92,7 +93,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let people = ActorNames::of(call.app, &viewer, &found.items).await?;
     let live = call.app.policies.load_full();
     let told = found.items.iter().map(|entry| told(&people, &live, entry));
-    let here = format!("/audit?member={}&event={}", escaped(&member), escaped(&event));
+    let here = format!("/audit?member={}&event={}", encoded(&member), encoded(&event));
     let nobody = matches!(target, AuditTarget::Id(_) | AuditTarget::Nobody);
     let several = match target {
         AuditTarget::Several(people) => people,

@@ -9,13 +9,12 @@ use askama::Template;
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::page_request::{CurrentUser, PageRequest};
-use super::page_urls::escaped;
 use super::texts as w;
 use crate::app::App;
 use crate::browser_security::{self, CROSS_SITE, FOREIGN_HOST, PublicUrl, TOLD};
 use crate::domain::{Failure, Kind, Member};
-use crate::http::query_string::decoded;
 use crate::http::{Method, Reply, Request, status};
+use crate::percent_encoding::{decoded, encoded};
 use crate::services::caller::OPERATOR_ONLY;
 use crate::services::members;
 use crate::services::{caller_keys, reload};
@@ -139,7 +138,7 @@ pub(super) fn redirect_with_notice(app: &App, path: &str, told: &str) -> Reply {
 
 /// Sets the flash message of the next page.
 pub(super) fn with_notice(reply: Reply, told: &str) -> Reply {
-    browser_security::telling(reply, &escaped(told))
+    browser_security::telling(reply, &encoded(told))
 }
 
 /// A page with a few sentences and a link.

@@ -1,10 +1,9 @@
 //! URLs below the console's base path: built from parameters, or taken from a request as the place
 //! to return to.
 
-use std::fmt::Write as _;
-
 use super::is_page;
 use crate::domain::MemberId;
+use crate::percent_encoding::encoded;
 
 /// The query parameter, and form field, with the place to return to.
 pub(super) const BACK: &str = "back";
@@ -33,7 +32,7 @@ impl LocalPath {
             self.text.push(if self.asks { '&' } else { '?' });
             self.text.push_str(name);
             self.text.push('=');
-            self.text.push_str(&escaped(value));
+            self.text.push_str(&encoded(value));
             self.asks = true;
         }
         self
@@ -46,21 +45,7 @@ impl LocalPath {
 
 /// The page of a member, or with `rest` a place below it.
 pub(super) fn member_path(id: &MemberId, rest: &str) -> String {
-    format!("/team/members/{}{rest}", escaped(id.as_str()))
-}
-
-/// Percent-encodes everything but letters and digits (RFC 3986, section 2.1).
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-    }
-    out
+    format!("/team/members/{}{rest}", encoded(id.as_str()))
 }
 
 #[cfg(test)]

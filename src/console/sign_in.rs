@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::form_page::{BrowserPrompt, FormPage, Input, kind};
 use super::page_layout::{MessagePage, PageLayout, page, redirect};
 use super::page_request::{FormBody, PageRequest, PageResult};
-use super::page_urls::escaped;
 use super::passkeys::answer;
 use super::texts as w;
 use super::two_step::{AuthenticatorSetupPage, RecoveryCodesPage};
@@ -16,6 +15,7 @@ use crate::app::App;
 use crate::browser_security;
 use crate::domain::{AccountSlug, Email, Failure, Kind, Token};
 use crate::http::{Reply, Request};
+use crate::percent_encoding::encoded;
 use crate::services::session_auth::COOKIE;
 use crate::services::sign_in::{self, SignInAttempt, SignInOutcome};
 use crate::services::{accounts, passkeys, sessions, two_step};
@@ -33,7 +33,7 @@ pub(super) fn place_before(app: &App, request: &Request) -> String {
     if path == "/" || !is_page(&place) {
         "/sign-in".to_owned()
     } else {
-        format!("/sign-in?next={}", escaped(&place))
+        format!("/sign-in?next={}", encoded(&place))
     }
 }
 

@@ -7,13 +7,13 @@ use askama::Template;
 use super::form_page::{Fact, FormPage, FormPart, Input, kind, role_select};
 use super::page_layout::{PageLayout, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
-use super::page_urls::escaped;
 use super::roles::title as role_title;
 use super::texts as w;
 use super::timestamps::TimeLabel;
 use super::two_step::{proof_asked, proof_shown};
 use crate::domain::{ApiToken, ApiTokenId, Failure, Name, RoleId, limits};
 use crate::engine::Snapshot;
+use crate::percent_encoding::encoded;
 use crate::services::api_tokens::{self, IssuedToken, TokenRequest, TokenWithOwner};
 use crate::services::rights;
 
@@ -65,7 +65,7 @@ pub(super) async fn list(call: &mut PageRequest<'_>) -> PageResult {
         shell: inside(call, &viewer, w::TOKENS),
         rows,
         may_make: may_make(&viewer),
-        next: found.next.map(|next| format!("/tokens?after={}", escaped(&next))),
+        next: found.next.map(|next| format!("/tokens?after={}", encoded(&next))),
     }))
 }
 

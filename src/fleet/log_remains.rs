@@ -1,4 +1,4 @@
-//! What a log still has of before an index, and removing it for an erasure.
+//! What a log still holds from before an index, and removing it for an erasure.
 //!
 //! Trimming for an erasure leaves one snapshot, which is newer than what was erased. It waits for the
 //! nodes: one that would find the log trimmed behind it would have to join again, and keeps the file
@@ -21,8 +21,7 @@ use crate::store::shared_log::FleetLog;
 /// What a log still has, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogRemains {
-    /// All entries come after it, with what they name beside the log, and no snapshot, whole or not, is
-    /// of an earlier place.
+    /// No entry, large object or snapshot, whole or not, is older than this index.
     pub behind: u64,
     /// The place of the newest snapshot, whole or not; 0 for none.
     pub newest_snapshot: u64,

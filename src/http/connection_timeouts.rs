@@ -1,7 +1,7 @@
 //! The activity of one connection: what it is doing and since when, for the idle sweep.
 //!
 //! A timer for each request would cost an allocation and close connections that are in use; a mark
-//! in one atomic that is checked once a second costs almost nothing. Does not read a clock: the
+//! in one atomic that is checked at each sweep costs almost nothing. Does not read a clock: the
 //! sweep does.
 
 use std::io;

@@ -24,7 +24,7 @@ use crate::keys::epoch_keys::EpochKeys;
 use crate::store::Store;
 use crate::store::log_seal::LogSeal;
 use crate::store::records::fleet_membership::FleetMembership;
-use crate::store::records::log_position::LogPosition;
+use crate::store::records::shared_log_position::LogPosition;
 use crate::store::shared_log::{FleetLog, LogHead, LogId, NodeId};
 
 /// The code of a failure because the data folder, or the log, is in another state than the command

@@ -43,13 +43,13 @@ pub(crate) fn check(app: &App, sample: &DecisionSample) {
     let usual = policies.decide(&query, &world, false);
     let whole = policies.decide_by_whole_set(&query, &world);
     if app.directory.settled() != revision {
-        return app.cross_check.is_left_out();
+        return app.cross_check.count_left_out();
     }
     let as_it_was = sample.revision == revision && sample.policies == policies.digest();
     if usual.allowed == whole.allowed && (!as_it_was || sample.allowed == whole.allowed) {
-        return app.cross_check.has_agreed();
+        return app.cross_check.count_agreed();
     }
-    app.cross_check.has_differed();
+    app.cross_check.count_differed();
     alarm(&policies, sample, &usual, &whole);
 }
 
@@ -182,7 +182,7 @@ mod tests {
         let world = QueryContext { members, single_account: None };
         app.policies.load().invert_cached(&right, &world);
         assert_ne!(may_view(), before, "the lie is told");
-        app.cross_check.has_differed();
+        app.cross_check.count_differed();
         assert_eq!(may_view(), before);
     }
 

@@ -1,7 +1,7 @@
 //! Authentication by session: who a token stands for, and whether the session still counts.
 //!
-//! What a session may do is asked of its member each time; nothing about it stands in the token.
-//! Reads memory only to know a token.
+//! What a session may do is asked of its member each time: the token carries no rights. A token is looked
+//! up in memory only.
 
 use crate::app::App;
 use crate::domain::{

@@ -1,8 +1,8 @@
 //! The shadow policies (`policies.shadow`): a candidate folder goes through the gate, and is asked
 //! beside the live set what services ask.
 //!
-//! Off the request path, in the idle scheduling class, since nobody waits for it. A folder at fault is
-//! told and asked nothing; neither it nor its answers ever change the live set.
+//! Off the request path, in the idle scheduling class, since nobody waits for it. A faulty folder
+//! is reported and receives no queries; neither it nor its answers ever change the live set.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -84,7 +84,7 @@ pub async fn follow(app: Arc<App>) {
         let again = loaded.is_err_and(|fault| reload::is_passing(&fault));
         tokio::select! {
             () = changed(watch.as_mut()) => {}
-            () = app.shadow.is_due_again() => {}
+            () = app.shadow.wait_until_due() => {}
             () = tokio::time::sleep(AGAIN_AFTER), if again => {}
         }
     }
@@ -181,12 +181,12 @@ pub(crate) fn ask(app: &App, question: &OwnedQuery) {
     };
     let (before, now) = both();
     if before == now {
-        return app.shadow.has_agreed();
+        return app.shadow.count_agreed();
     }
     // A member may have changed between the two answers.
     let revision = app.directory.settled();
     if both() != (before, now) || app.directory.settled() != revision {
-        return app.shadow.is_left_out();
+        return app.shadow.count_left_out();
     }
     let example = example(&live, &world, &query);
     let kind = DisagreementKind {
@@ -196,7 +196,7 @@ pub(crate) fn ask(app: &App, question: &OwnedQuery) {
         gains: now,
     };
     let replays = |it: &ExampleQuery| (live.allows(it), candidate.allows(it)) == (before, now);
-    app.shadow.has_differed(&candidate, kind, app.clock.now(), || example.filter(replays));
+    app.shadow.count_differed(&candidate, kind, app.clock.now(), || example.filter(replays));
 }
 
 /// The question of a made-up member with the role, the account and the status of the subject; `None`

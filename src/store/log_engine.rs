@@ -13,6 +13,7 @@ use super::postgres_log::{PostgresLog, PostgresSettings};
 use super::shared_log::{FleetLog, LogHead, LogId};
 use crate::config::{EtcdAddress, Fleet, LogAddress};
 use crate::domain::{Failure, Kind};
+use crate::percent_encoding::encoded;
 
 /// The code of a failure because of the settings of a log.
 pub const BAD_LOG: &str = "fleet_log";
@@ -70,7 +71,7 @@ fn postgres(fleet: &Fleet, url: &str) -> Result<PostgresSettings, Failure> {
     let mut settings = PostgresSettings::new(url.to_owned());
     if let Some(password) = fleet.password().map_err(|why| bad_log(&why))? {
         let mark = if url.contains('?') { '&' } else { '?' };
-        settings.url = format!("{url}{mark}password={}", percent_encoded(&password));
+        settings.url = format!("{url}{mark}password={}", encoded(&password));
     }
     settings.ca_file.clone_from(&fleet.ca_file);
     Ok(settings)
@@ -117,19 +118,6 @@ fn is_local(endpoint: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// RFC 3986: everything but unreserved characters is encoded.
-fn percent_encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
-}
-
 fn bad_log(why: &str) -> Failure {
     let sentence = format!("`fleet.log` cannot be used: {why}");
     Failure::new(Kind::Internal, BAD_LOG, sentence)
@@ -155,10 +143,5 @@ mod tests {
         ] {
             assert_eq!(is_local(endpoint), is_here, "{endpoint}");
         }
-    }
-
-    #[test]
-    fn a_password_is_encoded() {
-        assert_eq!(percent_encoded("a b&c=%/~"), "a%20b%26c%3D%25%2F~");
     }
 }

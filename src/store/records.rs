@@ -9,13 +9,13 @@ pub mod entry;
 pub mod fleet_membership;
 pub mod import;
 pub mod invites;
-pub mod log_position;
 pub mod node_report;
 pub mod one_time_links;
 pub mod policy_history;
 pub mod publication;
 pub mod queued_mail;
 pub mod sessions;
+pub mod shared_log_position;
 pub mod snapshot_manifest;
 pub mod two_step;
 

@@ -11,7 +11,7 @@
 //! The modules stand below in layers, and each uses only those before it: the file on the disk; the
 //! tables, how rows are read, what a change writes to, and how that is an entry of a log; what every
 //! change needs (a transition, its audit entries, its commit, when rows expire); the rows of each kind
-//! of thing, with what ends together with them; the guards; then the transitions, what reads across
+//! of thing, with what ends together with them; the invariants and the second factor; then the transitions, what reads across
 //! all kinds, and backups and upgrades of the whole file.
 
 mod database_file;
@@ -39,8 +39,8 @@ mod group_commit;
 mod large_entries;
 mod log_apply;
 mod log_commit;
+mod log_connection;
 mod log_epoch;
-mod log_link;
 mod rate_limits;
 mod record_version;
 mod told_records;
@@ -108,8 +108,8 @@ use self::disk_health::DiskHealth;
 pub use self::erasure_reach::ErasureReach;
 use self::import_rows::Seen;
 pub use self::log_apply::Followed;
-use self::log_link::LogLink;
-pub use self::log_link::{CLOCK_AHEAD, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
+use self::log_connection::LogConnection;
+pub use self::log_connection::{CLOCK_AHEAD, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
 use self::mail_claims::Claimant;
 pub use self::snapshot_copy::SnapshotContent;
 use self::table_reads::{Rows, TableRead as _};
@@ -142,7 +142,7 @@ struct Inner {
     writer: Mutex<Writer>,
     queue: ChangeQueue,
     /// The log that this file follows, if there is one.
-    log: OnceLock<LogLink>,
+    log: OnceLock<LogConnection>,
     /// The last revision that is known to be in the file.
     reached: AtomicU64,
     /// Whether the outcome of the last commit is unknown.

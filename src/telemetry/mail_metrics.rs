@@ -1,4 +1,4 @@
-//! Mail metrics for Prometheus: the figures of the last delivery run, so that a scrape does not
+//! Mail metrics for Prometheus: the figures of the queue as it was last read, so that a scrape does not
 //! read the store.
 
 use std::sync::{Mutex, PoisonError};

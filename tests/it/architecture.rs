@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// The modules of the crate, from the lowest layer to the highest.
 const LAYERS: &[(&str, u32)] = &[
     ("domain", 0),
+    ("percent_encoding", 0),
     ("sharded_counter", 0),
     ("background", 1),
     ("config", 1),

@@ -7,7 +7,7 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::Timestamp;
 use kwic_team::store::Store;
 use kwic_team::store::records::fleet_membership::FleetMembership;
-use kwic_team::store::records::log_position::LogPosition;
+use kwic_team::store::records::shared_log_position::LogPosition;
 use kwic_team::store::shared_log::{LogHead, LogId, NodeId};
 use redb::{Database, ReadableDatabase as _, TableDefinition};
 

@@ -19,7 +19,6 @@ use kwic_team::store::records::entry::{Difference, Entry, NextEpoch, RowChange, 
 use kwic_team::store::records::fleet_membership::FleetMembership;
 use kwic_team::store::records::import::ImportRecord;
 use kwic_team::store::records::invites::{IdempotentCallRecord, InviteRecord, InviteTokenRecord};
-use kwic_team::store::records::log_position::LogPosition;
 use kwic_team::store::records::one_time_links::OneTimeLinkRecord;
 use kwic_team::store::records::policy_history::{
     decode_policy_entry, decode_policy_number, encode_policy_entry, encode_policy_number,
@@ -30,6 +29,7 @@ use kwic_team::store::records::queued_mail::{
 use kwic_team::store::records::sessions::{
     decode_credential, decode_session, encode_credential, encode_session,
 };
+use kwic_team::store::records::shared_log_position::LogPosition;
 use kwic_team::store::records::snapshot_manifest::SnapshotManifest;
 use kwic_team::store::records::two_step::{decode_factors, encode_factors};
 use kwic_team::store::records::{

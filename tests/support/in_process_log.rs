@@ -18,7 +18,7 @@ use kwic_team::store::Store;
 use kwic_team::store::log_seal::LogSeal;
 use kwic_team::store::records::entry::Entry;
 use kwic_team::store::records::fleet_membership::FleetMembership;
-use kwic_team::store::records::log_position::LogPosition;
+use kwic_team::store::records::shared_log_position::LogPosition;
 use kwic_team::store::shared_log::{
     Appended, EntryId, FleetLog, LogEntry, LogHead, LogId, LogPart, NodeId, SharedLog,
 };

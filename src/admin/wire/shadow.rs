@@ -38,7 +38,7 @@ document! {
         shadow: &'static str = answer(found.0.gains),
         count: u64 = found.1.count,
         last: String = rfc3339(found.1.last),
-        /// Of a made-up member: both sets show by it that they differ.
+        /// An example, about a made-up member, to which the two sets answer differently.
         question: Option<ExampleQuery> = found.1.question,
     }
 }

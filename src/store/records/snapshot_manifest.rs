@@ -2,7 +2,7 @@
 
 use super::{RecordReader, RecordWriter};
 use crate::domain::{Digest, Failure, Revision, Timestamp};
-use crate::store::records::log_position::LogPosition;
+use crate::store::records::shared_log_position::LogPosition;
 use crate::store::shared_log::LogHead;
 
 /// Written once every part is kept: a snapshot without one is none.

@@ -59,7 +59,7 @@ impl ChangeQueue {
     }
 }
 
-/// The caller that makes a commit; dropped, the one that waits the longest makes the next.
+/// The caller that makes a commit. Dropped, it appoints the caller that has waited longest.
 pub(super) struct Lead<'q>(pub(super) &'q ChangeQueue);
 
 impl Drop for Lead<'_> {
@@ -75,11 +75,10 @@ impl Drop for Lead<'_> {
 
 /// A change that waits, whatever its result is.
 pub(super) trait Job: Send {
-    /// Forgets what an earlier run came to, on a state that did not come to be.
+    /// Discards the result of a run whose commit did not happen.
     fn forget(&mut self);
 
-    /// Runs it. `is_sure`: a refusal is
-    /// one whatever comes of the commit.
+    /// Runs it. `is_sure`: a refusal stands even if the commit fails.
     ///
     /// # Errors
     /// Those of the disk; a refusal is one of its results.

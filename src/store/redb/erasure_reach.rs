@@ -10,7 +10,7 @@ use super::table_reads::Rows as _;
 use super::tables::{LOG, LOG_ERASED, LOG_REWRITTEN};
 use super::{Store, StoreError};
 use crate::domain::Failure;
-use crate::store::records::log_position::LogPosition;
+use crate::store::records::shared_log_position::LogPosition;
 
 /// What a node's file says of erasures, by indexes of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::tables::{
 use super::{Store, StoreError, blocking};
 use crate::domain::Failure;
 use crate::store::records::fleet_membership::FleetMembership;
-use crate::store::records::log_position::LogPosition;
+use crate::store::records::shared_log_position::LogPosition;
 
 impl Store {
     /// The fleet that the file is in, if it is in one.

@@ -56,8 +56,8 @@ impl Store {
     /// Runs one change atomically, then publishes it. Once called it runs to its end, even if the
     /// caller stops waiting.
     ///
-    /// The change is a value that can be repeated: it owns what it needs, and has no effect but
-    /// rows and what it tells, so that one that did not come to be can be run on another state.
+    /// The change may run several times, each time on the newest state: it owns its input, and has no
+    /// effect but rows and the events that it emits.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         actor: &Actor,

@@ -4,7 +4,7 @@
 //! The objects come first, under the index and the id of the entry that is to name them; without it
 //! they are nothing. They go when the log is trimmed behind that index, whatever came of the entry.
 
-use super::log_link::{LogLink, away};
+use super::log_connection::{LogConnection, away};
 use crate::domain::{Digest, Failure, Kind};
 use crate::store::log_seal::SEAL_BYTES_MAX;
 use crate::store::records::entry::{Entry, LargeEntry};
@@ -35,7 +35,7 @@ impl From<String> for NotApplied {
 
 /// Puts the bytes of a change beside the log; answers the entry that names them.
 pub(super) fn put(
-    link: &LogLink,
+    link: &LogConnection,
     before: &LogHead,
     id: EntryId,
     plain: &[u8],
@@ -54,7 +54,7 @@ pub(super) fn put(
 }
 
 /// Removes what an entry names that was not appended. What is left goes by a trim.
-pub(super) fn remove(link: &LogLink, entry: &LogEntry) {
+pub(super) fn remove(link: &LogConnection, entry: &LogEntry) {
     let Some(objects) = link.log.objects() else { return };
     let prefix = LargeEntry::objects_of(entry.head.index, entry.id);
     for name in objects.object_names(&prefix).unwrap_or_default() {
@@ -63,7 +63,11 @@ pub(super) fn remove(link: &LogLink, entry: &LogEntry) {
 }
 
 /// What an entry says whose bytes were opened: read from beside the log, where it is a large one.
-pub(super) fn whole(link: &LogLink, entry: &LogEntry, plain: &[u8]) -> Result<Entry, NotApplied> {
+pub(super) fn whole(
+    link: &LogConnection,
+    entry: &LogEntry,
+    plain: &[u8],
+) -> Result<Entry, NotApplied> {
     let index = entry.head.index;
     let of_entry = |why: &str| NotApplied::Never(format!("entry {index}: {why}"));
     let damaged = |fault: Failure| of_entry(fault.private.as_ref().unwrap_or(&fault.public));
@@ -88,7 +92,7 @@ pub(super) fn whole(link: &LogLink, entry: &LogEntry, plain: &[u8]) -> Result<En
 }
 
 /// One that is missing may have been trimmed: the next look at the log says so.
-fn read(link: &LogLink, objects: &dyn FleetLog, name: &str) -> Result<Vec<u8>, NotApplied> {
+fn read(link: &LogConnection, objects: &dyn FleetLog, name: &str) -> Result<Vec<u8>, NotApplied> {
     let found = objects.object(name).map_err(NotApplied::NotYet)?;
     let bytes = found
         .ok_or_else(|| NotApplied::NotYet(format!("the object `{name}` is not beside the log")))?;

@@ -13,7 +13,7 @@ use super::change_jobs::CommitFault;
 use super::database_file::begin_write;
 use super::group_commit::Ready;
 use super::large_entries::{self, NotApplied};
-use super::log_link::{LogLink, Unread, away};
+use super::log_connection::{LogConnection, Unread, away};
 use super::row_keys;
 use super::staged_rows::StagedRows;
 use super::table_reads::Rows;
@@ -23,7 +23,7 @@ use super::{Store, StoreError, UNAVAILABLE, blocking, entry_rows, revision, told
 use crate::domain::{Change, Failure, Kind, Revision};
 use crate::store::log_seal::{LogCipher, LogSeal};
 use crate::store::records::entry::Difference;
-use crate::store::records::log_position::LogPosition;
+use crate::store::records::shared_log_position::LogPosition;
 use crate::store::shared_log::{LogEntry, LogHead, LogPart, READ_MAX, SharedLog};
 
 impl Store {
@@ -39,7 +39,7 @@ impl Store {
     ) -> Result<(), Failure> {
         let fleet = self.fleet().await?;
         let fleet = fleet.ok_or_else(|| Failure::internal("the store is in no fleet"))?;
-        let link = LogLink::new(log, LogSeal::new(fleet.log, cipher), fleet.node);
+        let link = LogConnection::new(log, LogSeal::new(fleet.log, cipher), fleet.node);
         let joined = self.0.log.set(link);
         joined.map_err(|_| Failure::internal("the store follows a log already"))
     }
@@ -91,7 +91,7 @@ impl Store {
     /// Why the store has stopped following its log.
     #[must_use]
     pub fn log_fault(&self) -> Option<String> {
-        self.0.log.get().and_then(LogLink::fault)
+        self.0.log.get().and_then(LogConnection::fault)
     }
 
     /// Stops following the log for good, as where it does not lead on from what was applied.
@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// Applies what the log has beyond the file, up to a bound.
-    pub(super) fn follow_once(&self, link: &LogLink) -> Result<Followed, Failure> {
+    pub(super) fn follow_once(&self, link: &LogConnection) -> Result<Followed, Failure> {
         let at = self.guarded(|database| position(&database.begin_read()?))?;
         // No lock is held meanwhile: another caller may apply the same entries.
         let part = self.read_log(link, &at.head)?;
@@ -124,7 +124,11 @@ impl Store {
     }
 
     /// Reads what follows a head. Stops following where the log does not lead on from what is in the file.
-    pub(super) fn read_log(&self, link: &LogLink, before: &LogHead) -> Result<LogPart, Failure> {
+    pub(super) fn read_log(
+        &self,
+        link: &LogConnection,
+        before: &LogHead,
+    ) -> Result<LogPart, Failure> {
         let why = match link.read_after(before, READ_MAX) {
             Ok(part) => return Ok(part),
             Err(Unread::Failed(fault)) => return Err(fault),
@@ -143,7 +147,7 @@ impl Store {
     /// already are passed over. `own`: rows of this node alone that are written with them.
     pub(super) fn apply(
         &self,
-        link: &LogLink,
+        link: &LogConnection,
         entries: &[LogEntry],
         own: Option<StagedRows>,
     ) -> Result<(), Box<CommitFault>> {
@@ -209,7 +213,7 @@ pub(super) fn position(rows: &impl Rows) -> Result<LogPosition, StoreError> {
 /// Why an entry could not be applied behind a place in the log, if that is so. Asked before an entry
 /// is appended: one that cannot be applied would stop every node.
 pub(super) fn check(
-    link: &LogLink,
+    link: &LogConnection,
     at: LogPosition,
     reached: Revision,
     entry: &LogEntry,
@@ -237,7 +241,7 @@ impl Staged {
     }
 
     /// Adds the next entry; why it is not the next one.
-    fn add(&mut self, link: &LogLink, entry: &LogEntry) -> Result<(), NotApplied> {
+    fn add(&mut self, link: &LogConnection, entry: &LogEntry) -> Result<(), NotApplied> {
         let (index, last) = (entry.head.index, self.at.head.index);
         if index < last || entry.head == self.at.head {
             return Ok(());

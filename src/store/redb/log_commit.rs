@@ -12,7 +12,7 @@ use super::entry_rows::{self, Split};
 use super::group_commit::{Group, RunRules};
 use super::large_entries::{self, NotApplied};
 use super::log_apply::{check, position};
-use super::log_link::{LogLink, Unread, away, unclear};
+use super::log_connection::{LogConnection, Unread, away, unclear};
 use super::staged_rows::StagedRows;
 use super::workspace::Workspace;
 use super::{Store, StoreError, revision, told_records};
@@ -20,7 +20,7 @@ use crate::clock;
 use crate::domain::{Failure, Revision};
 use crate::entropy;
 use crate::store::records::entry::{Difference, Entry};
-use crate::store::records::log_position::LogPosition;
+use crate::store::records::shared_log_position::LogPosition;
 use crate::store::shared_log::{Appended, EntryId, LogEntry, LogHead};
 
 /// How long changes are run again where other nodes are faster.
@@ -59,7 +59,7 @@ impl Store {
     /// Makes one entry of changes; answers how many of them were run.
     pub(super) fn commit_by_log(
         &self,
-        link: &LogLink,
+        link: &LogConnection,
         jobs: &mut [Box<dyn Job>],
     ) -> Result<usize, Box<CommitFault>> {
         let (first, mut most) = (clock::monotonic(), jobs.len());
@@ -105,7 +105,7 @@ impl Store {
     /// Runs changes on what is in the file.
     fn propose(
         &self,
-        link: &LogLink,
+        link: &LogConnection,
         jobs: &mut [Box<dyn Job>],
         most: usize,
     ) -> Result<Proposal, Failure> {
@@ -124,7 +124,7 @@ impl Store {
     }
 
     /// Whether the log has nothing after a head; what it has is applied.
-    fn is_current(&self, link: &LogLink, head: &LogHead) -> Result<bool, Failure> {
+    fn is_current(&self, link: &LogConnection, head: &LogHead) -> Result<bool, Failure> {
         let part = self.read_log(link, head)?;
         if part.head == *head {
             return Ok(true);
@@ -137,7 +137,7 @@ impl Store {
 /// The entry that is to follow a place in the log, and whether it names its bytes; one that no node
 /// could apply is refused.
 fn sealed(
-    link: &LogLink,
+    link: &LogConnection,
     at: LogPosition,
     reached: Revision,
     entry: &Entry,
@@ -163,7 +163,7 @@ fn sealed(
 
 /// Appends an entry; whether it is in the log, or never will be.
 pub(super) fn append(
-    link: &LogLink,
+    link: &LogConnection,
     before: &LogHead,
     entry: &LogEntry,
 ) -> Result<bool, Box<CommitFault>> {
@@ -183,7 +183,7 @@ pub(super) fn append(
 
 /// Whether it is this entry that follows the head that it named.
 fn is_appended(
-    link: &LogLink,
+    link: &LogConnection,
     before: &LogHead,
     entry: &LogEntry,
 ) -> Result<bool, Box<CommitFault>> {
@@ -227,7 +227,7 @@ pub(super) mod tests {
     use crate::store::records::fleet_membership::FleetMembership;
     use crate::store::redb::change_jobs::{Message, submitted};
     use crate::store::redb::change_transaction::TransactionEnd;
-    use crate::store::redb::log_link::{LOG_AWAY, LOG_UNCLEAR};
+    use crate::store::redb::log_connection::{LOG_AWAY, LOG_UNCLEAR};
     use crate::store::redb::tables::ACCOUNTS;
     use crate::store::shared_log::{ENTRY_BYTES_MAX, LogId, LogPart, NodeId, SharedLog};
 

@@ -1,7 +1,7 @@
-//! The shared log of a store: whether this node still follows it, and the failures that tell.
+//! A store's connection to the shared log: whether this node still follows it, and the failures that tell.
 //!
-//! A node that meets what cannot follow what it has stops for good: it never guesses which of two
-//! orders is the right one.
+//! A node that reads an entry which does not continue its own file stops for good: it never guesses which
+//! of two orders is the right one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ pub const CLOCK_AHEAD: &str = "clock_ahead";
 const IN_A_ROW_MAX: u32 = 8;
 
 /// A log, and how it is followed.
-pub(super) struct LogLink {
+pub(super) struct LogConnection {
     pub(super) log: Arc<dyn SharedLog>,
     pub(super) seal: LogSeal,
     /// The node that the file is of.
@@ -53,7 +53,7 @@ struct OwnEntries {
     gap_until: Option<Instant>,
 }
 
-impl LogLink {
+impl LogConnection {
     pub(super) fn new(log: Arc<dyn SharedLog>, seal: LogSeal, node: NodeId) -> Self {
         Self {
             log,
@@ -227,11 +227,11 @@ mod tests {
         }
     }
 
-    fn link() -> LogLink {
-        LogLink::new(Arc::new(NoLog), LogSeal::new(LOG, Arc::new(Plain)), NodeId([1; 16]))
+    fn link() -> LogConnection {
+        LogConnection::new(Arc::new(NoLog), LogSeal::new(LOG, Arc::new(Plain)), NodeId([1; 16]))
     }
 
-    fn append(link: &LogLink, count: u32, before: LogHead) -> LogHead {
+    fn append(link: &LogConnection, count: u32, before: LogHead) -> LogHead {
         (0..count).fold(before, |before, _| {
             let entry = LogEntry::after(&before, EntryId([0; 16]), Vec::new()).head;
             link.appended(&before, entry, Duration::from_secs(60));

@@ -4,7 +4,7 @@ use redb::ReadableDatabase as _;
 
 use super::log_apply::position;
 use super::log_commit::append;
-use super::log_link::{LogLink, away};
+use super::log_connection::{LogConnection, away};
 use super::{Store, blocking};
 use crate::domain::Failure;
 use crate::entropy;
@@ -30,7 +30,7 @@ impl Store {
         .await
     }
 
-    fn begin_epoch_now(&self, link: &LogLink, behind: u64) -> Result<(), Failure> {
+    fn begin_epoch_now(&self, link: &LogConnection, behind: u64) -> Result<(), Failure> {
         for _ in 0..RUNS_MAX {
             while self.follow_once(link)?.is_behind() {}
             let (_, newest) = link.seal.begins();

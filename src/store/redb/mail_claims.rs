@@ -350,7 +350,7 @@ fn queue_again(
     letter_rows::replace(change, Some(before), Some(&queued))
 }
 
-/// A letter in a final state.
+/// A letter after an attempt: in this state, without a lease or a next attempt.
 pub(super) fn over(
     before: &QueuedMailRecord,
     state: DeliveryState,

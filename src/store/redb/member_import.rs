@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::log_link::{LOG_AWAY, LOG_UNCLEAR};
+use super::log_connection::{LOG_AWAY, LOG_UNCLEAR};
 use super::member_rows::{MemberTables, RoleCounts};
 use super::staged_import::{ImportEnd, PartEnd, audit, refused};
 use super::{Store, StoreError, account_rows};
@@ -218,7 +218,7 @@ fn nothing_imported(fault: Failure) -> Failure {
     if fault.code != LOG_UNCLEAR {
         return fault;
     }
-    super::log_link::away(fault.private.as_deref().unwrap_or_default())
+    super::log_connection::away(fault.private.as_deref().unwrap_or_default())
 }
 
 fn import(

@@ -9,7 +9,7 @@ use super::log_apply::position;
 use super::tables::FORMAT;
 use super::{Store, StoreError, blocking, disk_error_text, revision};
 use crate::domain::{Digest, Failure, Kind, Revision};
-use crate::store::records::log_position::LogPosition;
+use crate::store::records::shared_log_position::LogPosition;
 
 /// What a copy for another node has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

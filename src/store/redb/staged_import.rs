@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::import_rows;
-use super::log_link::unclear;
+use super::log_connection::unclear;
 use super::member_rows::{self, MemberTables, RoleCounts};
 use super::table_reads::{Rows, TableRead};
 use super::tables::{ERASED, IMPORTS, MEMBERS};
