@@ -22,7 +22,8 @@
 //! 8. `caller`: who calls; `step_up`, by which somebody shows who it is;
 //! 9. `token_auth`, `notices`, `sign_in_log_lines`, `detached`;
 //! 10. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
-//!     `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`.
+//!     `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`;
+//! 11. `trusted_evaluation`.
 
 pub mod access_review;
 mod account_and_inviter;
