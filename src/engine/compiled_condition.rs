@@ -8,7 +8,7 @@
 //!   attribute that is missing, or a value of another type than its operator takes.
 //! - Two values of different types are not equal.
 //!
-//! Compiled are `== != < <= > >= && || ! if + - * has . in is contains` over text, whole numbers, booleans,
+//! Compiled are `== != < <= > >= && || ! if + - * has . in is contains like` over text, whole numbers, booleans,
 //! entities, and sets and records of these that are attributes. A policy that uses anything else, or is too
 //! large, is not compiled. Neither is one that reads an attribute of an entity which an attribute names. What
 //! can only be decided with a query ends the evaluation with [`Stop::LeftToCedar`]: then Cedar makes the
@@ -17,11 +17,13 @@
 mod compiler;
 mod evaluator;
 mod planner;
+mod text_pattern;
 
 use std::fmt;
 
 use cedar_policy::{Effect, EntityUid};
 
+use self::text_pattern::TextPattern;
 use super::query_facts::{QueryFacts, Stop, Variable};
 
 pub(super) use compiler::{Compiler, PolicySyntax};
@@ -69,6 +71,8 @@ pub(super) enum Node {
     Is(NodeId, cedar_policy::EntityTypeName),
     /// Whether the set on the left contains the value on the right.
     Contains(NodeId, NodeId),
+    /// Whether a text fits a pattern.
+    Like(NodeId, TextPattern),
     /// Whether the action is this one.
     ActionIs(EntityUid),
     /// Whether the action is one of these or in one of them.

@@ -165,7 +165,10 @@ fn a_plan_of_another_shape_is_told_which_member_is_wrong() {
 #[test]
 fn what_cannot_be_planned_is_an_error_that_names_the_policy() {
     for (condition, told) in [
-        ("resource has label && resource.label like \"a*\"", "`like`"),
+        (
+            "resource has label && resource.label like \"a*\"",
+            "`like` on an attribute of the resource",
+        ),
         ("resource has marks && resource.marks.contains(\"a\")", "a set as an attribute"),
         ("resource has marks && resource.marks.containsAny([\"a\"])", "containsAny"),
         ("resource has seen && resource.seen < datetime(\"2026-01-01\")", "datetime"),

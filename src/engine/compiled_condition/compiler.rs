@@ -6,6 +6,7 @@
 use cedar_policy::{ActionConstraint, Effect, EntityTypeName, EntityUid, Policy};
 use serde_json::Value as Json;
 
+use super::text_pattern::TextPattern;
 use super::{CompiledPolicy, DEPTH_MAX, NODES_MAX, Node, NodeId, NotCompiled, Variable};
 use crate::engine::entity_reads::EntityAttributes;
 use crate::engine::policy_json::{operation, part, variable};
@@ -144,6 +145,11 @@ impl Draft<'_> {
                 let set = self.set_or_expression(part(inside, "left"), levels)?;
                 let value = self.expression(part(inside, "right"), levels)?;
                 self.add(Node::Contains(set, value))
+            }
+            "like" => {
+                let text = self.expression(part(inside, "left"), levels)?;
+                let pattern = TextPattern::read(part(inside, "pattern"));
+                self.add(Node::Like(text, pattern.ok_or_else(|| unusual("`like`"))?))
             }
             "if-then-else" => {
                 let test = self.expression(part(inside, "if"), levels)?;

@@ -50,6 +50,10 @@ impl CompiledPolicy {
             Node::In(one, other) => self.is_in(*one, *other, facts)?,
             Node::Is(from, kind) => self.entity(*from, facts)?.kind == kind,
             Node::Contains(set, value) => self.contains(*set, *value, facts)?,
+            Node::Like(text, pattern) => match self.value(*text, facts)? {
+                FactValue::Text(text) => pattern.fits(text),
+                _ => return Err(Stop::Errs),
+            },
             Node::ActionIs(uid) => facts.action().uid == *uid,
             Node::ActionIn(uids) => uids.iter().any(|uid| facts.action().lineage.contains(uid)),
         }))

@@ -142,7 +142,8 @@ impl CompiledPolicy {
                 | Node::Has(one, _)
                 | Node::Not(one)
                 | Node::Negate(one)
-                | Node::Is(one, _),
+                | Node::Is(one, _)
+                | Node::Like(one, _),
             ) => any(&[*one]),
             Some(
                 Node::Equal(one, other)
@@ -280,6 +281,13 @@ impl<'f> Planner<'f> {
             Node::In(one, other) => self.is_in(policy, *one, *other)?,
             Node::Is(from, kind) => self.is(&self.value(policy, *from)?, kind),
             Node::Contains(set, value) => self.contains(policy, *set, *value)?,
+            Node::Like(text, pattern) => match self.value(policy, *text)? {
+                Value::Known(FactValue::Text(text)) => Certainty::known(pattern.fits(text)),
+                Value::Attribute(attribute) if matches!(attribute.kind, AttributeType::String) => {
+                    return Err(NotPlanned::Uses("`like` on an attribute of the resource"));
+                }
+                _ => Certainty::fails(),
+            },
             Node::ActionIs(uid) => Certainty::known(self.facts.action().uid == *uid),
             Node::ActionIn(uids) => {
                 let mut lineage = uids.iter().map(|uid| self.facts.action().lineage.contains(uid));
