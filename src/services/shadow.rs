@@ -22,10 +22,12 @@ use crate::engine::{ExampleQuery, QueryContext, Snapshot};
 use crate::gate;
 use crate::policy_folder::{self, FolderWatch};
 
-/// Queries that are asked one after another before the thread rests.
-const BATCH: usize = 256;
+/// Queries that are asked one after another before the thread rests: all that can wait.
+const BATCH: usize = 1_024;
 /// After each batch it rests for this many times its duration: it takes a tenth of one core.
 const RESTS: u32 = 9;
+/// The shortest rest: each batch starts a thread, which costs more than some queries.
+const REST_MIN: Duration = Duration::from_millis(50);
 /// The longest rest: a thread that was preempted took no time of a core.
 const REST_MAX: Duration = Duration::from_millis(100);
 /// The pause before a folder that could not be read or checked is tried again.
@@ -165,7 +167,7 @@ pub async fn run(app: Arc<App>) {
         if let Err(failure) = background::run_idle("shadow", work).await {
             tracing::error!(%failure, "the shadow policies could not be asked");
         }
-        tokio::time::sleep((began.elapsed() * RESTS).min(REST_MAX)).await;
+        tokio::time::sleep((began.elapsed() * RESTS).clamp(REST_MIN, REST_MAX)).await;
     }
 }
 
