@@ -200,7 +200,7 @@ const CONDITIONS: [(&str, &str); 2] = [
     ("compiled", "resource has assignee && resource.assignee != principal"),
     (
         "left to Cedar",
-        "resource has assignee && resource.assignee != principal && principal.email like \"*@example.org\"",
+        "resource has assignee && resource.assignee != principal && principal.joined < datetime(\"2100-01-01\")",
     ),
 ];
 
