@@ -114,6 +114,26 @@ fn what_waits_is_dropped_when_the_folder_changes_again() {
     assert!(none.contains("no policies wait for approval"), "{none}");
 }
 
+#[test]
+fn of_two_approvals_at_once_one_is_told_that_none_waits() {
+    let sidecar = holding(false);
+    sidecar.ok(&["policy", "reload"]);
+    role_file(&sidecar, true);
+    sidecar.ok(&["policy", "reload"]);
+    let digest = pending(&sidecar).unwrap();
+    let approve = || sidecar.run(&["policy", "approve", "--yes", &digest]);
+    let both = std::thread::scope(|scope| {
+        [scope.spawn(approve), scope.spawn(approve)].map(|it| it.join().unwrap())
+    });
+    let codes = both.each_ref().map(|output| output.status.code().unwrap());
+    assert!(codes == [0, 1] || codes == [1, 0], "{both:?}");
+    let late = &both[usize::from(codes[0] == 0)].stderr;
+    assert!(String::from_utf8_lossy(late).contains("no policies wait for approval"), "{both:?}");
+    assert!(may_view_templates(&sidecar));
+    let listed = history(&sidecar);
+    assert_eq!(each(&listed, "cause")[..2], ["approval", "command"], "approved once");
+}
+
 async fn two_persons(folder: &tempfile::TempDir) -> ApiFixture {
     copy_folder(&shipped_policies(), folder.path());
     fs::remove_dir_all(folder.path().join("tests")).unwrap();

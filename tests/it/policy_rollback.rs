@@ -189,6 +189,27 @@ fn a_crash_at_any_moment_of_a_rollback_leaves_one_of_the_two_sets_and_its_histor
 }
 
 #[test]
+fn a_rollback_while_the_folder_is_loaded_waits_for_it() {
+    let sidecar = with_two_sets(&Start { unwatched: true, ..Start::default() });
+    std::thread::scope(|scope| {
+        let reloads = scope.spawn(|| {
+            for _ in 0..10 {
+                sidecar.ok(&["policy", "reload"]);
+            }
+        });
+        for set in ["2", "3", "2"] {
+            sidecar.ok(&["policy", "rollback", set, "--yes"]);
+            assert_eq!(may_view_templates(&sidecar), set == "3", "set {set}");
+        }
+        reloads.join().unwrap();
+    });
+    assert!(!may_view_templates(&sidecar));
+    let listed = history(&sidecar);
+    assert_eq!(each(&listed, "cause")[..3], ["rollback"; 3], "no reload found anything new");
+    assert_eq!(listed[0]["digest"], readiness(&sidecar)["digest"]);
+}
+
+#[test]
 fn a_rollback_to_a_set_without_a_role_that_somebody_has_names_the_role() {
     let sidecar = with_ann(&Start { unwatched: true, ..Start::default() });
     without_tests(&sidecar);
