@@ -24,29 +24,29 @@
 //!
 //! # One decision
 //!
-//! Each step names the next file or function to read.
+//! Eight files tell the whole way; what stands in brackets is a detail in a file of its own.
 //!
-//! 1. `http::server` accepts a connection that has a slot. `http::fast_path` answers small requests
-//!    that are complete in the buffer, and leaves all others to hyper.
-//! 2. `routes::decision_fast_path`, or `routes::decision_full_path` behind hyper, finds the path and
-//!    checks the host and, if keys are configured, the caller's key.
-//! 3. `authzen::evaluation` takes the live [`engine::Snapshot`], and denies everything where the node is
-//!    stale (`staleness`). `authzen::fast_parser` reads the usual body into a [`domain::Query`] in one pass;
-//!    for any other, `strict_json` and `full_parser`, beside it, make the same query or a 400 that names the
-//!    key at fault.
-//! 4. `services::decide` adds the [`directory::Directory`] as the engine's members, and puts a member in
-//!    the place of a session token (`services::session_auth`). From here to the answer nothing waits and
-//!    nothing fails; any doubt is a deny (fails closed).
-//! 5. `engine::decide` resolves subject, action and resource type by name, and reads the member's
-//!    entry in the directory (`directory::member_index`). If only role, status and relation to the account can
-//!    matter, the decision may be in `engine::decision_cache`.
-//! 6. Otherwise the policies that could apply are evaluated: a slice of all, built when the policies were
-//!    loaded. What may be cached is evaluated once, by Cedar: `engine::entity_builder` builds the few
-//!    entities that a condition can read, and `engine::evaluate` has Cedar evaluate the slice. What may not
-//!    be cached is evaluated by `engine::compiled_decision`, and by Cedar where a policy was not compiled.
-//!    Samples of the decisions go into two bounded queues, `cross_check` and `app::shadow`, which tasks of
-//!    the same names in `services` read.
-//! 7. `authzen::evaluation` stamps the answer with the revision and the digest that it is based on;
+//! 1. `http::fast_path` answers small requests that are complete in the buffer, and leaves all others to
+//!    hyper. (`http::server` has accepted the connection.)
+//! 2. `routes` finds the path, and checks the host and, if keys are configured, the caller's key: its
+//!    function `decision_fast_path`, or `decision_full_path` behind hyper.
+//! 3. `authzen::evaluation` takes the live [`engine::Snapshot`], makes a [`domain::Query`] of the body, and
+//!    denies everything where the node is stale. (`authzen::fast_parser` reads the usual body in one pass;
+//!    `full_parser` reads any other, or answers a 400 that names the key at fault. `staleness` knows how
+//!    old the node's data is.)
+//! 4. `services::decide` adds the [`directory::Directory`] as the engine's members. From here to the answer
+//!    nothing waits and nothing fails; any doubt is a deny (fails closed). (`services::session_auth` knows
+//!    the member of a session token. Samples go into the queues `cross_check` and `app::shadow`, which
+//!    tasks of the same names in `services` read.)
+//! 5. `engine::decide` resolves subject, action and resource type by name, and reads the member's entry in
+//!    the directory. (`directory::member_index` has the entries.)
+//! 6. `engine::decision_cache` has the decision, if only role, status and relation to the account can
+//!    matter, and it was asked before.
+//! 7. `engine::evaluate` has Cedar evaluate the policies that could apply: a slice of all, built when the
+//!    policies were loaded. What may be cached is evaluated once. What may not be cached is evaluated by
+//!    `engine::compiled_decision` where the policies are compiled. (`engine::entity_builder` builds the few
+//!    entities that Cedar is given, `engine::policy_slices` has built the slices.)
+//! 8. `authzen::evaluation` stamps the answer with the revision and the digest that it is based on.
 //!    `http::response` writes its bytes.
 //!
 //! Requests for reasons run outside the decision threads, one at a time: there `engine::explain`
@@ -68,20 +68,20 @@
 //!
 //! # One invite
 //!
-//! From the console; `admin::invites` is the same call for programs.
+//! From the console; `admin::invites` is the same call for programs. Ten files, and details in brackets.
 //!
-//! 1. `console::route` gets every request to the console's port whose path is not below `/api/`, and
-//!    has `browser_security` refuse what another site sent. `console::invite_form` reads the form,
-//!    and the viewer, who is known by the cookie.
-//! 2. `services::invites::send` asks `services::permissions` for the rights to invite and to give the
-//!    role. `services::links` derives the token with [`keys::Keys`], of which only the hash is kept,
-//!    and prepares the letter.
-//! 3. `store::redb::invites` writes invite, link and audit entry, and `store::redb::letter_rows` the
-//!    letter, in one transaction of `store::redb::group_commit`.
-//! 4. The feed wakes `services::mail_delivery`, which claims the letter under a lease
-//!    (`store::redb::mail_claims`) and collects what it says from current data. [`mail::Mailer`] has
-//!    `mail::message` write it, and `mail::smtp::hand_over` is where its bytes go to the mail server. The
-//!    result is written to the store.
+//! 1. `console` finds the page for the path. (`browser_security` has refused what another site sent.)
+//!    `console::invite_form` reads the form, and the viewer, who is known by the cookie.
+//! 2. `services::invites`: `send` asks `services::permissions` for the rights to invite and to give the role,
+//!    and has `services::links` derive the token, of which only the hash is kept, and the letter. (Which
+//!    rights there are is in `services::rights`.)
+//! 3. `store::redb::invites` writes invite, link and audit entry, and with `store::redb::letter_rows` the
+//!    letter, in one transaction. (`store::redb::group_commit` writes the transactions that wait at the same
+//!    time in one commit, with its queue in `change_jobs`; then the feed tells what has changed.)
+//! 4. `services::mail_delivery` is woken by the feed, and claims the letter under a lease. (`mail_claims`,
+//!    beside the other rows of the store, has the lease.) It collects what the letter says from current
+//!    data, and gives it to [`mail::Mailer`]: `mail::message` writes it, `mail::smtp` hands its bytes to the
+//!    mail server, and the result is written to the store.
 //! 5. The invitee opens the link, which changes nothing, and posts token and password:
 //!    `services::invites::accept` checks the password by `password::rules` and again whether the
 //!    inviter may give the role, and creates the member in one transaction.
