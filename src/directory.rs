@@ -9,6 +9,7 @@ mod member_index;
 mod role_index;
 mod token_index;
 
+use std::borrow::Cow;
 use std::cmp::Ordering as Order;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
@@ -61,8 +62,8 @@ impl MemberKey {
         }
     }
 
-    fn text(&self) -> String {
-        String::from_utf8_lossy(self.bytes()).into_owned()
+    fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes())
     }
 }
 
@@ -188,7 +189,7 @@ struct WriterState {
     /// Every account that there is.
     accounts: BTreeSet<String>,
     /// The members of imports that are not made.
-    importing: HashMap<ImportId, Vec<MemberId>>,
+    importing: HashMap<ImportId, RoleIndex>,
     filled: SlotCounts,
 }
 
@@ -396,11 +397,12 @@ impl Directory {
                 }
                 ChangedRecord::Imported { import, .. } => self.show(&mut ledger, *import),
                 ChangedRecord::ImportGone(import) => {
-                    for id in ledger.importing.remove(import).unwrap_or_default() {
-                        self.remove(&mut ledger, &id);
+                    let gone = ledger.importing.remove(import).unwrap_or_default();
+                    for id in gone.members() {
+                        self.remove(&mut ledger, &id.text());
                     }
                 }
-                ChangedRecord::MemberGone { id, .. } => self.remove(&mut ledger, id),
+                ChangedRecord::MemberGone { id, .. } => self.remove(&mut ledger, id.as_str()),
                 ChangedRecord::Session(session) => self.put_session(session.clone()),
                 ChangedRecord::SessionGone(token) => self.sessions.remove(token),
                 ChangedRecord::ApiToken(token) => self.put_api_token(token),
@@ -412,11 +414,11 @@ impl Directory {
         self.reach(change.revision);
     }
 
-    fn remove(&self, ledger: &mut WriterState, id: &MemberId) {
-        self.member_index.remove(&mut ledger.filled, id.as_str());
-        if let Some(entry) = self.members.pin().remove(&MemberKeyRef(id.as_str().as_bytes())) {
+    fn remove(&self, ledger: &mut WriterState, id: &str) {
+        self.member_index.remove(&mut ledger.filled, id);
+        if let Some(entry) = self.members.pin().remove(&MemberKeyRef(id.as_bytes())) {
             ledger.release_role(&entry.role);
-            self.leave_group(entry, &MemberKey::new(id.as_str()));
+            self.leave_group(entry, &MemberKey::new(id));
         }
     }
 
@@ -434,7 +436,16 @@ impl Directory {
     fn put_hidden(&self, ledger: &mut WriterState, import: ImportId, member: &Member) {
         let (role, _) = ledger.hold(&self.member_index, member.role.as_str());
         let (account, _) = ledger.on_account(&self.member_index, member.account.as_str());
-        ledger.importing.entry(import).or_default().push(member.id.clone());
+        let group = MemberGroup {
+            account: Arc::clone(&account),
+            role: Arc::clone(&role),
+            active: member.status == Status::Active,
+        };
+        ledger
+            .importing
+            .entry(import)
+            .or_default()
+            .insert(group, MemberKey::new(member.id.as_str()));
         if let Some(role) = self.put(SharedNames { account, role }, member, true) {
             ledger.release_role(&role);
         }
@@ -445,17 +456,17 @@ impl Directory {
         let shown = ledger.importing.remove(&import).unwrap_or_default();
         self.member_index.reserve(&mut ledger.filled, self.members.len());
         let members = self.members.pin();
-        for id in shown {
-            let Some(entry) = members.get(&MemberKeyRef(id.as_str().as_bytes())) else { continue };
+        for id in shown.members() {
+            let Some(entry) = members.get(id) else { continue };
             let account = ledger.words.get(&entry.account).copied();
             let role = ledger.roles.get(&entry.role).map(|role| role.number);
             if let (Some(account), Some(role)) = (account, role) {
                 let filled = &mut ledger.filled;
-                self.member_index.put(filled, id.as_str(), account, role, entry.active);
+                self.member_index.put(filled, &id.text(), account, role, entry.active);
             }
             entry.hidden.store(false, Ordering::Release);
-            self.write_role_index().insert(entry.group(), MemberKey::new(id.as_str()));
         }
+        self.write_role_index().append(shown);
     }
 
     /// Puts a member into the table; returns the member's previous role.
@@ -563,7 +574,7 @@ impl Directory {
     /// How many members there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        let hidden: usize = self.ledger().importing.values().map(Vec::len).sum();
+        let hidden: usize = self.ledger().importing.values().map(RoleIndex::len).sum();
         self.members.len().saturating_sub(hidden)
     }
 

@@ -37,6 +37,21 @@ impl RoleIndex {
         }
     }
 
+    /// Adds all members of another one, in time for each but not for finding its place.
+    pub(super) fn append(&mut self, other: Self) {
+        for (group, mut ids) in other.0 {
+            self.0.entry(group).or_default().append(&mut ids);
+        }
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &MemberKey> {
+        self.0.values().flatten()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.values().map(BTreeSet::len).sum()
+    }
+
     /// The first group in a range that begins here.
     pub(super) fn first(&self, from: Bound<&MemberGroup>) -> Option<MemberGroup> {
         self.0.range((from, Bound::Unbounded)).next().map(|(group, _)| group.clone())
@@ -47,6 +62,6 @@ impl RoleIndex {
         let Some(members) = self.0.get(group) else { return Vec::new() };
         let after = MemberKey::new(after);
         let rest = members.range((Bound::Excluded(&after), Bound::Unbounded));
-        rest.take(limit).map(MemberKey::text).collect()
+        rest.take(limit).map(|id| id.text().into_owned()).collect()
     }
 }
