@@ -40,9 +40,8 @@ pub(super) struct Claimant {
 }
 
 impl Claimant {
-    /// Whether a letter that is due may be leased by this node. A lease of another node has its end by
-    /// that node's clock, which may be an hour behind: it is taken over only once this node has seen
-    /// it for as long as a lease is.
+    /// Whether a letter that is due may be leased by this node. Another node's clock
+    /// may be wrong: its ended lease is taken over only after this node has watched it for one whole lease.
     fn may_take(&mut self, record: &QueuedMailRecord, by: &LeaseTerms) -> bool {
         let QueuedMailRecord { letter, leased_by, .. } = record;
         if letter.delivery.state != DeliveryState::Sending || *leased_by == by.node {
@@ -118,6 +117,9 @@ impl Store {
     }
 }
 
+/// The most expired letters that one transaction gives up, beside those that it leases.
+const GIVEN_UP_MAX: usize = 1_000;
+
 /// Leases due letters, with accounts taking turns: the many letters of one do not delay another. An
 /// expired letter is given up. What the claimant has to keep in mind is returned.
 fn claim(
@@ -129,15 +131,15 @@ fn claim(
     if letter_rows::read_mail_stop(change.tx)?.is_some() {
         return Ok(TransactionEnd::AsItWas((Vec::new(), claimant)));
     }
-    let (mut claimed, mut given_up) = (Vec::new(), false);
-    for _ in 0..limit {
+    let (mut claimed, mut given_up) = (Vec::new(), 0);
+    while claimed.len() < limit && given_up < GIVEN_UP_MAX {
         let Some(before) = next_due(change, by, &mut claimant)? else { break };
         if change.now >= before.letter.expires {
             let detail = "its link expired before the mail server accepted it".to_owned();
             let failed = over(&before, DeliveryState::Failed, detail);
             letter_rows::replace(change, Some(&before), Some(&failed))?;
             audit(change, AuditEvent::MailFailed, &failed)?;
-            given_up = true;
+            given_up += 1;
             continue;
         }
         let mut sending = before.clone();
@@ -153,7 +155,7 @@ fn claim(
     }
     let nothing = claimed.is_empty();
     let claimed = (claimed, claimant);
-    Ok(match (given_up, nothing) {
+    Ok(match (given_up > 0, nothing) {
         (true, _) => TransactionEnd::Changed(claimed),
         (false, false) => TransactionEnd::Quietly(claimed),
         (false, true) => TransactionEnd::AsItWas(claimed),
