@@ -223,8 +223,8 @@ impl Snapshot {
         self.whole.get_or_init(|| {
             let mut whole = cedar_policy::PolicySet::new();
             for (policy, _) in &self.policies {
-                // The gate has refused duplicate ids.
-                let _ = whole.add(policy.clone());
+                let added = whole.add(policy.clone());
+                assert!(added.is_ok(), "the load has refused policies with one id");
             }
             whole
         })

@@ -24,24 +24,26 @@
 //!
 //! # One decision
 //!
-//! Eight files tell the whole way; what stands in brackets is a detail in a file of its own.
+//! What is in brackets is a detail in a file of its own. The socket is that of the decision listener;
+//! `admin.sock` answers decisions, too, through `routes::admin` and hyper.
 //!
 //! 1. `http::fast_path` answers small requests that are complete in the buffer, and leaves all others to
 //!    hyper. (`http::server` has accepted the connection.)
-//! 2. `routes` finds the path, and checks the host and, if keys are configured, the caller's key: its
-//!    function `decision_fast_path`, or `decision_full_path` behind hyper.
+//! 2. `routes` finds the path, and checks the host (not on a unix socket) and, if keys are configured, the
+//!    caller's key: its function `decision_fast_path`, or `decision_full_path` behind hyper.
 //! 3. `authzen::evaluation` takes the live [`engine::Snapshot`], makes a [`domain::Query`] of the body, and
-//!    denies everything where the node is stale. (`authzen::fast_parser` reads the usual body in one pass;
-//!    `full_parser` reads any other, or answers a 400 that names the key at fault. `staleness` knows how
-//!    old the node's data is.)
+//!    denies everything where the node is stale and is configured to deny then. (`authzen::fast_parser`
+//!    reads the usual body in one pass; `full_parser` reads any other, or answers a 400 that names the key
+//!    at fault. `staleness` knows how old the node's data is.)
 //! 4. `services::decide` adds the [`directory::Directory`] as the engine's members. From here to the answer
-//!    nothing waits and nothing fails; any doubt is a deny (fails closed). (`services::session_auth` knows
-//!    the member of a session token. Samples go into the queues `cross_check` and `app::shadow`, which
-//!    tasks of the same names in `services` read.)
-//! 5. `engine::decide` resolves subject, action and resource type by name, and reads the member's entry in
-//!    the directory. (`directory::member_index` has the entries.)
-//! 6. `engine::decision_cache` has the decision, if only role, status and relation to the account can
-//!    matter, and it was asked before.
+//!    nothing waits and nothing fails; any doubt is a deny (fails closed). `services::trusted_evaluation`
+//!    asks the engine, or Cedar over the whole set once a cross-check has found the engine wrong.
+//!    (`services::session_auth` knows the member of a session token. Samples go into the queues
+//!    `cross_check` and `app::shadow`, which tasks of the same names in `services` read.)
+//! 5. `engine::decide` resolves subject, action and resource type by name, and looks up role, account and
+//!    status of the member. (`directory::member_index` has them.)
+//! 6. `engine::decision_cache` has the decision, if only these and the resource's account can matter, and
+//!    it was asked before. Otherwise the member's record is read.
 //! 7. `engine::evaluate` has Cedar evaluate the policies that could apply: a slice of all, built when the
 //!    policies were loaded. What may be cached is evaluated once. What may not be cached is evaluated by
 //!    `engine::compiled_decision` where the policies are compiled. (`engine::entity_builder` builds the few
@@ -68,16 +70,18 @@
 //!
 //! # One invite
 //!
-//! From the console; `admin::invites` is the same call for programs. Ten files, and details in brackets.
+//! From the console; `admin::invites` is the same call for programs. Details are in brackets.
 //!
-//! 1. `console` finds the page for the path. (`browser_security` has refused what another site sent.)
-//!    `console::invite_form` reads the form, and the viewer, who is known by the cookie.
-//! 2. `services::invites`: `send` asks `services::permissions` for the rights to invite and to give the role,
-//!    and has `services::links` derive the token, of which only the hash is kept, and the letter. (Which
+//! 1. `console` finds the page for the path, and has `browser_security` refuse what another site sent.
+//!    `console::invite_form` makes an invitation of the form. (`console::page_request` reads form and cookie.)
+//! 2. `services::invites`: `send` holds the roles, so that no reload removes one meanwhile
+//!    (`services::roles`), asks `services::permissions` for the rights to invite and to give the role, and has `services::links` derive the token, of which only the hash is kept, and the letter. (Which
 //!    rights there are is in `services::rights`.)
 //! 3. `store::redb::invites` writes invite, link and audit entry, and with `store::redb::letter_rows` the
-//!    letter, in one transaction. (`store::redb::group_commit` writes the transactions that wait at the same
-//!    time in one commit, with its queue in `change_jobs`; then the feed tells what has changed.)
+//!    letter, in one transaction, which refuses if the inviter has changed since the check
+//!    (`store::redb::invariants`); then the check is repeated. (`store::redb::group_commit` writes the transactions that wait at the same
+//!    time in one commit, with its queue in `change_jobs`; then the feed tells what has changed,
+//!    and `services::directory_sync` lets the service wait until decisions see it.)
 //! 4. `services::mail_delivery` is woken by the feed, and claims the letter under a lease. (`mail_claims`,
 //!    beside the other rows of the store, has the lease.) It collects what the letter says from current
 //!    data, and gives it to [`mail::Mailer`]: `mail::message` writes it, `mail::smtp` hands its bytes to the

@@ -211,9 +211,8 @@ pub async fn management(app: Arc<App>, request: Request) -> Reply {
     }
 }
 
-/// `admin.sock`: the management API, one decision for `kwic-team decide`, and for `kwic-team doctor`
-/// whether the sidecar is ready and what a
-/// restart would find.
+/// `admin.sock`: the management API; one decision for `kwic-team decide`; `/readyz` and `/check` for
+/// `kwic-team doctor`.
 pub async fn admin(app: Arc<App>, mut request: Request) -> Reply {
     if request.path() == "/access/v1/evaluation" && request.method == Method::Post {
         let answered = authzen::evaluation(&app, &mut request).await;

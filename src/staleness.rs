@@ -1,7 +1,7 @@
 //! Staleness: how long ago this node last knew that it had everything that the shared log has.
 //!
-//! By the clock since the machine's start, which counts the time that it was suspended, read for each
-//! request: a flag that a task sets would be stale in a process that was stopped for a while. Knows neither the log nor the store;
+//! Read for each request from the boot clock, which runs on while the machine is suspended. A flag that a
+//! task sets would be out of date in a process that was stopped for a while. Knows neither the log nor the store;
 //! the task that follows the log notes here what is known.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -50,8 +50,8 @@ impl Staleness {
         self.fresh_ms.fetch_max(ms, Ordering::Release);
     }
 
-    /// Other nodes know that this one answers while it is stale: one that waits for all nodes knows
-    /// that this one may still allow. Until then it denies, whatever was chosen.
+    /// Other nodes know that this one answers while it is stale: one that waits for all nodes does
+    /// not count on its deny. Until they know, this node denies even if it is configured to answer.
     pub fn answers(&self) {
         self.answers.store(true, Ordering::Release);
     }

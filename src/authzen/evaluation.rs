@@ -290,8 +290,8 @@ pub(super) fn stale_header(reply: Reply, stale: Stale) -> Reply {
     reply.header("x-kwic-stale", stale.seconds.to_string())
 }
 
-/// The revision and the digest of an answer, read before the first query is decided, so that no
-/// answer claims a change that it did not see; one for a whole batch.
+/// The revision and the digest of an answer, read before the first decision, so that no answer
+/// names a newer revision than it used. A batch has one.
 pub(super) struct AnswerBasis<'a> {
     app: &'a App,
     revision: Revision,
@@ -328,7 +328,7 @@ impl<'a> AnswerBasis<'a> {
         self.stamp(Reply::json(out))
     }
 
-    /// Changes with the members or the policies; each thread caches the last one.
+    /// Adds the headers with revision and digest; each thread caches the last pair.
     pub(super) fn stamp(&self, mut reply: Reply) -> Reply {
         if let Some(stale) = self.stale {
             reply = stale_header(reply, stale);

@@ -304,7 +304,7 @@ async fn send_good(
 ) -> Result<Option<String>, String> {
     match invites::send(call.app, viewer.caller(), invitation.clone(), None).await {
         Ok(sent) => Ok(sent.value.link),
-        // The check says it in the words of people, where it meets the same.
+        // If the check finds the same fault, its wording is that of the page.
         Err(failure) => {
             let why = check(call, viewer, &invitation).await.err();
             Err(why.unwrap_or_else(|| first_fault(&failure)))

@@ -57,7 +57,7 @@ impl Snapshot {
         };
         let facts =
             QueryFacts::read(self.schema_facts(), asked).filter(|_| case.moved_to.is_none())?;
-        // Most environments are sorted by role alone, whose slices are found by its name.
+        // Most environments need only the role's name to find their slices.
         let (by_role, by_principal, by_resource) = env.sorted_by();
         let keys = SliceKeys {
             role: Some(member.role),

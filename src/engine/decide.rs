@@ -1,7 +1,8 @@
 //! One decision: resolve names, build entities, evaluate slices.
 //!
 //! Synchronous and total, and fails closed: any doubt is a deny with a reason. Reads no disk, takes
-//! no lock, and writes nothing but an entry of the decision cache.
+//! no lock, and writes nothing but an entry of the decision cache. (The first decision over the whole set
+//! builds that set.)
 
 use std::collections::BTreeSet;
 

@@ -3,8 +3,8 @@
 //! A role in an environment qualifies if each policy that could apply there is determined
 //! ([`super::cacheable_policies`], a positive list) and nothing else about the query could fail to conform.
 //! Then two queries that agree in role, suspension and the resource's account (the member's own,
-//! another, none) have the same decision, unless `entities.json` says something of the resource or puts
-//! an account into something. Every cached decision was made by Cedar for an equivalent
+//! another, none) have the same decision, unless `entities.json` contains the resource, or gives one of the
+//! two accounts a parent. Every cached decision was made by Cedar for an equivalent
 //! query. The cache belongs to one snapshot; its size is fixed at load, so that no caller can make
 //! it grow.
 
@@ -95,7 +95,8 @@ pub(super) fn is_cacheable(facts: SchemaFacts<'_>, principal: usize, resource: u
     });
     // An id that the schema does not list is refused, and the cache does not distinguish ids.
     let any_id = |kind| names.get(kind).is_some_and(|info| info.ids.is_none());
-    // What names a member who lacks an attribute is refused.
+    // A query that reaches, by `entities.json`, a member without a required attribute is refused; the cache
+    // cannot tell such queries apart.
     let may_be_refused = conformity.members_lack() && stored.names_members();
     [names.user, names.account, resource].into_iter().all(any_id)
         && principal == names.user

@@ -1,8 +1,8 @@
 //! What a compiled condition can read of one query of a member: the facts that Cedar would be given as
 //! entities, without making them.
 //!
-//! Facts are read only where they are certain: the query conforms to the schema, the resource is one that
-//! only its caller knows, and nothing that is named leads to a refusal. For every other query there are
+//! Facts are read only where they are certain: the query conforms to the schema, the resource is neither
+//! in `entities.json` nor a member, and no entity that the query names can be refused. For every other query there are
 //! none, and Cedar is asked.
 
 use std::borrow::Cow;

@@ -56,8 +56,8 @@ struct HeaderFields<'b> {
 }
 
 impl<'b> HeaderFields<'b> {
-    /// Adds one field; `None` if it is unknown or unusual. Fields that are ignored do not affect a
-    /// request or its response.
+    /// Adds one field; `None` if it is unknown or unusual. Only fields that change neither how
+    /// a request is read nor its answer are ignored.
     fn take(&mut self, name: &str, value: &'b [u8]) -> Option<()> {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("content-length") {
@@ -220,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FastPathConnection<'_, S> {
 }
 
 /// The response to the bytes so far, or none if hyper must answer; `Err` if more bytes are needed.
-/// The id is reported as soon as it is known.
+/// The id is set before the handler runs, so that it is known after a panic.
 fn answer_buffered<'b, Q>(
     bytes: &'b [u8],
     peer: Peer,

@@ -83,9 +83,8 @@ pub fn deny_as_stale(app: &App, stale: Stale, explain: bool) -> Decision {
     Decision { allowed: false, erred: 0, explanation }
 }
 
-/// Decides one query with these policies; `explain` adds the reasons. A caller with several queries
-/// for one response, or that reports the policies, loads them once. Whether the node is stale is
-/// asked before, once for a response.
+/// Decides one query with these policies; `explain` adds the reasons. Load `policies` once for each response,
+/// and check staleness before: this function does not.
 #[must_use]
 pub fn decide(app: &App, policies: &Snapshot, query: &Query<'_>, explain: bool) -> Decision {
     let begun = app.telemetry.begin_decision();

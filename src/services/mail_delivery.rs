@@ -56,7 +56,7 @@ pub async fn deliver(app: Arc<App>, mut feed: Follower) {
         let rest = match deliver_some(&app).await {
             Ok(DeliveryRound { reached: false, .. }) => UNREACHED_REST,
             Ok(DeliveryRound { tried, .. }) if tried > 0 => continue,
-            // What is due already is being sent by another node, which is looked at now and then.
+            // Due letters that are left are leased by another node: look again from time to time.
             Ok(_) if app.fleet.is_some() => until_due(&app).await.max(REST),
             Ok(_) => until_due(&app).await,
             Err(failure) => {

@@ -96,7 +96,8 @@ impl Permit {
     }
 
     /// Runs a change, and waits until decisions see it; if a precondition has changed, checks again,
-    /// once. The caller prevents a swap of the policies meanwhile, which the store cannot detect.
+    /// once. Where the change gives a role, the caller holds `lock_role_grants` meanwhile: the store cannot
+    /// detect a swap of the policies.
     ///
     /// # Errors
     /// Those of the change, of the check, and of [`wait_until_applied`].

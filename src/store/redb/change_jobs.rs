@@ -110,7 +110,7 @@ pub(super) struct Written {
 /// Why a commit failed.
 pub(super) struct CommitFault {
     pub(super) fault: Failure,
-    /// What they are told whose change was written, and may have been made.
+    /// The answer to callers whose change may have been committed.
     pub(super) of_writers: Failure,
     /// Whether it is of the first change alone: the others wait for the next commit.
     pub(super) only_first: bool,

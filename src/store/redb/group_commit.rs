@@ -33,7 +33,7 @@ pub(super) struct RunRules {
     pub(super) most: usize,
     /// None is made at an earlier time.
     pub(super) not_before: Timestamp,
-    /// Whether the file has what all others have: a refusal because of it needs no log.
+    /// Whether the file is known to be current, so that a refusal based on it stands without asking the log.
     pub(super) is_alone: bool,
 }
 
