@@ -4,79 +4,32 @@
 //! policies: two members and one action are enough.
 
 use std::collections::HashSet;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use kwic_team::app::{App, FleetNode};
 use kwic_team::authzen;
-use kwic_team::clock::Clock;
-use kwic_team::config::{Config, Fleet, LogAddress, OnStale};
-use kwic_team::directory::Directory;
-use kwic_team::domain::{
-    Account, AccountSlug, Change, Digest, Email, LoadedRecord, Member, MemberId, Name, PolicyFiles,
-    Revision, RoleId, Status, Timestamp, Version, limits,
-};
-use kwic_team::engine::Snapshot;
-use kwic_team::http::{ConnectionBounds, Listen, Listener, Server, SmallRequest};
+use kwic_team::config::{Fleet, LogAddress, OnStale};
+use kwic_team::domain::{Change, Digest, PolicyFiles, Revision, Timestamp, limits};
 use kwic_team::policy_folder;
-use kwic_team::routes;
-use kwic_team::store::Store;
 use kwic_team::store::shared_log::NodeId;
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
 
+use crate::support::decision_listener::{DecisionListener, JSON, member, request};
 use crate::support::in_process_log::{InProcessLog, LogLine};
+use crate::support::sidecar::Answer;
 
-/// A sidecar's decision listener, on TCP and on a unix socket.
-struct Sidecar {
-    app: Arc<App>,
-    address: std::net::SocketAddr,
-    folder: tempfile::TempDir,
-}
+/// A decision listener with one member. What it is asked is asked by every way, but for what is asked
+/// [`Sidecar::once`].
+struct Sidecar(DecisionListener);
 
-/// An answer.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    text: String,
-}
+impl Deref for Sidecar {
+    type Target = DecisionListener;
 
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (key, value) = line.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
-    }
-
-    fn json(&self) -> Json {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{self:?}"))
-    }
-
-    /// The one string that an error's body is.
-    #[track_caller]
-    fn refused(&self, status: u16) -> String {
-        assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not one string: {self:?}"))
-    }
-}
-
-fn member(id: &str, role: &str) -> Member {
-    Member {
-        id: MemberId::parse(id).unwrap(),
-        account: AccountSlug::parse("acme").unwrap(),
-        email: Email::parse(&format!("{id}@example.org")).unwrap(),
-        first_name: Name::parse("first_name", "Oli").unwrap(),
-        last_name: Name::parse("last_name", "Ray").unwrap(),
-        role: RoleId::parse(role).unwrap(),
-        status: Status::Active,
-        two_step: false,
-        joined: Timestamp(0),
-        version: Version(1),
+    fn deref(&self) -> &DecisionListener {
+        &self.0
     }
 }
 
@@ -86,99 +39,49 @@ impl Sidecar {
     }
 
     async fn start_with(change: impl FnOnce(&mut App)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::fixed(Timestamp(1_795_000_000_000));
-        let store = Store::in_memory(clock.clone()).await.unwrap();
-        let directory = Arc::new(Directory::new());
-        let account = AccountSlug::parse("acme").unwrap();
-        directory.load_one(LoadedRecord::Account(Account {
-            slug: account,
-            name: "Acme".to_owned(),
-            created: Timestamp(0),
-            invite_lifetime: None,
-            two_step_enforced: false,
-            version: Version(1),
-        }));
-        directory.load_one(LoadedRecord::Member(member("oli", "operator")));
-        directory.loaded(Revision(7));
-        let policies = Snapshot::load(&untested(), &[]).unwrap();
-        let mut config = Config::default_for(folder.path().to_owned());
-        config.decision.wait_ms = 100;
-        config.limits.evaluation_body_bytes_max = 4_096;
-        config.limits.batch_items_max = 3;
-        let mut app = App::new(config, clock, policies, directory, store).unwrap();
-        change(&mut app);
-        let app = Arc::new(app);
-        let server = Server::new(ConnectionBounds::default());
-        let tcp = Listen::Tcp("127.0.0.1:0".parse().unwrap()).bind().await.unwrap();
-        let Listener::Tcp(socket) = &tcp else { panic!("a TCP listener") };
-        let address = socket.local_addr().unwrap();
-        let path = folder.path().join("kwic.sock");
-        let unix = Listen::Unix { path, mode: 0o600 }.bind().await.unwrap();
-        for listener in [tcp, unix] {
-            let (app, server) = (Arc::clone(&app), server.clone());
-            tokio::spawn(async move {
-                let (own, asked) = (server.clone(), Arc::clone(&app));
-                let at_once =
-                    move |request: &SmallRequest<'_>| routes::decision_fast_path(&asked, request);
-                let handler = move |request| {
-                    routes::decision_full_path(Arc::clone(&app), own.clone(), request)
-                };
-                server.serve_with_fast_path(&listener, at_once, handler).await;
-            });
-        }
-        Self { app, address, folder }
-    }
-
-    async fn tcp(&self, bytes: impl AsRef<[u8]>) -> Answer {
-        exchange(TcpStream::connect(self.address).await.unwrap(), bytes.as_ref()).await
-    }
-
-    async fn unix(&self, bytes: impl AsRef<[u8]>) -> Answer {
-        let path = self.folder.path().join("kwic.sock");
-        exchange(UnixStream::connect(path).await.unwrap(), bytes.as_ref()).await
-    }
-
-    /// Posts JSON text with these further header lines.
-    async fn post(&self, path: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
-        let body = body.as_ref();
-        let mut bytes = format!(
-            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             content-length: {}\r\n{headers}\r\n",
-            body.len()
-        )
-        .into_bytes();
-        bytes.extend_from_slice(body);
-        self.tcp(bytes).await
+        let change = |app: &mut App| {
+            app.config.decision.wait_ms = 100;
+            app.config.limits.evaluation_body_bytes_max = 4_096;
+            app.config.limits.batch_items_max = 3;
+            change(app);
+        };
+        let members = [member("oli", "acme", "operator")];
+        Self(DecisionListener::start(&untested(), members, change).await)
     }
 
     async fn evaluation(&self, body: impl AsRef<[u8]>) -> Answer {
-        self.post("/access/v1/evaluation", JSON, body).await
+        self.post("/access/v1/evaluation", body).await
     }
 
     async fn evaluations(&self, body: impl AsRef<[u8]>) -> Answer {
-        self.post("/access/v1/evaluations", JSON, body).await
+        self.post("/access/v1/evaluations", body).await
+    }
+
+    /// An evaluation with these header lines.
+    async fn evaluation_with(&self, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+        self.send("POST", "/access/v1/evaluation", headers, body.as_ref()).await
+    }
+
+    /// Posts JSON text over TCP alone: where asking again changes something.
+    async fn once(&self, path: &str, body: impl AsRef<[u8]>) -> Answer {
+        let headers = format!("{JSON}connection: close\r\n");
+        self.tcp(request("POST", path, &headers, body.as_ref())).await
     }
 
     async fn get(&self, path: &str) -> Answer {
-        self.tcp(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
-            .await
+        self.tcp(request("GET", path, "connection: close\r\n", b"")).await
     }
 }
 
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Answer {
-    let _ = stream.write_all(bytes).await;
-    let mut read = Vec::new();
-    let patience = std::time::Duration::from_secs(5);
-    let ended = tokio::time::timeout(patience, stream.read_to_end(&mut read)).await;
-    assert!(ended.is_ok(), "no end after {:?}", String::from_utf8_lossy(&read));
-    let text = String::from_utf8(read).unwrap();
-    let (head, text) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_owned(), text: text.to_owned() }
-}
-
-const JSON: &str = "content-type: application/json\r\n";
+/// The calls with a body.
+const CALLS: [&str; 6] = [
+    "/access/v1/evaluation",
+    "/access/v1/evaluations",
+    "/access/v1/search/subject",
+    "/access/v1/search/resource",
+    "/access/v1/search/action",
+    "/access/v1/plan",
+];
 const ALLOW: &str = r#"{"decision":true}"#;
 const DENY: &str = r#"{"decision":false}"#;
 
@@ -245,23 +148,23 @@ async fn one_question_gets_a_decision_and_nothing_else() {
     ];
     for (what, body, expected) in rows {
         let answer = sidecar.evaluation(&body).await;
-        assert_eq!((answer.status, &*answer.text), (200, expected), "{what}: {body}");
+        assert_eq!((answer.status, &*answer.body), (200, expected), "{what}: {body}");
         assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
         assert_eq!(answer.header("x-kwic-revision"), Some("7"), "{what}");
         let live = sidecar.app.policies.load();
         assert_eq!(answer.header("x-kwic-policies"), Some(live.digest_hex()), "{what}");
         // The same question gets the same answer.
-        assert_eq!(sidecar.evaluation(&body).await.text, expected, "{what}");
+        assert_eq!(sidecar.evaluation(&body).await.body, expected, "{what}");
     }
     let huge = |digits: usize| {
         let member = format!(r#"{{"n":{},"#, "9".repeat(digits));
         granted().to_string().replacen('{', &member, 1)
     };
-    assert_eq!(sidecar.evaluation(huge(300)).await.text, ALLOW);
+    assert_eq!(sidecar.evaluation(huge(300)).await.body, ALLOW);
     assert!(sidecar.evaluation(huge(2_000)).await.refused(400).contains("out of range"));
     let promoted = with("subject.properties", json!({"role": "administrator", "active": true}))
         .replace("chats:view", "billing:manage");
-    assert_eq!(sidecar.evaluation(promoted).await.text, DENY);
+    assert_eq!(sidecar.evaluation(promoted).await.body, DENY);
 }
 
 #[tokio::test]
@@ -316,7 +219,7 @@ async fn a_body_of_another_shape_is_told_which_member_is_wrong() {
     ]);
     for path in ["/access/v1/evaluation", "/access/v1/evaluations"] {
         for (body, expected) in &rows {
-            let answer = sidecar.post(path, JSON, body).await;
+            let answer = sidecar.post(path, body).await;
             let message = answer.refused(400);
             assert!(message.contains(expected), "{path} {body}: {message}");
             assert!(!message.ends_with('.') && !message.contains('\n'), "{message}");
@@ -345,11 +248,47 @@ async fn a_body_is_json_by_its_content_type_only() {
         ("content-type: application/xml; application/json", 400),
         ("content-type: application/x-www-form-urlencoded", 400),
     ] {
-        let answer = sidecar.post("/access/v1/evaluation", &format!("{header}\r\n"), &body).await;
+        let answer = sidecar.evaluation_with(&format!("{header}\r\n"), &body).await;
         assert_eq!(answer.status, status, "{header}: {answer:?}");
         if status == 400 {
             assert!(answer.refused(400).contains("`Content-Type: application/json`"));
         }
+    }
+    for path in CALLS {
+        let plain = sidecar.send("POST", path, "content-type: text/plain\r\n", body.as_bytes());
+        assert!(plain.await.refused(400).contains("`Content-Type: application/json`"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_call_refuses_what_is_no_request_and_echoes_the_id_of_it() {
+    let sidecar = Sidecar::start_with(|app| app.config.limits.batch_body_bytes_max = 4_096).await;
+    let headers = format!("{JSON}x-request-id: r7\r\n");
+    let twice = r#"{"context": {"a": {"b": 1, "b": 2}}}"#;
+    let deep = format!("{{\"context\": {}}}", "[".repeat(40) + &"]".repeat(40));
+    for path in CALLS {
+        for (body, told) in [
+            ("", "the body is empty"),
+            ("[]", "the body must be a JSON object, not an array"),
+            ("{\"subject\": ", "line 1 column"),
+            ("{}", "is missing"),
+            (twice, "the key `b` is given twice"),
+            (&deep, "nests deeper than 32 levels"),
+        ] {
+            let answer = sidecar.send("POST", path, &headers, body.as_bytes()).await;
+            let message = answer.refused(400);
+            assert!(message.contains(told), "{path} {body}: {message}");
+            assert_eq!(answer.header("x-request-id"), Some("r7"), "{path} {body}");
+        }
+        let not_utf8 = sidecar.send("POST", path, &headers, b"{\"a\": \"\xff\"}").await;
+        not_utf8.refused(400);
+        let early = format!("{headers}x-kwic-at-least: soon\r\n");
+        let early = sidecar.send("POST", path, &early, granted().to_string().as_bytes()).await;
+        assert!(early.refused(400).contains("`x-kwic-at-least`"), "{path}");
+        let large = format!("{{\"a\": \"{}\"}}", "x".repeat(4_096));
+        let large = sidecar.send("POST", path, &headers, large.as_bytes()).await;
+        assert!(large.refused(413).contains("4096 bytes"), "{path}");
+        assert_eq!(large.header("x-request-id"), Some("r7"), "{path}");
     }
 }
 
@@ -408,7 +347,7 @@ async fn reasons_are_made_apart_from_the_threads_that_decide() {
     assert!(sidecar.evaluation(&asked).await.refused(503).contains("try again"));
     assert!(sidecar.evaluations(&asked).await.refused(503).contains("try again"));
     assert!(sidecar.evaluations(of_batch.to_string()).await.refused(503).contains("try again"));
-    assert_eq!(sidecar.evaluation(granted().to_string()).await.text, ALLOW);
+    assert_eq!(sidecar.evaluation(granted().to_string()).await.body, ALLOW);
     // What is wrong in a body is said at once.
     let mut unknown = granted();
     unknown["subject"] = json!({"type": "user"});
@@ -441,9 +380,9 @@ async fn a_stop_waits_for_no_reasons() {
     let of_batch = of_batch.to_string();
     let all = async {
         tokio::join!(
-            sidecar.evaluation(&asked),
-            sidecar.evaluations(&asked),
-            sidecar.evaluations(&of_batch),
+            sidecar.once("/access/v1/evaluation", &asked),
+            sidecar.once("/access/v1/evaluations", &asked),
+            sidecar.once("/access/v1/evaluations", &of_batch),
             async { sidecar.app.stopping.send_replace(true) },
         )
     };
@@ -466,8 +405,8 @@ async fn transfer_codings_that_a_caller_would_take_are_passed_over() {
     let body = granted().to_string();
     for line in ["TE: gzip", "te: trailers, deflate;q=0.5", "te:", "te: ;;,\r\nte: chunked"] {
         let headers = format!("{JSON}{line}\r\n");
-        let answer = sidecar.post("/access/v1/evaluation", &headers, &body).await;
-        assert_eq!((answer.status, answer.text.as_str()), (200, ALLOW), "{line}: {answer:?}");
+        let answer = sidecar.evaluation_with(&headers, &body).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, ALLOW), "{line}: {answer:?}");
     }
 }
 
@@ -541,7 +480,7 @@ async fn a_question_has_so_many_values() {
     let most = limits::QUERY_VALUES_MAX;
     let asked = |values: usize| with("context", json!({"list": vec![json!([]); values]}));
     // The list counts, and the account.
-    assert_eq!(sidecar.evaluation(asked(most - 2)).await.text, ALLOW);
+    assert_eq!(sidecar.evaluation(asked(most - 2)).await.body, ALLOW);
     let refused = sidecar.evaluation(asked(most - 1)).await.refused(400);
     assert!(refused.contains("send what the policies read"), "{refused}");
     for place in ["subject.properties", "action.properties", "resource.properties"] {
@@ -551,7 +490,7 @@ async fn a_question_has_so_many_values() {
     let mut item = granted();
     item["context"] = json!({"list": vec![1; most]});
     let body = batch(&json!([{}, item]), &json!({}));
-    assert_eq!(sidecar.evaluations(body).await.text, answers(&[true, false]));
+    assert_eq!(sidecar.evaluations(body).await.body, answers(&[true, false]));
 }
 
 fn batch(items: &Json, more: &Json) -> String {
@@ -638,7 +577,7 @@ async fn a_batch_keeps_number_and_order_and_inherits_whole_objects() {
     ];
     for (what, body, expected) in rows {
         let answer = sidecar.evaluations(&body).await;
-        assert_eq!((answer.status, &*answer.text), (200, &*expected), "{what}: {body}");
+        assert_eq!((answer.status, &*answer.body), (200, &*expected), "{what}: {body}");
         assert_eq!(answer.header("x-kwic-revision"), Some("7"), "{what}");
     }
     bare["evaluations"] = json!([]);
@@ -694,10 +633,10 @@ async fn an_answer_is_as_fresh_as_the_caller_asks() {
     let sidecar = Sidecar::start().await;
     let ask = async |at_least: &str| {
         let headers = format!("{JSON}x-kwic-at-least: {at_least}\r\n");
-        sidecar.post("/access/v1/evaluation", &headers, granted().to_string()).await
+        sidecar.evaluation_with(&headers, granted().to_string()).await
     };
     for reached in ["0", "7", " 7 "] {
-        assert_eq!(ask(reached).await.text, ALLOW, "{reached}");
+        assert_eq!(ask(reached).await.body, ALLOW, "{reached}");
     }
     let early = ask("8").await;
     assert!(early.refused(503).contains("revision 8 is not reached yet, only 7"), "{early:?}");
@@ -706,7 +645,7 @@ async fn an_answer_is_as_fresh_as_the_caller_asks() {
         assert!(ask(bad).await.refused(400).contains("`x-kwic-at-least`"), "{bad}");
     }
     let twice = format!("{JSON}x-kwic-at-least: 1\r\nx-kwic-at-least: 8\r\n");
-    let twice = sidecar.post("/access/v1/evaluation", &twice, granted().to_string()).await;
+    let twice = sidecar.evaluation_with(&twice, granted().to_string()).await;
     twice.refused(400);
     // One that comes while we wait is waited for.
     let directory = Arc::clone(&sidecar.app.directory);
@@ -714,7 +653,7 @@ async fn an_answer_is_as_fresh_as_the_caller_asks() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         directory.apply(&Change { revision: Revision(8), rows: Vec::new() });
     });
-    assert_eq!((&*answer.text, answer.header("x-kwic-revision")), (ALLOW, Some("8")));
+    assert_eq!((&*answer.body, answer.header("x-kwic-revision")), (ALLOW, Some("8")));
 }
 
 // === who may ask ===
@@ -787,21 +726,17 @@ async fn the_host_of_the_public_address_is_allowed_by_itself() {
 async fn a_request_id_is_echoed_up_to_its_bound_and_replaced_beyond_it() {
     let sidecar = Sidecar::start().await;
     let body = granted().to_string();
-    // With `x-unusual` the request goes another way through the server.
-    for unusual in ["", "x-unusual: 1\r\n"] {
-        let ask = async |id: &str| {
-            let headers = format!("{JSON}{unusual}x-request-id: {id}\r\n");
-            let answer = sidecar.post("/access/v1/evaluation", &headers, &body).await;
-            assert_eq!(answer.status, 200, "{answer:?}");
-            answer.header("x-request-id").unwrap().to_owned()
-        };
-        for length in [1, 129, 1_024] {
-            let id = "i".repeat(length);
-            assert_eq!(ask(&id).await, id, "{length}");
-        }
-        let other = ask(&"i".repeat(1_025)).await;
-        assert!(!other.is_empty() && other.len() < 64, "{other}");
+    let ask = async |id: &str| {
+        let answer = sidecar.evaluation_with(&format!("{JSON}x-request-id: {id}\r\n"), &body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.header("x-request-id").unwrap().to_owned()
+    };
+    for length in [1, 129, 1_024] {
+        let id = "i".repeat(length);
+        assert_eq!(ask(&id).await, id, "{length}");
     }
+    let other = ask(&"i".repeat(1_025)).await;
+    assert!(!other.is_empty() && other.len() < 64, "{other}");
 }
 
 #[tokio::test]
@@ -823,13 +758,21 @@ async fn where_keys_are_configured_a_caller_brings_one() {
         ("authorization: Basic first-key\r\n", 401),
     ] {
         let headers = format!("{JSON}{header}x-request-id: r1\r\n");
-        let answer = sidecar.post("/access/v1/evaluation", &headers, &body).await;
+        let answer = sidecar.evaluation_with(&headers, &body).await;
         assert_eq!(answer.status, status, "{header}: {answer:?}");
         assert_eq!(answer.header("x-request-id"), Some("r1"));
         if status == 401 {
             assert!(answer.refused(401).contains("`decision.keys_file`"));
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
+    }
+    for path in CALLS {
+        let unknown = sidecar.post(path, &body).await;
+        assert!(unknown.refused(401).contains("`decision.keys_file`"), "{path}");
+        assert_eq!(unknown.header("www-authenticate"), Some("Bearer"), "{path}");
+        let headers = format!("{JSON}authorization: Bearer first-key\r\n");
+        let known = sidecar.send("POST", path, &headers, b"{}").await;
+        assert!(known.refused(400).contains("is missing"), "{path}");
     }
     assert_eq!(sidecar.get("/metrics").await.status, 401);
     assert_eq!(sidecar.get("/livez").await.status, 200);
@@ -886,21 +829,11 @@ async fn the_metadata_come_from_the_configuration_alone() {
 async fn each_path_has_its_method_and_says_so() {
     let sidecar = Sidecar::start().await;
     let ask = async |method: &str, path: &str| {
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
-        sidecar.tcp(format!("{head}x-request-id: r1\r\ncontent-length: 0\r\n\r\n")).await
+        sidecar.send(method, path, "x-request-id: r1\r\n", b"").await
     };
-    for (path, allow) in [
-        ("/access/v1/evaluation", "POST"),
-        ("/access/v1/evaluations", "POST"),
-        ("/access/v1/search/subject", "POST"),
-        ("/access/v1/search/resource", "POST"),
-        ("/access/v1/search/action", "POST"),
-        ("/access/v1/plan", "POST"),
-        ("/livez", "GET, HEAD"),
-        ("/readyz", "GET, HEAD"),
-        ("/metrics", "GET, HEAD"),
-        ("/.well-known/authzen-configuration", "GET, HEAD"),
-    ] {
+    let read = ["/livez", "/readyz", "/metrics", "/.well-known/authzen-configuration"];
+    let read = read.map(|path| (path, "GET, HEAD"));
+    for (path, allow) in CALLS.map(|path| (path, "POST")).into_iter().chain(read) {
         for method in ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
             if allow.split(", ").any(|allowed| allowed == method) {
                 continue;
@@ -919,8 +852,8 @@ async fn each_path_has_its_method_and_says_so() {
         }
     }
     let head = ask("HEAD", "/livez").await;
-    assert_eq!((head.status, &*head.text, head.header("content-length")), (200, "", Some("3")));
-    assert_eq!(ask("GET", "/livez?x=y").await.text, "ok\n");
+    assert_eq!((head.status, &*head.body, head.header("content-length")), (200, "", Some("3")));
+    assert_eq!(ask("GET", "/livez?x=y").await.body, "ok\n");
 }
 
 #[tokio::test]
@@ -946,11 +879,10 @@ async fn readiness_and_metrics_tell_how_it_stands() {
         )
     );
 
-    sidecar.evaluation(granted().to_string()).await;
-    sidecar.evaluation("{}").await;
-    sidecar
-        .evaluations(batch(&json!([{}, {"subject": {"type": "user", "id": "x"}}]), &json!({})))
-        .await;
+    sidecar.once("/access/v1/evaluation", granted().to_string()).await;
+    sidecar.once("/access/v1/evaluation", "{}").await;
+    let both = batch(&json!([{}, {"subject": {"type": "user", "id": "x"}}]), &json!({}));
+    sidecar.once("/access/v1/evaluations", both).await;
     sidecar.get("/nothing/here").await;
     let metrics = sidecar.get("/metrics").await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
@@ -985,9 +917,9 @@ async fn readiness_and_metrics_tell_how_it_stands() {
         "kwic_handler_panics_total 0",
         "kwic_log_lines_dropped_total 0",
     ] {
-        assert!(metrics.text.lines().any(|it| it.starts_with(line)), "{line}\n{}", metrics.text);
+        assert!(metrics.body.lines().any(|it| it.starts_with(line)), "{line}\n{}", metrics.body);
     }
-    check_exposition(&metrics.text);
+    check_exposition(&metrics.body);
 }
 
 /// Version 0.0.4: HELP, then TYPE, then the samples of that family; each series once.
@@ -1045,12 +977,12 @@ async fn a_stale_node_that_is_to_deny_denies_by_every_way_and_says_so() {
     let batch = json!({"evaluations": [granted(), granted()]}).to_string();
     let mut explained = granted();
     explained["options"] = json!({"explain": true});
-    let single = sidecar.evaluation(granted().to_string()).await;
-    assert_eq!((single.status, single.text.as_str(), stale_of(&single)), (200, DENY, Some(0)));
-    let both = sidecar.evaluations(&batch).await;
+    let single = sidecar.once("/access/v1/evaluation", granted().to_string()).await;
+    assert_eq!((single.status, single.body.as_str(), stale_of(&single)), (200, DENY, Some(0)));
+    let both = sidecar.once("/access/v1/evaluations", &batch).await;
     let denied = format!(r#"{{"evaluations":[{DENY},{DENY}]}}"#);
-    assert_eq!((both.text.as_str(), stale_of(&both)), (denied.as_str(), Some(0)));
-    let told = sidecar.evaluation(explained.to_string()).await;
+    assert_eq!((both.body.as_str(), stale_of(&both)), (denied.as_str(), Some(0)));
+    let told = sidecar.once("/access/v1/evaluation", explained.to_string()).await;
     assert!(stale_of(&told).is_some());
     assert_eq!(told.json()["context"]["reason"], "stale");
     for path in
@@ -1061,19 +993,19 @@ async fn a_stale_node_that_is_to_deny_denies_by_every_way_and_says_so() {
     }
     let ready = sidecar.get("/readyz").await;
     assert_eq!((ready.status, ready.json()["code"].as_str()), (503, Some("stale")));
-    let metrics = sidecar.get("/metrics").await.text;
+    let metrics = sidecar.get("/metrics").await.body;
     assert!(metrics.contains("\nkwic_fleet_stale 1\n"), "{metrics}");
     check_exposition(&metrics);
 
     node.staleness.fresh_at(kwic_team::clock::since_boot());
-    let single = sidecar.evaluation(granted().to_string()).await;
-    assert_eq!((single.text.as_str(), stale_of(&single)), (ALLOW, None));
-    assert!(sidecar.evaluations(&batch).await.text.contains(ALLOW));
+    let single = sidecar.once("/access/v1/evaluation", granted().to_string()).await;
+    assert_eq!((single.body.as_str(), stale_of(&single)), (ALLOW, None));
+    assert!(sidecar.once("/access/v1/evaluations", &batch).await.body.contains(ALLOW));
     assert_eq!(sidecar.get("/forward-auth").await.status, 401);
     let ready = sidecar.get("/readyz").await;
     assert_eq!((ready.status, ready.json()["fleet"]["state"].as_str()), (200, Some("fresh")));
     node.staleness.halt();
-    assert_eq!(sidecar.evaluation(granted().to_string()).await.text, DENY);
+    assert_eq!(sidecar.once("/access/v1/evaluation", granted().to_string()).await.body, DENY);
 }
 
 #[tokio::test]
@@ -1081,10 +1013,12 @@ async fn a_stale_node_that_is_to_answer_answers_and_says_so() {
     let node = fleet_node(OnStale::Answer);
     node.staleness.answers();
     let sidecar = Sidecar::start_with(|app| app.fleet = Some(node)).await;
-    let single = sidecar.evaluation(granted().to_string()).await;
-    assert_eq!((single.text.as_str(), stale_of(&single)), (ALLOW, Some(0)));
-    let batch = sidecar.evaluations(json!({"evaluations": [granted()]}).to_string()).await;
-    assert!(batch.text.contains(ALLOW) && stale_of(&batch).is_some());
+    let single = sidecar.once("/access/v1/evaluation", granted().to_string()).await;
+    assert_eq!((single.body.as_str(), stale_of(&single)), (ALLOW, Some(0)));
+    let batch = sidecar
+        .once("/access/v1/evaluations", json!({"evaluations": [granted()]}).to_string())
+        .await;
+    assert!(batch.body.contains(ALLOW) && stale_of(&batch).is_some());
     let anybody = sidecar.get("/forward-auth").await;
     assert_eq!((anybody.status, stale_of(&anybody)), (401, Some(0)));
     let ready = sidecar.get("/readyz").await;
@@ -1096,5 +1030,5 @@ async fn a_sidecar_on_its_own_says_nothing_of_a_fleet() {
     let sidecar = Sidecar::start().await;
     assert_eq!(stale_of(&sidecar.evaluation(granted().to_string()).await), None);
     assert!(sidecar.get("/readyz").await.json().get("fleet").is_none());
-    assert!(!sidecar.get("/metrics").await.text.contains("kwic_fleet"));
+    assert!(!sidecar.get("/metrics").await.body.contains("kwic_fleet"));
 }

@@ -87,6 +87,7 @@ mod who_may;
 mod support {
     pub mod api_fixture;
     pub mod api_users;
+    pub mod decision_listener;
     #[expect(dead_code, reason = "the long tests use the rest of it")]
     pub mod etcd_cluster;
     #[expect(dead_code, reason = "the crash tests use the rest of it")]

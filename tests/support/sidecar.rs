@@ -111,6 +111,14 @@ impl Answer {
             key.eq_ignore_ascii_case(name).then(|| value.trim())
         })
     }
+
+    /// The one string that the body of an error of the decision listener is.
+    #[track_caller]
+    pub fn refused(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not one string: {self:?}"))
+    }
 }
 
 /// A warm connection that speaks HTTP/1.1.
