@@ -17,6 +17,7 @@ mod admin_api;
 mod api_tokens;
 mod architecture;
 mod asvs;
+mod authzen_conformance;
 mod authzen_plan;
 mod authzen_search;
 mod authzen_wire;
