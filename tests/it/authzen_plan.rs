@@ -17,6 +17,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value as Json, json};
 
+use crate::support::decision_listener::{self, DecisionListener};
 use crate::support::fixture::{Fixture, NOW, email, name, role};
 use crate::support::postgres_server::PostgresServer;
 use crate::support::sidecar::{Sidecar, Start};
@@ -30,22 +31,26 @@ namespace K {
   entity User in [Role, Account] = { account: Account, role: String, active: Bool };
   entity Chat in [Account] = {
     assignee?: User, creator?: User, size?: Long, weight?: Long, open?: Bool, label?: String, tag: String,
-    marks?: Set<String>, seen?: datetime,
+    marks?: Set<String>, seen?: datetime, place?: ipaddr, price?: decimal,
   };
   entity Note in [Account] = { account?: Account, "odd \" name"?: String };
-  action view, edit appliesTo { principal: User, resource: [Chat, Note], context: { n?: Long, late?: Bool } };
+  action view, edit appliesTo { principal: User, resource: [Chat, Note], context: { n?: Long, late?: Bool, list?: Set<String> } };
 }
 "#;
 
 /// A folder with one role and these rules.
 fn folder(rules: &[String], stored: bool) -> PolicyFiles {
+    folder_with(SCHEMA, rules, stored)
+}
+
+fn folder_with(schema: &str, rules: &[String], stored: bool) -> PolicyFiles {
     let role = "@id(\"operator\") @role(\"operator\") @title(\"Operator\") @summary(\"s\") @best_for(\"b\")\n\
                 permit (principal in K::Role::\"operator\", action == K::Action::\"view\", resource)\n\
                 when { principal.active && resource in principal.account };";
     let rules: Vec<String> =
         rules.iter().enumerate().map(|(n, rule)| format!("@id(\"r{n}\") {rule}")).collect();
     let mut files = vec![
-        ("schema.cedarschema".to_owned(), SCHEMA.as_bytes().to_vec()),
+        ("schema.cedarschema".to_owned(), schema.as_bytes().to_vec()),
         ("roles/operator.cedar".to_owned(), role.as_bytes().to_vec()),
         ("rules/rules.cedar".to_owned(), rules.join("\n").into_bytes()),
     ];
@@ -161,9 +166,36 @@ fn a_plan_of_another_shape_is_told_which_member_is_wrong() {
     }
 }
 
+/// A listener in this process, on a folder with these rules and this schema.
+async fn listening(
+    schema: &str,
+    rules: &[String],
+    single_account: Option<&str>,
+) -> DecisionListener {
+    let single_account = single_account.map(|slug| AccountSlug::parse(slug).unwrap());
+    let members = [decision_listener::member("ann", "acme", "operator")];
+    let files = folder_with(schema, rules, false);
+    DecisionListener::start(&files, members, |app| {
+        app.config.decision.single_account = single_account;
+    })
+    .await
+}
+
+/// What is answered with 400, by every way.
+async fn refused(listener: &DecisionListener, body: &Json) -> String {
+    listener.post(PLAN, body.to_string()).await.refused(400)
+}
+
+/// A policy that permits to view chats on a condition.
+fn permit(condition: &str) -> String {
+    format!(
+        "permit (principal, action == K::Action::\"view\", resource is K::Chat) when {{ {condition} }};"
+    )
+}
+
 /// What cannot be expressed as a filter is named with its policy, and nothing wider is answered.
-#[test]
-fn what_cannot_be_planned_is_an_error_that_names_the_policy() {
+#[tokio::test]
+async fn what_cannot_be_planned_is_an_error_that_names_the_policy() {
     for (condition, told) in [
         (
             "resource has label && resource.label like \"a*\"",
@@ -171,59 +203,72 @@ fn what_cannot_be_planned_is_an_error_that_names_the_policy() {
         ),
         ("resource has marks && resource.marks.contains(\"a\")", "a set as an attribute"),
         ("resource has marks && resource.marks.containsAny([\"a\"])", "containsAny"),
+        ("resource has marks && resource.marks == [\"a\"]", "a set that is not on the right"),
+        ("resource has marks && context has list && resource.marks == context.list", "a set as an"),
         ("resource has seen && resource.seen < datetime(\"2026-01-01\")", "datetime"),
+        ("resource has place && resource.place == ip(\"10.0.0.1\")", "ip"),
+        ("resource has price && resource.price.lessThan(decimal(\"1.5\"))", "lessThan"),
         ("resource has size && resource.size + 1 < 3", "arithmetic with an attribute"),
         ("resource has creator && resource.creator in principal.account", "an attribute names"),
         ("resource has creator && resource.creator.active", "it reads an attribute of an entity"),
+        (
+            "resource has creator && resource.creator.account == principal.account",
+            "it reads an attribute of an entity",
+        ),
         ("principal in resource", "the resource on its right"),
     ] {
-        let rule = format!(
-            "permit (principal, action == K::Action::\"view\", resource is K::Chat) when {{ {condition} }};"
-        );
-        let snapshot = match Snapshot::load(&folder(std::slice::from_ref(&rule), false), &[]) {
-            Ok(snapshot) => snapshot,
-            Err(faults) => panic!("{}", render(&faults)),
-        };
-        let members = Somebody;
-        let world = QueryContext { members: &members, single_account: None };
-        let refused = snapshot.plan(&query_of("view", "Chat", &[]), &world).unwrap_err();
-        assert!(refused.starts_with("policy `r0` cannot be expressed as a filter"), "{refused}");
-        assert!(refused.contains(told), "{refused}");
+        println!("{condition}");
+        let mut view = asked();
+        view["context"] = json!({"list": ["a"]});
+        let listener = listening(SCHEMA, &[permit(condition)], None).await;
+        let message = refused(&listener, &view).await;
+        assert!(message.starts_with("policy `r0` cannot be expressed as a filter"), "{message}");
+        assert!(message.contains(told) && message.ends_with("ask for each resource"), "{message}");
+        // As a `forbid` it is named as well: without it, the filter would be wider.
+        let forbid = permit(condition).replacen("permit", "forbid", 1);
+        let forbidding = listening(SCHEMA, &[forbid], None).await;
+        let message = refused(&forbidding, &view).await;
+        assert!(message.contains("policy `r0`") && message.contains(told), "{message}");
         // It does not concern another action.
-        assert_eq!(snapshot.plan(&query_of("edit", "Chat", &[]), &world), Ok(Plan::Never));
+        view["action"]["name"] = json!("edit");
+        assert_eq!(listener.ask(PLAN, &view).await, json!({"plan": "never"}));
     }
 }
 
-/// Conditions that would make the filter explode are refused in time.
-#[test]
-fn a_filter_has_a_bound() {
-    let mut condition = "(resource has open && resource.open)".to_owned();
-    for _ in 0..7 {
-        condition = format!("({condition} == (resource has size && resource.size < 3))");
-        condition = format!("(if {condition} then {condition} else principal.active)");
-        if condition.len() > 20_000 {
-            break;
+/// What would blow up is bounded: a large policy is left to Cedar, a filter that grows is refused in time,
+/// and decisions are what they would be without a bound.
+#[tokio::test]
+async fn policies_that_would_blow_up_are_bounded_and_decide_as_ever() {
+    let is = |number: i64| format!("resource has size && resource.size == {number}");
+    let wide = permit(&(0..90).map(is).collect::<Vec<_>>().join(" || "));
+    // Twice as large with each level.
+    let grows = (0..12).fold("(resource has open && resource.open)".to_owned(), |inner, level| {
+        format!("({inner} == (resource has size && resource.size < {level}))")
+    });
+    let is_wide: fn(i64) -> bool = |size| (0..90).contains(&size);
+    let does_grow: fn(i64) -> bool =
+        |size| (0..12).fold(true, |inner, level| inner == (size < level));
+    for (rule, told, expected) in [
+        (wide, "it has more than 256 operators and values", is_wide),
+        (permit(&grows), "its filter would have more than 4000 parts", does_grow),
+    ] {
+        // Of a role that permits nothing: the rule alone decides.
+        let members = [decision_listener::member("ann", "acme", "other")];
+        let files = folder_with(SCHEMA, &[rule], false);
+        let listener = DecisionListener::start(&files, members, |_| {}).await;
+        let policies = listener.app.policies.load();
+        let is_noted =
+            policies.notes().iter().any(|note| note.starts_with("`r0` is evaluated by Cedar"));
+        assert_eq!(is_noted, told.starts_with("it has"), "{:?}", policies.notes());
+        let message = refused(&listener, &asked()).await;
+        assert!(message.contains("policy `r0`") && message.contains(told), "{message}");
+        for size in [-1, 0, 3, 11, 12, 89, 90] {
+            let mut question = asked();
+            let properties = json!({"tag": "x", "account": "acme", "open": true, "size": size});
+            question["resource"] = json!({"type": "chat", "id": "c", "properties": properties});
+            let decision = listener.ask("/access/v1/evaluation", &question).await;
+            assert_eq!(decision, json!({"decision": expected(size)}), "{told} {size}");
         }
-    }
-    let rule = format!(
-        "permit (principal, action == K::Action::\"view\", resource is K::Chat) when {{ {condition} }};"
-    );
-    let snapshot = Snapshot::load(&folder(&[rule], false), &[]).unwrap();
-    let members = Somebody;
-    let world = QueryContext { members: &members, single_account: None };
-    let refused = snapshot.plan(&query_of("view", "Chat", &[]), &world).unwrap_err();
-    assert!(refused.contains("more than") || refused.contains("`if`"), "{refused}");
-}
-
-struct Somebody;
-
-impl kwic_team::engine::Members for Somebody {
-    fn with<R>(
-        &self,
-        id: &str,
-        read: impl FnOnce(kwic_team::domain::MemberView<'_>) -> R,
-    ) -> Option<R> {
-        Some(read(kwic_team::engine::made_up_member(id, "acme", "nothing", true)))
     }
 }
 
@@ -415,7 +460,8 @@ async fn the_rows_of_a_plan_are_the_rows_that_are_allowed() {
     for number in 0..folders() {
         let rules: Vec<String> =
             (0..random.random_range(1..5)).map(|_| Conditions(&mut random).rule()).collect();
-        let snapshot = match Snapshot::load(&folder(&rules, number % 3 == 0), &[]) {
+        let files = folder(&rules, number % 3 == 0);
+        let snapshot = match Snapshot::load(&files, &[]) {
             Ok(snapshot) => snapshot,
             // Cedar's validator refuses what can never apply.
             Err(faults) => panic!("{}", render(&faults)),
