@@ -288,6 +288,13 @@ fn query_of<'q>(
 
 // === against PostgreSQL ===
 
+/// The schema, with an attribute whose values it lists.
+fn schema_with_colours() -> String {
+    SCHEMA
+        .replace("tag: String,", "tag: String, colour?: Colour,")
+        .replace("entity Role;", "entity Role; entity Colour enum [\"red\", \"green\"];")
+}
+
 /// One expression that Cedar's validator accepts for chats.
 struct Conditions<'r>(&'r mut SmallRng);
 
@@ -299,7 +306,7 @@ impl Conditions<'_> {
     fn test(&mut self) -> String {
         let attribute = self.pick(&["size", "weight"]);
         let number = self.pick(&["-5", "0", "3", "9223372036854775807"]);
-        match self.0.random_range(0..18) {
+        match self.0.random_range(0..20) {
             0 => format!("resource has {attribute}"),
             1 => format!("resource has {attribute} && resource.{attribute} == {number}"),
             2 => format!("resource has {attribute} && {number} < resource.{attribute}"),
@@ -317,6 +324,8 @@ impl Conditions<'_> {
             14 => format!("context has n && context.n + {number} > 0"),
             15 => "principal.role == \"operator\"".into(),
             16 => "context has late && context.late".into(),
+            17 => "resource has colour && resource.colour == K::Colour::\"red\"".into(),
+            18 => format!("context has n && context.n * {number} < 7"),
             _ => format!("resource has label && resource.label == \"{}\"", self.pick(&["a", "A", "é", "e\u{301}", "'; drop table chats; --"])),
         }
     }
@@ -392,6 +401,8 @@ impl Row {
                     text(random, &["a", "A", "", "é", "e\u{301}", "'; drop table chats; --"], 0.3),
                 ),
                 ("tag", text(random, &["x", "y"], 0.1)),
+                // No policy has to read it: a row with a value that the schema does not list is denied.
+                ("colour", text(random, &["red", "green", "green", "blue"], 0.5)),
             ],
         }
     }
@@ -457,10 +468,11 @@ async fn the_rows_of_a_plan_are_the_rows_that_are_allowed() {
     let rows = ids.iter().enumerate().map(|(n, id)| ChangedRecord::Member(member(id, n)));
     stage.app.directory.apply(&Change { revision: Revision(1), rows: rows.collect() });
     let (mut filters, mut allowed, mut asked) = (0, 0, 0);
+    let schema = schema_with_colours();
     for number in 0..folders() {
         let rules: Vec<String> =
             (0..random.random_range(1..5)).map(|_| Conditions(&mut random).rule()).collect();
-        let files = folder(&rules, number % 3 == 0);
+        let files = folder_with(&schema, &rules, number % 3 == 0);
         let snapshot = match Snapshot::load(&files, &[]) {
             Ok(snapshot) => snapshot,
             // Cedar's validator refuses what can never apply.
@@ -471,7 +483,7 @@ async fn the_rows_of_a_plan_are_the_rows_that_are_allowed() {
         let rows: Vec<Row> = (0..ROWS).map(|n| Row::random(&mut random, n)).collect();
         let mut script = format!(
             "DROP TABLE IF EXISTS plan_chats; CREATE TABLE plan_chats (id text, account text, assignee text, \
-             creator text, size bigint, weight bigint, open boolean, label text, tag text);\n\
+             creator text, size bigint, weight bigint, open boolean, label text, tag text, colour text);\n\
              INSERT INTO plan_chats VALUES {};\n",
             rows.iter().map(Row::sql).collect::<Vec<_>>().join(", ")
         );

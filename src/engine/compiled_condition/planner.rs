@@ -321,7 +321,8 @@ impl<'f> Planner<'f> {
             return Ok(Value::Fails);
         }
         let is_flag = |value: &Value<'_>| match value {
-            Value::Flag(_) | Value::Known(FactValue::Bool(_)) => true,
+            // What fails on every row is not of another type.
+            Value::Flag(_) | Value::Known(FactValue::Bool(_)) | Value::Fails => true,
             Value::Attribute(attribute) => matches!(attribute.kind, AttributeType::Bool),
             _ => false,
         };
