@@ -154,6 +154,13 @@ impl<'f> QueryFacts<'f> {
         if stored.all_known(asked.resource_type).any(|(_, known)| known.is_stored || !is_account) {
             return Err("`entities.json` has resources of this type");
         }
+        let holds_account = |kind: &AttributeType| {
+            matches!(kind, AttributeType::String | AttributeType::Entity(..))
+        };
+        let account = info.shape.get("account");
+        if account.is_some_and(|account| is_account || !holds_account(&account.kind)) {
+            return Err("their attribute `account` cannot be the account that a resource is in");
+        }
         if names.get(names.account).is_none_or(|info| info.ids.is_some()) {
             return Err("the schema lists the accounts");
         }
@@ -191,10 +198,10 @@ impl<'f> QueryFacts<'f> {
         facts.is_usual().then_some(facts)
     }
 
-    /// Whether resources of this type may be in an account.
+    /// Whether resources of this type may be in an account that a caller says. An account is in itself.
     pub(super) fn may_be_placed(&self) -> bool {
-        let names = self.sources.names;
-        names.get(self.asked.resource_type).is_some_and(|info| info.in_account)
+        let (names, kind) = (self.sources.names, self.asked.resource_type);
+        kind != names.account && names.get(kind).is_some_and(|info| info.in_account)
     }
 
     /// The accounts that are this entity or in it.

@@ -272,6 +272,61 @@ async fn policies_that_would_blow_up_are_bounded_and_decide_as_ever() {
     }
 }
 
+/// An account is in itself, whichever account a caller says and whichever is the only one.
+#[tokio::test]
+async fn an_account_is_planned_by_its_id_alone() {
+    let schema = SCHEMA.replace("resource: [Chat, Note]", "resource: [Chat, Note, Account]");
+    let rule = "permit (principal, action == K::Action::\"edit\", resource is K::Account)\n\
+                when { resource in principal.account };";
+    for single_account in [None, Some("acme")] {
+        let listener = listening(&schema, &[rule.to_owned()], single_account).await;
+        let mut asked = asked();
+        asked["action"]["name"] = json!("edit");
+        asked["resource"]["type"] = json!("account");
+        let plan = listener.ask(PLAN, &asked).await;
+        assert_eq!(
+            plan["filter"],
+            json!({"op": "eq", "attribute": "id", "value": "acme"}),
+            "{plan}"
+        );
+        for (id, expected) in [("acme", true), ("beta", false)] {
+            asked["resource"] =
+                json!({"type": "account", "id": id, "properties": {"account": "acme"}});
+            let decision = listener.ask("/access/v1/evaluation", &asked).await;
+            assert_eq!(decision, json!({"decision": expected}), "{id} {single_account:?}");
+        }
+    }
+}
+
+/// A row whose account does not fit the attribute `account` is denied, which no filter says.
+#[tokio::test]
+async fn an_attribute_that_cannot_hold_the_account_is_not_planned() {
+    let rule = "permit (principal, action == K::Action::\"edit\", resource is K::Note);";
+    for (kind, is_planned) in [
+        ("Account", true),
+        ("String", true),
+        ("Long", false),
+        ("Set<String>", false),
+        ("decimal", false),
+    ] {
+        let schema =
+            SCHEMA.replace("account?: Account, \"odd", &format!("account?: {kind}, \"odd"));
+        let listener = listening(&schema, &[rule.to_owned()], None).await;
+        let mut asked = asked();
+        asked["action"]["name"] = json!("edit");
+        asked["resource"]["type"] = json!("note");
+        if is_planned {
+            assert_eq!(listener.ask(PLAN, &asked).await, json!({"plan": "always"}), "{kind}");
+        } else {
+            let message = refused(&listener, &asked).await;
+            assert!(message.contains("their attribute `account` cannot be"), "{kind}: {message}");
+        }
+        asked["resource"] = json!({"type": "note", "id": "n", "properties": {"account": "acme"}});
+        let decision = listener.ask("/access/v1/evaluation", &asked).await;
+        assert_eq!(decision, json!({"decision": is_planned}), "{kind}");
+    }
+}
+
 fn query_of<'q>(
     action: &'q str,
     kind: &'q str,
