@@ -12,10 +12,10 @@ use super::entry_rows::{self, Split};
 use super::group_commit::{Group, RunRules};
 use super::large_entries::{self, NotApplied};
 use super::log_apply::{check, position};
-use super::log_connection::{LogConnection, Unread, away, unclear};
+use super::log_connection::{LOG_UNCLEAR, LogConnection, Unread, away, unclear};
 use super::staged_rows::StagedRows;
 use super::workspace::Workspace;
-use super::{Store, StoreError, revision, told_records};
+use super::{Store, StoreError, UNAVAILABLE, revision, told_records};
 use crate::clock;
 use crate::domain::{Failure, Revision};
 use crate::entropy;
@@ -207,7 +207,9 @@ fn not_known(why: &str) -> Box<CommitFault> {
 /// The log has the changes, and this node could not apply them yet.
 fn not_seen_here(fault: &Failure) -> Box<CommitFault> {
     let public = "this change was made, and is not seen on this node yet: do not repeat it; this node's own log says why";
-    let of_writers = Failure { public: public.to_owned(), ..fault.clone() };
+    // The other codes say that nothing was changed.
+    let code = if fault.code == UNAVAILABLE { UNAVAILABLE } else { LOG_UNCLEAR };
+    let of_writers = Failure { public: public.to_owned(), code, ..fault.clone() };
     Box::new(CommitFault { fault: fault.clone(), of_writers, only_first: false })
 }
 
@@ -227,7 +229,7 @@ pub(super) mod tests {
     use crate::store::records::fleet_membership::FleetMembership;
     use crate::store::redb::change_jobs::{Message, submitted};
     use crate::store::redb::change_transaction::TransactionEnd;
-    use crate::store::redb::log_connection::{LOG_AWAY, LOG_UNCLEAR};
+    use crate::store::redb::log_connection::LOG_AWAY;
     use crate::store::redb::tables::ACCOUNTS;
     use crate::store::shared_log::{ENTRY_BYTES_MAX, LogId, LogPart, NodeId, SharedLog};
 
@@ -297,6 +299,16 @@ pub(super) mod tests {
         let acme = AccountSlug::parse("acme").unwrap();
         store.account_create(&Actor::System, acme, "Acme".into(), None).await.unwrap();
         assert_eq!(log.entries(), 1);
+    }
+
+    #[test]
+    fn what_was_made_has_no_code_that_says_that_nothing_was_changed() {
+        let full = crate::store::redb::busy("no space left");
+        for (fault, code) in [(away("not read"), LOG_UNCLEAR), (full, UNAVAILABLE)] {
+            let told = not_seen_here(&fault).of_writers;
+            assert_eq!(told.code, code);
+            assert!(told.public.contains("was made"), "{told}");
+        }
     }
 
     #[tokio::test]
