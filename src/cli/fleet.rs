@@ -39,7 +39,7 @@ pub(super) enum FleetCommand {
     },
     /// Show each node: its state, how far it has followed the log, its policies, version and clock; exits 1 unless all are fresh
     #[command(
-        after_help = "Example: kwic-team fleet status\n\nA node is `fresh`; `stale` (it has not heard from the log for `fleet.max_staleness`); `halted` (it no longer follows the log: stop it, run `kwic-team fleet join` there, then start it again); `silent` (it is not running, or cannot reach the log); or `unreadable` (it has a newer version of this program)."
+        after_help = "Example: kwic-team fleet status\n\nA node is `fresh`; `stale` (it has not heard from the log for `fleet.max_staleness`); `halted` (it no longer follows the log: the warning says why; mostly, stop it, run `kwic-team fleet join` there, then start it again); `silent` (it is not running, or cannot reach the log); or `unreadable` (what it reports does not open: compare its `keys` with those of this node)."
     )]
     Status,
     /// Forget a node that does not come back, so that nobody waits for it

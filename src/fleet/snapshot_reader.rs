@@ -113,8 +113,9 @@ fn fetch(
     let FoundSnapshot { name, manifest } = snapshot;
     let index = name.index;
     if manifest.layout != LAYOUT {
+        let which = if manifest.layout > LAYOUT { "a newer" } else { "an older" };
         return Err(NotTaken::For(format!(
-            "snapshot {index} was written by another version of kwic-team"
+            "snapshot {index} was written by {which} kwic-team than this: install the version that the nodes of the fleet have"
         )));
     }
     let is_led_on = is_on_log(log, &manifest.position.head).map_err(|why| away(&why))?;

@@ -105,7 +105,7 @@ fn missed(node: &FleetNode, fault: &Failure) {
         if node.staleness.halt() {
             tracing::error!(
                 why,
-                "this node has stopped following the shared log and stays stale: stop it, run `kwic-team fleet join`, then start it again; if other nodes have stopped as well, look first whether the log was restored from a backup or altered"
+                "this node has stopped following the shared log and stays stale: do what `why` says; where it says only what was found, stop this node, run `kwic-team fleet join`, then start it again; if other nodes have stopped as well, look first whether the log was restored from a backup or altered"
             );
         }
     } else if is_news {

@@ -16,6 +16,7 @@ use crate::config::OnStale;
 use crate::domain::{Digest, Failure, KeyMark, KeysInUse, Kind, RoleId, Timestamp};
 use crate::fleet::node_reports::{self, RegisteredNode};
 use crate::services::permissions::StorePermit;
+use crate::store::records::entry::ENTRY_FORMAT;
 use crate::store::records::node_report::NodeReport;
 use crate::store::shared_log::NodeId;
 use crate::store::{ErasureReach, LOG_AWAY};
@@ -35,7 +36,7 @@ const SILENT: Duration = Duration::from_secs(4);
 const CLOCK_BOUND: Duration = Duration::from_secs(5);
 /// A node whose clock is further ahead of the other nodes makes no change.
 const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(60);
-/// Longest part of a fault of policies in a report.
+/// Longest part of a fault in a report.
 const FAULT_CHARS_MAX: usize = 1_000;
 /// The digits of a digest that are shown.
 const DIGITS: usize = 12;
@@ -239,14 +240,20 @@ fn own(app: &App, node: &FleetNode, reach: ErasureReach) -> NodeReport {
         keys: app.keys.marks(),
         since: node.since,
         at: app.clock.now(),
+        reads_format: ENTRY_FORMAT,
+        halted_because: cut(app.store.log_fault().as_deref()),
     }
+}
+
+/// A fault as long as others are told, or nothing.
+fn cut(fault: Option<&str>) -> String {
+    fault.unwrap_or_default().chars().take(FAULT_CHARS_MAX).collect()
 }
 
 /// Why this node does not have the policies of the fleet, for the others.
 fn policies_fault(app: &App) -> String {
     let status = app.policy_status.load();
-    let fault = status.fault.as_deref().filter(|_| app.has_policies_of_fleet());
-    fault.unwrap_or_default().chars().take(FAULT_CHARS_MAX).collect()
+    cut(status.fault.as_deref().filter(|_| app.has_policies_of_fleet()))
 }
 
 /// What is known of a node.
@@ -278,7 +285,7 @@ pub struct FleetStatus {
     pub nodes: Vec<NodeStatus>,
     /// The keys that all nodes use, as far as this node knows.
     pub keys: KeysInUse,
-    /// What to know of the policies of the nodes.
+    /// What to know of the nodes: those that have stopped or read other entries, and their policies.
     pub warnings: Vec<String>,
 }
 
@@ -313,18 +320,35 @@ pub async fn status(app: &App, _permit: &StorePermit) -> Result<Option<FleetStat
         })
         .collect();
     nodes.sort_by_key(|node| node.report.as_ref().map(|report| report.name.clone()).ok());
-    let warnings = if app.has_policies_of_fleet() {
+    let mut warnings = of_programs(&nodes);
+    if app.has_policies_of_fleet() {
         let published = app.store.publications().await?.live;
-        published.map_or_else(Vec::new, |live| without_published(&nodes, live.digest))
+        warnings
+            .extend(published.into_iter().flat_map(|live| without_published(&nodes, live.digest)));
     } else {
-        other_policies(&nodes).into_iter().collect()
-    };
+        warnings.extend(other_policies(&nodes));
+    }
     Ok(Some(FleetStatus { head, nodes, keys, warnings }))
 }
 
 /// The reports of the nodes that can be read.
 fn readable(nodes: &[NodeStatus]) -> impl Iterator<Item = &NodeReport> {
     nodes.iter().filter_map(|node| node.report.as_ref().ok())
+}
+
+/// Which nodes have stopped, and which read fewer formats of entries than another one.
+fn of_programs(nodes: &[NodeStatus]) -> Vec<String> {
+    let halted = readable(nodes).filter(|report| report.is_halted).map(|report| {
+        format!("{} has stopped following the log: {}", report.name, report.halted_because)
+    });
+    let newest = readable(nodes).map(|report| report.reads_format).max().unwrap_or_default();
+    let older = readable(nodes).filter(|report| report.reads_format < newest).map(|report| {
+        format!(
+            "{} (version {}) reads entries of the log up to format {}, and other nodes up to {newest}: install their version there, too",
+            report.name, report.version, report.reads_format
+        )
+    });
+    halted.chain(older).collect()
 }
 
 fn digits(digest: Digest) -> String {
@@ -678,6 +702,23 @@ mod tests {
         let told = without_published(&nodes, Digest::of(&[b"a"]));
         let other = format!("has the policies {b}, and {a} are published");
         assert_eq!(told, [format!("host-2 {other}: x.cedar:1: what"), format!("host-3 {other}")]);
+    }
+
+    #[test]
+    fn nodes_that_have_stopped_or_read_fewer_entries_are_named() {
+        let of = |id: u8, reads: u8, why: &str| {
+            let mut found = node(id, 0, OnStale::Deny);
+            if let Ok(report) = &mut found.report {
+                (report.reads_format, report.is_halted) = (reads, !why.is_empty());
+                report.halted_because = why.to_owned();
+            }
+            status_of(found, None, false, 0, Timestamp(0))
+        };
+        assert_eq!(of_programs(&[of(1, 3, ""), of(2, 3, "")]), [""; 0]);
+        let told = of_programs(&[of(1, 1, "entry 7 is newer"), of(2, 3, "")]);
+        let [halted, older] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(halted, "host-1 has stopped following the log: entry 7 is newer");
+        assert!(older.starts_with("host-1 (version 0.1.0) reads"), "{older}");
     }
 
     #[test]

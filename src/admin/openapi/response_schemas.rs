@@ -491,9 +491,9 @@ fn mail_test() -> Value {
 fn fleet() -> Value {
     let report = object()
         .all(&["name", "version", "policies"], text)
-        .all(&["index", "revision", "max_staleness_seconds"], count)
+        .all(&["index", "revision", "max_staleness_seconds", "reads_format"], count)
         .with("policies_refused", flag())
-        .with("policies_fault", or_null(text()))
+        .all(&["policies_fault", "halted_because"], || or_null(text()))
         .with("on_stale", word(&["deny", "answer"]))
         .all(&["since", "at"], moment)
         .schema();

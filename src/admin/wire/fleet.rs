@@ -16,7 +16,7 @@ document! {
         erasure: Option<ErasureReached> = erasure.map(ErasureReached::from),
         /// The files of the keys that all nodes use.
         keys: [String; 2] = status.keys.files(),
-        /// What to know of the policies of the nodes.
+        /// What to know of the nodes: those that have stopped or read other entries, and their policies.
         warnings: Vec<String> = status.warnings,
         items: Vec<Node> = status.nodes.into_iter().map(Node::from).collect(),
     }
@@ -27,7 +27,7 @@ document! {
         id: String = node.id.to_string(),
         /// Whether it is the node that answers.
         this: bool = node.is_own,
-        /// `fresh`, `stale`, `halted`, `silent`, or `unreadable` where this version cannot read what it says.
+        /// `fresh`, `stale`, `halted`, `silent`, or `unreadable` where what it says does not open.
         state: &'static str = state(&node),
         /// For how many seconds a silent node has not reported.
         silent_seconds: Option<u64> = node.silent_seconds,
@@ -69,6 +69,11 @@ document! {
         on_stale: &'static str = report.on_stale.word(),
         since: String = rfc3339(report.since),
         at: String = rfc3339(report.at),
+        /// The newest format of entries of the log that its program reads.
+        reads_format: u8 = report.reads_format,
+        /// Why it has stopped following the log, if it has.
+        halted_because: Option<String> =
+            Some(report.halted_because).filter(|why| !why.is_empty()),
     }
 }
 

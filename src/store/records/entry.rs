@@ -11,8 +11,18 @@ use crate::domain::{
 use crate::store::shared_log::EntryId;
 
 const KIND: &str = "log entry";
+/// The newest format of entries that this program reads, and the one that it writes.
+///
+/// The number stands for all that entries bring: their own bytes, the tables, and the records in the
+/// rows. What a former program would not read alike is a new format: a node that meets one halts
+/// there, before it has taken anything of it. A program that knows a new format writes the former one
+/// until every registered node reports that it reads the new one. 2 is taken: it marks an entry that
+/// names its bytes.
+pub const ENTRY_FORMAT: u8 = 1;
 /// The version byte of an entry that names its bytes.
 const LARGE_VERSION: u8 = 2;
+/// The newest version byte that this program reads.
+const NEWEST: u8 = if ENTRY_FORMAT > LARGE_VERSION { ENTRY_FORMAT } else { LARGE_VERSION };
 
 /// What is appended to the log at once: changes, in their order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -153,10 +163,16 @@ impl LargeEntry {
 }
 
 impl Entry {
+    /// Whether bytes are of an entry of a newer format than this program reads.
+    #[must_use]
+    pub fn is_newer(bytes: &[u8]) -> bool {
+        bytes.first().is_some_and(|&version| version > NEWEST)
+    }
+
     /// The entry as bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let writer = RecordWriter::new().long(count(&self.changes));
+        let writer = RecordWriter::of_version(ENTRY_FORMAT).long(count(&self.changes));
         let writer = self.changes.iter().fold(writer, Difference::write);
         let epoch = |writer: RecordWriter, epoch: &NextEpoch| {
             writer.long(epoch.number.0.into()).bytes(&epoch.key.to_bytes())

@@ -6,8 +6,10 @@ use super::{RecordReader, RecordWriter};
 use crate::config::OnStale;
 use crate::domain::{Digest, Failure, KeyId, KeyKind, KeyMark, Revision, Timestamp};
 
-/// The second version of a report says what became of policies from the fleet.
-const REPORT_VERSION: u8 = 2;
+/// The second version of a report says what became of policies from the fleet, the third one which
+/// entries a node reads, and why it has stopped. Each has more at its end than the one before, so a
+/// program reads of a newer version what it knows: nodes of two versions must know of each other.
+const REPORT_VERSION: u8 = 3;
 
 /// What a node says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct NodeReport {
     pub since: Timestamp,
     /// When it said this, by its clock.
     pub at: Timestamp,
+    /// The newest format of entries that its program reads.
+    pub reads_format: u8,
+    /// Why it has stopped following the log; empty where it has not.
+    pub halted_because: String,
 }
 
 impl NodeReport {
@@ -76,6 +82,8 @@ impl NodeReport {
             keys: Vec::new(),
             since: Timestamp(0),
             at: Timestamp(0),
+            reads_format: super::entry::ENTRY_FORMAT,
+            halted_because: String::new(),
         }
     }
 
@@ -104,15 +112,16 @@ impl NodeReport {
             writer.byte(kind).long(key.id.0.into()).raw(&key.mark)
         };
         let writer = self.keys.iter().fold(writer, keys).time(self.since).time(self.at);
-        writer.text(&self.policies_fault).long(self.published).0
+        let writer = writer.text(&self.policies_fault).long(self.published);
+        writer.byte(self.reads_format).text(&self.halted_because).0
     }
 
     /// Reads a record.
     ///
     /// # Errors
-    /// `Internal`, when it is damaged or of a newer version.
+    /// `Internal`, when it is damaged.
     pub fn decode(bytes: &[u8]) -> Result<Self, Failure> {
-        let (version, mut reader) = RecordReader::up_to(REPORT_VERSION, "report of a node", bytes)?;
+        let (version, mut reader) = RecordReader::up_to(u8::MAX, "report of a node", bytes)?;
         let mut report = Self {
             name: reader.text()?.to_owned(),
             version: reader.text()?.to_owned(),
@@ -133,12 +142,18 @@ impl NodeReport {
             keys: keys(&mut reader)?,
             since: reader.time()?,
             at: reader.time()?,
+            reads_format: 1,
+            halted_because: String::new(),
         };
-        if version == REPORT_VERSION {
+        if version >= 2 {
             report.policies_fault = reader.text()?.to_owned();
             report.published = reader.long()?;
         }
-        reader.end(report)
+        if version >= 3 {
+            report.reads_format = reader.byte()?;
+            report.halted_because = reader.text()?.to_owned();
+        }
+        if version > REPORT_VERSION { Ok(report) } else { reader.end(report) }
     }
 }
 
@@ -178,17 +193,29 @@ mod tests {
             keys: vec![KeyMark { kind: KeyKind::Seal, id: KeyId(1), mark: [7; 8] }],
             since: Timestamp(1_764_000_000_000),
             at: Timestamp(1_764_000_060_000),
+            reads_format: 7,
+            halted_because: "it was altered".to_owned(),
         };
         let bytes = report.encode();
         assert_eq!(NodeReport::decode(&bytes), Ok(report.clone()));
-        // One of a node of the first version.
-        let policies = report.policies_fault.len() + 4 + 8;
-        let mut first = bytes[..bytes.len() - policies].to_vec();
-        first[0] = 1;
-        let without = NodeReport { policies_fault: String::new(), published: 0, ..report };
-        assert_eq!(NodeReport::decode(&first), Ok(without));
         for length in 0..bytes.len() {
             assert!(NodeReport::decode(&bytes[..length]).is_err(), "{length}");
         }
+        // What nodes of the versions before say.
+        let (third, second) =
+            (1 + 4 + report.halted_because.len(), report.policies_fault.len() + 4 + 8);
+        let of_second =
+            NodeReport { reads_format: 1, halted_because: String::new(), ..report.clone() };
+        let of_first =
+            NodeReport { policies_fault: String::new(), published: 0, ..of_second.clone() };
+        for (version, less, said) in [(2, third, of_second), (1, third + second, of_first)] {
+            let mut bytes = bytes[..bytes.len() - less].to_vec();
+            bytes[0] = version;
+            assert_eq!(NodeReport::decode(&bytes), Ok(said), "{version}");
+        }
+        // Of a newer version it is read what is known; more is none of this one.
+        let more = |version: u8| [&[version], &bytes[1..], b"more"].concat();
+        assert_eq!(NodeReport::decode(&more(REPORT_VERSION + 1)), Ok(report));
+        assert!(NodeReport::decode(&more(REPORT_VERSION)).is_err());
     }
 }

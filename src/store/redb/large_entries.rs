@@ -72,7 +72,7 @@ pub(super) fn whole(
     let of_entry = |why: &str| NotApplied::Never(format!("entry {index}: {why}"));
     let damaged = |fault: Failure| of_entry(fault.private.as_ref().unwrap_or(&fault.public));
     if !LargeEntry::is_one(plain) {
-        return Entry::decode(plain).map_err(damaged);
+        return decoded(index, plain);
     }
     let named = LargeEntry::decode(plain).map_err(damaged)?;
     if named.bytes > LARGE_BYTES_MAX as u64 || named.parts > named.bytes {
@@ -88,7 +88,21 @@ pub(super) fn whole(
     if bytes.len() as u64 != named.bytes || Digest::of(&[&bytes]) != named.digest {
         return Err(of_entry("the objects that it names are others"));
     }
-    Entry::decode(&bytes).map_err(damaged)
+    decoded(index, &bytes)
+}
+
+/// Nothing is taken of an entry of a newer format: the same node goes on from there with a newer program.
+fn decoded(index: u64, bytes: &[u8]) -> Result<Entry, NotApplied> {
+    if Entry::is_newer(bytes) {
+        return Err(NotApplied::Never(format!(
+            "entry {index} of the shared log was written by a newer kwic-team than this ({}): stop this node, install the version that the other nodes have, then start it again",
+            env!("CARGO_PKG_VERSION")
+        )));
+    }
+    Entry::decode(bytes).map_err(|fault| {
+        let why = fault.private.as_ref().unwrap_or(&fault.public);
+        NotApplied::Never(format!("entry {index}: {why}"))
+    })
 }
 
 /// One that is missing may have been trimmed: the next look at the log says so.

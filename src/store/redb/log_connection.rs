@@ -176,7 +176,7 @@ fn halted(why: &str) -> Failure {
     Failure::new(
         Kind::Busy,
         LOG_HALTED,
-        "this node does not follow the log that the nodes share any more, and nothing was changed: its log says why; make the change on another node, and have this one join again",
+        "this node does not follow the log that the nodes share any more, and nothing was changed: make the change on another node; the log of this node says why, and what to do",
     )
     .logged(why)
 }

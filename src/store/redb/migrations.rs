@@ -2,6 +2,9 @@
 //!
 //! Loses nothing: a file that cannot be migrated stays as it was. Writes nothing to a current one:
 //! a full disk must not prevent a start, after which decisions work.
+//!
+//! The file of a node is not migrated: rows that only one of two layouts has would be in some nodes'
+//! entries and not in others'. All nodes have the layout that their fleet was begun with.
 
 use redb::{Database, ReadableDatabase as _, ReadableTable};
 
@@ -12,7 +15,7 @@ use super::tables::{
 };
 use super::workspace::Workspace;
 use super::{StoreError, last_sign_in, letter_rows, member_rows, policies};
-use crate::domain::MailId;
+use crate::domain::{Failure, MailId};
 use crate::store::records::queued_mail::QueuedMailRecord;
 use crate::store::records::sessions::decode_session;
 use crate::store::records::{MemberRecord, newer};
@@ -29,6 +32,10 @@ pub(super) fn migrate_if_due(database: &Database) -> Result<(), StoreError> {
     if format.is_some_and(|format| format > FORMAT) {
         return Err(newer("database").into());
     }
+    let in_fleet = marked.unwrap_or_default() & IN_FLEET;
+    if in_fleet != 0 && format != Some(FORMAT) {
+        return Err(older_in_fleet().into());
+    }
     tables::open_all(&tx)?;
     let tx = Workspace::Direct(Box::new(tx));
     policies::begin_history(&tx)?;
@@ -41,10 +48,15 @@ pub(super) fn migrate_if_due(database: &Database) -> Result<(), StoreError> {
     if format.is_some_and(|format| format <= 3) {
         from_3(&tx)?;
     }
-    let in_fleet = marked.unwrap_or_default() & IN_FLEET;
     tx.open_table(META)?.insert(FORMAT_ROW, FORMAT | in_fleet)?;
     tx.into_transaction(database)?.commit()?;
     Ok(())
+}
+
+fn older_in_fleet() -> Failure {
+    Failure::internal(
+        "this store is of a node of a fleet, and its layout is older than that of this kwic-team: start it with the version that it had; to go on with this one, have every node leave with that version (`kwic-team fleet leave`), then begin a new fleet",
+    )
 }
 
 fn is_current(database: &Database) -> Result<bool, StoreError> {
