@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::support::api_fixture::{Answer, ApiFixture};
 use crate::support::fixture::{Fixture, HOUR, NOW, PASSWORD, email, link_in, role};
+use crate::support::in_process_log::{AppendFault, InProcessLog, LogLine};
 use crate::two_step::{Phone, guarded};
 
 const SESSION: &str = "__Host-kwic_session";
@@ -683,6 +684,45 @@ async fn what_a_form_sends_is_bounded_as_what_a_program_sends() {
     invite(&most).await.leads_to("/team?tab=invitations");
     invite(&most).await.leads_to("/team?tab=invitations");
     assert_eq!(console.revision().await, revision + 1, "twice the same is one");
+}
+
+#[tokio::test]
+async fn a_form_that_the_log_does_not_take_keeps_what_was_typed_and_says_what_to_do() {
+    let console = ApiFixture::new().await;
+    console.stage.member("ann", "administrator").await;
+    let log = InProcessLog::default();
+    let line = LogLine::new(&log);
+    log.join(&console.stage.app.store, line.clone()).await;
+    let browser = Browser::new(&console);
+    browser.sign_in("ann").await;
+    let fields = [
+        ("first_name", "Bo"),
+        ("last_name", "Ray"),
+        ("email", "bo@example.org"),
+        ("role", "operator"),
+        ("key", "one form"),
+    ];
+    let unknown = [AppendFault::LostAnswer, AppendFault::Refused, AppendFault::Refused];
+    for (faults, words) in [
+        (&[AppendFault::Refused][..], "and nothing was changed: try again in a minute;"),
+        (&unknown[..], "look again in a minute, before you repeat it."),
+    ] {
+        line.plan(faults.iter().copied());
+        let refused = browser.post("/team/invite", &fields).await;
+        refused.page(503).says(words).hides("nodes share");
+        for (name, value) in &fields[..3] {
+            let kept = refused.between(&format!("name=\"{name}\""), ">");
+            assert!(kept.contains(&format!("value=\"{value}\"")), "{kept}");
+        }
+        assert_eq!(refused.hidden("key"), "one form");
+        let role = refused.between("value=\"operator\"", ">");
+        assert!(role.contains("checked"), "{role}");
+    }
+    // It was made by the last try, and the same form makes no second one.
+    let before = console.revision().await;
+    browser.post("/team/invite", &fields).await.leads_to("/team?tab=invitations");
+    assert_eq!(console.stage.app.store.follow_log().await.unwrap(), 0);
+    assert!(console.revision().await <= before + 1);
 }
 
 #[tokio::test]

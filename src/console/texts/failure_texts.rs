@@ -58,6 +58,18 @@ pub(in crate::console) fn refusal(failure: &Failure) -> String {
         store::REPLACED | store::BROKEN => {
             "something is wrong with KWIC Team's data file, and changes may not be kept: tell your system administrator at once"
         }
+        store::LOG_AWAY => {
+            "KWIC Team cannot save changes at the moment, and nothing was changed: try again in a minute; if that does not help, contact your system administrator"
+        }
+        store::LOG_UNCLEAR => {
+            "this may or may not have been saved: look again in a minute, before you repeat it"
+        }
+        store::LOG_HALTED => {
+            "this server of KWIC Team cannot save changes any more, and nothing was changed: tell your system administrator"
+        }
+        store::CLOCK_AHEAD => {
+            "the clock of this server is wrong, and nothing was changed: tell your system administrator"
+        }
         // Who joins by such an invitation hears something else.
         invite::ACCEPTED if failure.kind == Kind::Conflict => {
             "this invitation was accepted already: change the member instead"
