@@ -3,9 +3,10 @@
 //!
 //! `FLEET_SEEDS=1000 cargo test --test long -- fleet` runs so many seeds. Every change has an actor of
 //! its own, so that the audit log tells which changes were made, and in which order; a model of two
-//! maps repeats them.
+//! maps repeats them. Letters, invites and sessions are in another account.
 
 mod history;
+mod other_account;
 mod planted_line;
 
 use std::collections::{BTreeMap, HashSet};
@@ -13,10 +14,12 @@ use std::mem::discriminant;
 use std::sync::Arc;
 
 use kwic_team::clock::Clock;
-use kwic_team::domain::{Actor, Change, Kind, Member, MemberId};
+use kwic_team::domain::{Actor, Change, Kind, Member, MemberId, QueuedMail, Timestamp};
 use kwic_team::fleet::snapshot_reader::begin_with_newest;
 use kwic_team::fleet::{snapshot_list, snapshot_writer};
 use kwic_team::store::change_feed::Follower;
+use kwic_team::store::records::fleet_membership::FleetMembership;
+use kwic_team::store::records::shared_log_position::LogPosition;
 use kwic_team::store::shared_log::{FleetLog, LogHead, NodeId};
 use kwic_team::store::{LOG_AWAY, LOG_UNCLEAR, MemberEdit, MemberTarget, Preconditions, Store};
 use rand::rngs::StdRng;
@@ -24,17 +27,18 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use self::history::{Asked, Came, What};
+use self::other_account::OtherAccount;
 use self::planted_line::{Plant, PlantedLine};
 use crate::support::failing_storage::{FailingStorage, Survives};
 use crate::support::in_process_log::{AppendFault, InProcessLog, LogLine};
 use crate::support::store_fixture::{ACTOR, MINUTE, NOW, id, member, name, slug};
 
 const NODES: usize = 3;
-const STEPS: usize = 80;
+const STEPS: usize = 100;
 const PEOPLE: usize = 6;
 const SEEDS: u64 = 30;
 /// Of these seeds one finds each planted fault.
-const SEEDS_OF_PLANT: u64 = 20;
+const SEEDS_OF_PLANT: u64 = 40;
 
 /// What holds, or how it does not.
 type Held = Result<(), String>;
@@ -56,6 +60,12 @@ struct Node {
     known: u64,
     /// What a directory was told, by revision.
     told: BTreeMap<u64, Change>,
+    /// How often it was started again.
+    starts: usize,
+    /// Whether it has released since its start what it was sending before.
+    has_released: bool,
+    /// The letter that it has sent, and of which it has not written down what came of it.
+    sending: Option<QueuedMail>,
 }
 
 async fn open(
@@ -66,6 +76,11 @@ async fn open(
 ) -> (Store, Follower) {
     let disk = disk.clone();
     let store = Store::on(move || disk.clone(), clock.clone()).await.unwrap();
+    if line.plants(Plant::LeasesOfNoNode) && store.fleet().await.unwrap().is_none() {
+        let fleet = FleetMembership { log: log.seal().log(), node: NodeId([1; 16]) };
+        let applied = LogPosition { head: InProcessLog::start(), at: Timestamp(i64::MIN) };
+        store.enter_fleet(fleet, applied).await.unwrap();
+    }
     log.join(&store, line.clone()).await;
     let feed = store.subscribe();
     (store, feed)
@@ -76,8 +91,20 @@ impl Node {
         let (clock, disk, line) = (Clock::fixed(NOW), FailingStorage::default(), LogLine::new(log));
         let planted = Arc::new(PlantedLine::new(&line, log, plant));
         let (store, feed) = open(log, &disk, &clock, &planted).await;
-        let (is_cut, known, told) = (false, 0, BTreeMap::new());
-        Self { store, clock, disk, line, planted, is_cut, feed, known, told }
+        Self {
+            store,
+            clock,
+            disk,
+            line,
+            planted,
+            is_cut: false,
+            feed,
+            known: 0,
+            told: BTreeMap::new(),
+            starts: 0,
+            has_released: true,
+            sending: None,
+        }
     }
 
     fn cut(&mut self, is_cut: bool) {
@@ -100,6 +127,7 @@ impl Node {
 
     async fn start(&mut self, log: &InProcessLog) -> Held {
         (self.store, self.feed) = open(log, &self.disk, &self.clock, &self.planted).await;
+        (self.starts, self.has_released, self.sending) = (self.starts + 1, false, None);
         let (known, kept) = (self.known, self.store.revision().await.unwrap().0);
         self.known = kept;
         holds(known <= kept, || format!("{known} was told, and only {kept} is in the file"))
@@ -129,6 +157,7 @@ struct Fleet {
     nodes: Vec<Node>,
     dice: StdRng,
     asked: Vec<Asked>,
+    other: OtherAccount,
     folder: TempDir,
 }
 
@@ -141,7 +170,9 @@ impl Fleet {
         }
         let made = nodes[0].store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await;
         made.unwrap();
+        let other = OtherAccount::new(&nodes[0]).await;
         Self {
+            other,
             log,
             nodes,
             dice: StdRng::seed_from_u64(seed),
@@ -157,8 +188,14 @@ impl Fleet {
     async fn step(&mut self) -> Held {
         let at = self.below(NODES);
         match self.below(100) {
-            0..55 => self.change(at).await?,
-            55..78 => {
+            0..45 => self.change(at).await?,
+            45..65 => {
+                self.plan_faults(at);
+                self.plan_disk(at);
+                let (choice, which) = (self.below(100), self.below(100));
+                self.other.step(&mut self.nodes, at, choice, which).await?;
+            }
+            65..78 => {
                 self.plan_disk(at);
                 let _ = self.nodes[at].store.follow_log().await;
             }
@@ -332,6 +369,7 @@ impl Fleet {
             holds(known == kept, || format!("node {at} was told {known} of {kept}"))?;
         }
         self.join().await?;
+        self.other.check(&first.store).await?;
         history::check(&first.store, &self.asked).await
     }
 }

@@ -28,15 +28,19 @@ pub(super) enum Plant {
     TellsBeforeAppend,
     /// A node that has what the log has not writes a snapshot.
     SnapshotOfDiverged,
+    /// The lease of a letter does not say which node has it, so the start of another one ends it, and
+    /// the letter is sent twice.
+    LeasesOfNoNode,
 }
 
 impl Plant {
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::AppendsWithoutComparing,
         Self::UnknownIsFailure,
         Self::AppliesTwice,
         Self::TellsBeforeAppend,
         Self::SnapshotOfDiverged,
+        Self::LeasesOfNoNode,
     ];
 }
 
