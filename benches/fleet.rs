@@ -20,8 +20,10 @@
 #[path = "../tests/support"]
 mod support {
     pub mod etcd_cluster;
+    pub mod peer_proxy;
     pub mod postgres_server;
     pub mod sidecar;
+    pub mod tcp_proxy;
 }
 
 use std::fmt::Write as _;

@@ -45,6 +45,7 @@ mod fleet_follow;
 mod fleet_in_trouble;
 mod fleet_of_sidecars;
 mod fleet_policies;
+mod fleet_upgrade;
 mod http;
 mod import;
 mod invite_and_sign_in_rules;
@@ -100,6 +101,7 @@ mod support {
     pub mod fleet_fixture;
     pub mod in_process_log;
     pub mod log_nodes;
+    pub mod peer_proxy;
     pub mod postgres_server;
     pub mod sidecar;
     pub mod store_fixture;

@@ -36,6 +36,7 @@ mod support {
     pub mod fixture;
     pub mod fleet_fixture;
     pub mod in_process_log;
+    pub mod peer_proxy;
     pub mod postgres_server;
     pub mod sidecar;
     pub mod store_fixture;

@@ -10,7 +10,9 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
+use super::peer_proxy::PeerProxy;
 use super::sidecar::{eventually, is_installed, signal};
+use super::tcp_proxy::Passing;
 
 /// How often a cluster is started anew because another program took one of its ports.
 const TRIES: usize = 3;
@@ -20,6 +22,8 @@ const TRIES: usize = 3;
 pub struct ClusterOptions {
     /// 3 where it is 0.
     pub members: usize,
+    /// Whether a test can cut the lines between members.
+    pub has_lines: bool,
     /// Clients have to use TLS.
     pub tls: Option<ServerTls>,
     /// More arguments of each member.
@@ -40,6 +44,10 @@ pub struct EtcdCluster {
     folder: TempDir,
     members: Vec<Member>,
     is_tls: bool,
+    /// Of each member; none where the lines between members are not cut.
+    peers: Vec<PeerProxy>,
+    /// The ids of the members, as they call themselves.
+    ids: Vec<String>,
 }
 
 struct Member {
@@ -61,6 +69,9 @@ impl EtcdCluster {
                 cluster.start_member(index);
             }
             if cluster.is_up() {
+                if options.has_lines {
+                    cluster.ids = (0..cluster.members.len()).map(|at| cluster.id(at)).collect();
+                }
                 return Some(cluster);
             }
         }
@@ -76,20 +87,24 @@ impl EtcdCluster {
         let ports: Vec<u16> =
             listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         drop(listeners);
-        let peers = ports.iter().take(count).enumerate();
+        let lined = if options.has_lines { count } else { 0 };
+        let lines: Vec<_> = ports.iter().take(lined).copied().map(PeerProxy::to).collect();
+        let peer_url = |index: usize| {
+            let port = lines.get(index).map_or(ports[index], |line| line.port);
+            format!("http://127.0.0.1:{port}")
+        };
         let peers: Vec<_> =
-            peers.map(|(index, port)| format!("m{index}=http://127.0.0.1:{port}")).collect();
+            (0..count).map(|index| format!("m{index}={}", peer_url(index))).collect();
         let scheme = if options.tls.is_some() { "https" } else { "http" };
         let members = (0..count).map(|index| {
             let (client_port, health_port) = (ports[count + index], ports[2 * count + index]);
-            let peer = format!("http://127.0.0.1:{}", ports[index]);
             let client = format!("{scheme}://127.0.0.1:{client_port}");
             let data = folder.path().join(format!("m{index}"));
             let mut arguments = vec![
                 format!("--name=m{index}"),
                 format!("--data-dir={}", data.display()),
-                format!("--listen-peer-urls={peer}"),
-                format!("--initial-advertise-peer-urls={peer}"),
+                format!("--listen-peer-urls=http://127.0.0.1:{}", ports[index]),
+                format!("--initial-advertise-peer-urls={}", peer_url(index)),
                 format!("--listen-client-urls={client}"),
                 format!("--advertise-client-urls={client}"),
                 format!("--listen-metrics-urls=http://127.0.0.1:{health_port}"),
@@ -110,7 +125,26 @@ impl EtcdCluster {
             Member { process: None, arguments, client_port, health_port }
         });
         let members = members.collect();
-        Self { folder, members, is_tls: options.tls.is_some() }
+        Self { folder, members, is_tls: options.tls.is_some(), peers: lines, ids: Vec::new() }
+    }
+
+    /// As a member calls itself.
+    fn id(&self, index: usize) -> String {
+        let status = self.post(index, "maintenance/status", "{}");
+        let id: u64 = status["header"]["member_id"].as_str().unwrap().parse().unwrap();
+        format!("{id:x}")
+    }
+
+    /// What passes between two members, either way; for a cluster with lines.
+    pub fn pass_between(&self, one: usize, other: usize, what: Passing) {
+        self.peers[one].pass(&self.ids[other], what);
+        self.peers[other].pass(&self.ids[one], what);
+    }
+
+    /// What passes between a member and all others; its clients reach it all the same.
+    pub fn pass_to_peers(&self, of: usize, what: Passing) {
+        let others = (0..self.members.len()).filter(|other| *other != of);
+        others.for_each(|other| self.pass_between(of, other, what));
     }
 
     fn start_member(&mut self, index: usize) {

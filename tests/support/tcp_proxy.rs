@@ -18,6 +18,8 @@ pub enum Passing {
     NoRequest,
     /// Keeps requests until something else is told, also of clients that are gone.
     Later,
+    /// Keeps requests and answers until something else is told, as a network does that is cut.
+    Held,
     /// Takes everything, and passes nothing on.
     Nothing,
     /// Cuts all connections, and takes none: who connects is told that nobody listens.
@@ -26,25 +28,30 @@ pub enum Passing {
     Ended,
 }
 
-const STATES: [Passing; 7] = [
+const STATES: [Passing; 8] = [
     Passing::All,
     Passing::NoAnswer,
     Passing::NoRequest,
     Passing::Later,
+    Passing::Held,
     Passing::Nothing,
     Passing::Refused,
     Passing::Ended,
 ];
 
 /// How often something that may end is looked at.
-const TICK: Duration = Duration::from_millis(5);
+pub(super) const TICK: Duration = Duration::from_millis(5);
 
-#[derive(Clone)]
-struct State(Arc<AtomicU8>);
+#[derive(Clone, Default)]
+pub(super) struct State(Arc<AtomicU8>);
 
 impl State {
-    fn get(&self) -> Passing {
+    pub(super) fn get(&self) -> Passing {
         STATES[usize::from(self.0.load(Ordering::SeqCst))]
+    }
+
+    pub(super) fn set(&self, what: Passing) {
+        self.0.store(what as u8, Ordering::SeqCst);
     }
 }
 
@@ -59,14 +66,14 @@ impl TcpProxy {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let port = socket.local_addr().unwrap().port();
-        let state = State(Arc::default());
+        let state = State::default();
         let of_listener = state.clone();
         let listener = thread::spawn(move || listen(socket, port, server, &of_listener));
         Self { port, state, listener: Some(listener) }
     }
 
     pub fn pass(&self, what: Passing) {
-        self.state.0.store(what as u8, Ordering::SeqCst);
+        self.state.set(what);
     }
 }
 
@@ -97,7 +104,7 @@ fn listen(socket: TcpListener, port: u16, server: u16, state: &State) {
 }
 
 /// Joins a client to the server, in threads that end with the connection or the proxy.
-fn join(client: &TcpStream, server: u16, state: &State) {
+pub(super) fn join(client: &TcpStream, server: u16, state: &State) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { return };
     client.set_nonblocking(false).unwrap();
     for (from, to, answers) in [(client, &server, false), (&server, client, true)] {
@@ -110,6 +117,10 @@ fn join(client: &TcpStream, server: u16, state: &State) {
             let _ = to.shutdown(Shutdown::Both);
         });
     }
+}
+
+fn is_kept(what: Passing, is_answer: bool) -> bool {
+    what == Passing::Held || (what == Passing::Later && !is_answer)
 }
 
 fn carry(mut from: &TcpStream, mut to: &TcpStream, answers: bool, state: &State) {
@@ -128,12 +139,13 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, answers: bool, state: &State)
             }
             Err(_) => return,
         };
-        while !answers && state.get() == Passing::Later {
+        while is_kept(state.get(), answers) {
             thread::sleep(TICK);
         }
         match state.get() {
             Passing::NoAnswer if answers => return,
             Passing::NoRequest if !answers => return,
+            Passing::Refused | Passing::Ended => return,
             Passing::Nothing => continue,
             _ => {}
         }

@@ -1,5 +1,5 @@
-//! Members of the cluster die: without a majority nothing is made and nothing is read, and nothing
-//! that was made is lost.
+//! Members of the cluster die, or do not reach each other: without a majority nothing is made and nothing
+//! is read, and nothing that was made is lost.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use kwic_team::store::shared_log::{Appended, READ_MAX, SharedLog};
 use super::{Deployment, SOON, all, entry, fill, start};
 use crate::support::etcd_cluster::{ClusterOptions, EtcdCluster};
 use crate::support::sidecar::eventually;
+use crate::support::tcp_proxy::Passing;
 
 /// How long a node goes on where its test does not.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -97,4 +98,38 @@ fn the_death_of_the_leader_loses_nothing_that_was_made() {
         assert!(others.iter().all(|id| !found.contains(id)), "one that moved is there");
     }
     assert!(found.len() >= made);
+}
+
+/// A leader that its peers do not hear answers its clients, and must not answer for the others.
+#[test]
+fn a_member_apart_from_its_peers_makes_nothing_and_reads_nothing_of_before() {
+    let options = ClusterOptions { has_lines: true, ..ClusterOptions::default() };
+    for how in [Passing::Held, Passing::Refused] {
+        let Some(cluster) = EtcdCluster::start(&options) else { return };
+        let fleet = Deployment::of(cluster.endpoints());
+        fleet.created();
+        let log = fleet.by(cluster.endpoints());
+        let head = fill(&log, start(), [b"first".to_vec()]);
+        let leader = cluster.leader();
+        let others = (0..3).filter(|other| *other != leader).map(|other| cluster.endpoint(other));
+        let [apart, majority] = [vec![cluster.endpoint(leader)], others.collect()];
+        let [apart, majority] = [fleet.by(apart), fleet.by(majority)];
+        cluster.pass_to_peers(leader, how);
+        let lost = entry(&head, "apart");
+        let outcome = apart.append(&head, &lost);
+        let is_made = matches!(outcome, Appended::Made | Appended::Moved);
+        assert!(!is_made, "{how:?}: {outcome:?}");
+        let next = entry(&head, "of the majority");
+        eventually("the others go on", || match majority.append(&head, &next) {
+            Appended::Made | Appended::Moved => true,
+            Appended::Unknown(_) | Appended::Refused(_) => false,
+        });
+        assert!(apart.read(0, READ_MAX).is_err(), "{how:?}: it reads what is no longer the end");
+        cluster.pass_to_peers(leader, Passing::All);
+        eventually("it has what the others have", || {
+            apart.read(0, READ_MAX).is_ok_and(|part| part.head == next.head)
+        });
+        let found: Vec<_> = all(&apart, &start()).into_iter().map(|entry| entry.id.0).collect();
+        assert!(found.contains(&next.id.0) && !found.contains(&lost.id.0), "{how:?}");
+    }
 }
