@@ -23,10 +23,13 @@ use crate::store::shared_log::NodeId;
 
 /// How often it is looked whether there is something to do.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// The longest pause after the removal of what was erased.
+/// The longest pause after the removal of what was erased, and after work that failed.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// The pause after one that failed.
-const RETRY_EVERY: Duration = Duration::from_secs(60);
+/// The shortest pause after work that failed.
+const RETRY_MIN: Duration = Duration::from_secs(5);
+/// Times as long as the work has taken, it pauses: the copy of a large store for nothing is not made
+/// all the time.
+const PAUSE_FACTOR: u32 = 4;
 /// A node whose last report is older than this leaves the work to others.
 const LIVE_MS: i64 = 30_000;
 
@@ -36,10 +39,12 @@ pub async fn write(app: Arc<App>) {
     let mut work = SnapshotWork::default();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
+        let begun = clock::monotonic();
         if let Err(fault) = work.look(&app, &node).await {
             let cause = fault.private.as_deref().unwrap_or(&fault.public);
             tracing::warn!(cause, "no snapshot for new nodes was written: it is tried again");
-            tokio::time::sleep(RETRY_EVERY).await;
+            let pause = begun.elapsed().saturating_mul(PAUSE_FACTOR);
+            tokio::time::sleep(pause.clamp(RETRY_MIN, PAUSE_MAX)).await;
         }
     }
 }
@@ -90,7 +95,8 @@ impl SnapshotWork {
             let begun = clock::monotonic();
             remove_from_log(app, node, &all, erased, &scratch).await?;
             // Erasures one after the other are removed together.
-            tokio::time::sleep(begun.elapsed().saturating_mul(4).min(PAUSE_MAX)).await;
+            let pause = begun.elapsed().saturating_mul(PAUSE_FACTOR);
+            tokio::time::sleep(pause.min(PAUSE_MAX)).await;
         }
         if is_due {
             self.schedule.tend(&app.store, &node.log, &node.seal, &scratch).await?;

@@ -1,6 +1,7 @@
-//! Three sidecars on a real PostgreSQL, and on a real etcd of three members, whose lines are cut, and
-//! which are killed and stand still like their servers, while people are invited, edited and removed and
-//! policies are loaded again. What was answered meanwhile is recorded, then checked.
+//! Three sidecars on a real PostgreSQL, and on a real etcd of three members, whose lines are cut, those
+//! between the members of etcd as well, and which are killed and stand still like their servers, while
+//! people are invited, edited, removed and erased, policies are loaded again, and the log is trimmed
+//! behind snapshots. What was answered meanwhile is recorded, then checked.
 //!
 //! `CHAOS_SEED=7 CHAOS_SECONDS=600 cargo test --test long -- chaos:: --nocapture` runs another seed, for
 //! longer. The seed decides what happens, in which order and for how long; how far the processes are
@@ -23,7 +24,10 @@ use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 
 use self::history::{AuditRow, Found, Held, History, Members};
-use self::people::{ACCOUNT, Editor, Ending, World, ask_for_decisions, list, read_and_reload};
+use self::people::{
+    ACCOUNT, ERASED, Editor, Ending, World, ask_for_decisions, erase, list, read_and_reload,
+};
+use crate::support::etcd_cluster::{ClusterOptions, EtcdCluster};
 use crate::support::fleet_fixture::{Fleet, LogServers};
 use crate::support::sidecar::Sidecar;
 
@@ -51,7 +55,8 @@ fn on_postgresql() {
 
 #[test]
 fn on_etcd() {
-    run("on_etcd", LogServers::etcd);
+    let options = ClusterOptions { has_lines: true, ..ClusterOptions::default() };
+    run("on_etcd", || EtcdCluster::start(&options).map(LogServers::Etcd));
 }
 
 fn run(test: &str, servers: impl FnOnce() -> Option<LogServers>) {
@@ -61,7 +66,10 @@ fn run(test: &str, servers: impl FnOnce() -> Option<LogServers>) {
     println!(
         "again: CHAOS_SEED={seed} CHAOS_SECONDS={seconds} cargo test --test long -- chaos::{test} --nocapture"
     );
-    let mut fleet = Fleet::of(servers, MAX_STALENESS, |node| node.account(ACCOUNT));
+    let mut fleet = Fleet::of(servers, MAX_STALENESS, |node| {
+        node.account(ACCOUNT);
+        node.account(ERASED);
+    });
     let homes = fleet.nodes.iter().map(|node| node.home.path().to_owned()).collect();
     let world = World::new(homes, seed);
     let history = disturbed(&mut fleet, &world, Duration::from_secs(seconds));
@@ -92,6 +100,7 @@ fn disturbed(fleet: &mut Fleet, world: &World, time: Duration) -> History {
             all.push(scope.spawn(move || ask_for_decisions(world, node, number)));
         }
         all.push(scope.spawn(move || read_and_reload(world, 200)));
+        all.push(scope.spawn(move || erase(world)));
         {
             let _ending = Ending(world);
             faults::disturb(fleet, &mut world.dice(300), time);
@@ -103,7 +112,8 @@ fn disturbed(fleet: &mut Fleet, world: &World, time: Duration) -> History {
     history
 }
 
-/// All nodes are fresh, have the same policies, and have applied as much as the others.
+/// All nodes are fresh, have the same policies, and have applied as much as the others; the log and the
+/// files have nothing of who was erased.
 fn settle(fleet: &Fleet) -> Held {
     fleet.nodes.iter().for_each(|node| people::write_policies(node.home.path(), 0));
     let end = Instant::now() + SETTLING;
@@ -127,10 +137,13 @@ fn is_settled(node: &Sidecar) -> Held {
     let reports = told["items"].as_array().into_iter().flatten().map(|node| &node["report"]);
     let alike: BTreeSet<String> =
         reports.map(|report| format!("{} {}", report["policies"], report["revision"])).collect();
-    if status.status.success() && alike.len() == 1 {
+    if !status.status.success() || alike.len() != 1 {
+        return Err(format!("not all nodes are fresh and alike: {status:?}"));
+    }
+    if told["erasure"]["complete"] == true {
         return Ok(());
     }
-    Err(format!("not all nodes are fresh and alike: {status:?}"))
+    Err(format!("the log was not trimmed: {}", told["erasure"]))
 }
 
 /// What a node has by its API.

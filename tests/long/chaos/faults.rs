@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::support::etcd_cluster::EtcdCluster;
 use crate::support::fleet_fixture::{Fleet, LogServers};
 use crate::support::sidecar::Sidecar;
 use crate::support::tcp_proxy::Passing;
@@ -12,6 +13,8 @@ use crate::support::tcp_proxy::Passing;
 /// How a line fails.
 const LINE_FAULTS: [Passing; 5] =
     [Passing::NoAnswer, Passing::NoRequest, Passing::Later, Passing::Nothing, Passing::Refused];
+/// How a line between two members fails.
+const PEER_FAULTS: [Passing; 2] = [Passing::Held, Passing::Refused];
 /// So many at a time.
 const AT_ONCE: usize = 2;
 
@@ -26,6 +29,8 @@ enum Fault {
     Servers(Vec<usize>),
     /// A member of etcd that stands still.
     PausedMember(usize),
+    /// A member of etcd whose lines to the others, or to one of them, are cut; clients reach it.
+    Apart(usize, Option<usize>, Passing),
 }
 
 impl Fault {
@@ -33,7 +38,7 @@ impl Fault {
     fn part(&self) -> Option<usize> {
         match self {
             Self::Line(node, _) | Self::Dead(node) | Self::Paused(node) => Some(*node),
-            Self::Servers(_) | Self::PausedMember(_) => None,
+            Self::Servers(_) | Self::PausedMember(_) | Self::Apart(..) => None,
         }
     }
 }
@@ -75,12 +80,28 @@ fn chosen(fleet: &Fleet, dice: &mut StdRng) -> Fault {
         (4..6, _) => Fault::Dead(node),
         (6, _) => Fault::Paused(node),
         (_, LogServers::Postgres(_)) => Fault::Servers(vec![dice.random_range(0..2)]),
-        (7, LogServers::Etcd(_)) => Fault::PausedMember(dice.random_range(0..3)),
-        (8, LogServers::Etcd(_)) => Fault::Servers(vec![dice.random_range(0..3)]),
-        (_, LogServers::Etcd(_)) => {
-            let spared = dice.random_range(0..3);
-            Fault::Servers((0..3).filter(|member| *member != spared).collect())
-        }
+        (_, LogServers::Etcd(_)) => of_members(dice),
+    }
+}
+
+/// Each as likely as the others.
+fn of_members(dice: &mut StdRng) -> Fault {
+    let member = dice.random_range(0..3);
+    let peer_fault = PEER_FAULTS[dice.random_range(0..PEER_FAULTS.len())];
+    match dice.random_range(0..5) {
+        0 => Fault::PausedMember(member),
+        1 => Fault::Servers(vec![member]),
+        2 => Fault::Servers((0..3).filter(|other| *other != member).collect()),
+        3 => Fault::Apart(member, None, peer_fault),
+        _ => Fault::Apart(member, Some((member + 1) % 3), peer_fault),
+    }
+}
+
+/// What passes between a member of etcd and another one, or all others.
+fn pass(cluster: &EtcdCluster, member: usize, other: Option<usize>, what: Passing) {
+    match other {
+        Some(other) => cluster.pass_between(member, other, what),
+        None => cluster.pass_to_peers(member, what),
     }
 }
 
@@ -96,7 +117,10 @@ fn begin(fleet: &mut Fleet, fault: &Fault) {
             members.iter().for_each(|member| cluster.kill(*member));
         }
         (Fault::PausedMember(member), LogServers::Etcd(cluster)) => cluster.pause(*member, true),
-        (Fault::PausedMember(_), LogServers::Postgres(_)) => {}
+        (Fault::Apart(member, other, what), LogServers::Etcd(cluster)) => {
+            pass(cluster, *member, *other, *what);
+        }
+        (Fault::PausedMember(_) | Fault::Apart(..), LogServers::Postgres(_)) => {}
     }
 }
 
@@ -108,6 +132,9 @@ fn heal(fleet: &mut Fleet, fault: &Fault) {
         (Fault::Servers(_), LogServers::Postgres(server)) => server.run(),
         (Fault::Servers(members), LogServers::Etcd(cluster)) => cluster.restart_all(members),
         (Fault::PausedMember(member), LogServers::Etcd(cluster)) => cluster.pause(*member, false),
-        (Fault::PausedMember(_), LogServers::Postgres(_)) => {}
+        (Fault::Apart(member, other, _), LogServers::Etcd(cluster)) => {
+            pass(cluster, *member, *other, Passing::All);
+        }
+        (Fault::PausedMember(_) | Fault::Apart(..), LogServers::Postgres(_)) => {}
     }
 }

@@ -147,6 +147,8 @@ pub(super) struct History {
     pub(super) unanswered: usize,
     /// How many were asked of a revision, and answered.
     pub(super) at_least: usize,
+    /// How many people were erased, of another account.
+    pub(super) erased: usize,
 }
 
 impl History {
@@ -157,13 +159,14 @@ impl History {
         self.denied += other.denied;
         self.unanswered += other.unanswered;
         self.at_least += other.at_least;
+        self.erased += other.erased;
     }
 
     /// What was made, and what was not.
     pub(super) fn tally(&self) -> String {
         let count = |is: fn(&Asked) -> bool| self.asked.iter().filter(|asked| is(asked)).count();
         format!(
-            "{} changes made, {} of them removals, {} seen by all, {} refused, {} unknown; {} allowed, {} denied, {} unanswered, {} of a revision; {} entries read",
+            "{} changes made, {} of them removals, {} seen by all, {} refused, {} unknown; {} allowed, {} denied, {} unanswered, {} of a revision; {} entries read, {} people erased",
             count(|asked| matches!(asked.came, Came::Made(_))),
             count(|asked| matches!(
                 (&asked.came, &asked.what),
@@ -176,7 +179,8 @@ impl History {
             self.denied,
             self.unanswered,
             self.at_least,
-            self.read.len()
+            self.read.len(),
+            self.erased
         )
     }
 
@@ -191,6 +195,7 @@ impl History {
             ("denies", self.denied, 50),
             ("answers of a revision", self.at_least, 20),
             ("entries read", self.read.len(), 100),
+            ("erasures", self.erased, 2),
         ];
         for (what, count, least) in enough {
             assert!(count >= least, "only {count} {what}");

@@ -19,6 +19,10 @@ use crate::support::api_users::PASSWORD;
 use crate::support::sidecar::{Answer, Connection, PATIENCE, question};
 
 pub(super) const ACCOUNT: &str = "acme";
+/// The account of those who are erased.
+pub(super) const ERASED: &str = "erased";
+/// How often somebody is.
+const ERASE_EVERY: Duration = Duration::from_millis(1_500);
 /// So many of the newest people are changed and asked about.
 const LIVELY: usize = 24;
 /// How long one waits for a decision, which waits for a revision at most for a second.
@@ -88,12 +92,16 @@ enum Called {
 
 /// Calls the management API of a node as its operator; `line` is a method and a path below `/api/v1`.
 fn call(home: &Path, line: &str, headers: &str, body: &Json) -> Called {
+    call_in(ACCOUNT, home, line, headers, body)
+}
+
+fn call_in(account: &str, home: &Path, line: &str, headers: &str, body: &Json) -> Called {
     let Ok(mut connection) = connect(&home.join("data/admin.sock"), PATIENCE) else {
         return Called::NotSent;
     };
     let (method, path) = line.split_once(' ').unwrap();
     let mark = if path.contains('?') { '&' } else { '?' };
-    let path = format!("/api/v1{path}{mark}account={ACCOUNT}");
+    let path = format!("/api/v1{path}{mark}account={account}");
     let (media, body) = match body {
         Json::Null => ("", String::new()),
         body => ("content-type: application/json\r\n", body.to_string()),
@@ -339,6 +347,29 @@ pub(super) fn read_and_reload(world: &World, number: u64) -> History {
                 assert!(matches!(answer.status, 200 | 503), "{answer:?}");
             }
         }
+    }
+    history
+}
+
+/// Makes, removes and erases people: each time the log begins an epoch, gets a snapshot, and is trimmed.
+pub(super) fn erase(world: &World) -> History {
+    let (mut history, mut number) = (History::default(), 0);
+    while !world.is_over() {
+        thread::sleep(ERASE_EVERY);
+        number += 1;
+        let (id, home) = (format!("e{number}"), &world.homes[number % world.homes.len()]);
+        let body = json!({"id": id, "first_name": "Erased", "last_name": "Person",
+            "email": format!("{id}@example.org"), "role": "operator"});
+        let calls = [
+            ("POST /members".to_owned(), body),
+            (format!("DELETE /members/{id}"), Json::Null),
+            (format!("POST /members/{id}/erase"), Json::Null),
+        ];
+        let is_made = |(line, body): &(String, Json)| {
+            let called = call_in(ERASED, home, line, "", body);
+            matches!(called, Called::Answered(answer) if (200..300).contains(&answer.status))
+        };
+        history.erased += usize::from(calls.iter().all(is_made));
     }
     history
 }
