@@ -852,3 +852,23 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_which_no_key_can_be_written_is_refused_with_what_to_do() {
+        let check = |folder: &Path| check_writable(folder, &EpochKeys::read(folder).unwrap());
+        // There nobody makes a file, not even the superuser.
+        let refused = check(Path::new("/sys/kernel")).unwrap_err().public;
+        assert!(refused.starts_with("`/sys/kernel` cannot be written"), "{refused}");
+        assert!(
+            refused.ends_with("give this node a folder of its own that it can write"),
+            "{refused}"
+        );
+        let own = tempfile::tempdir().unwrap();
+        check(own.path()).unwrap();
+        assert_eq!(std::fs::read_dir(own.path()).unwrap().count(), 0, "something is left");
+    }
+}

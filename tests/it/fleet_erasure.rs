@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use kwic_team::clock::Clock;
 use kwic_team::fleet::log_remains::{ErasureInLog, LogRemains};
+use kwic_team::fleet::snapshot_reader::begin_with_newest;
 use kwic_team::fleet::snapshot_writer;
 use kwic_team::keys::Keys;
 use kwic_team::keys::epoch_keys::EpochKeys;
 use kwic_team::store::log_seal::LogSeal;
 use kwic_team::store::records::entry::LargeEntry;
-use kwic_team::store::shared_log::{EntryId, FleetLog, LogEntry};
+use kwic_team::store::shared_log::{EntryId, FleetLog, LogEntry, NodeId};
 use kwic_team::store::{ErasureReach, MemberTarget, Store};
 use tempfile::TempDir;
 
@@ -198,4 +199,49 @@ async fn an_erasure_leaves_nothing_in_files_in_the_log_and_in_copies_of_the_log(
     two.snapshot().await;
     let objects = Leftovers { entries: Vec::new(), ..Leftovers::of(&one) };
     assert_eq!(objects.open_with(&one.log.seal(), ADDRESS), (objects.objects.len(), false));
+}
+
+#[tokio::test]
+async fn a_node_that_joins_after_an_erasure_has_nothing_of_it_and_reads_the_log() {
+    let keys = keys();
+    let log = InProcessLog::sealed_with(keys_in(keys.path()));
+    let one = Node::new(&keys, &log).await;
+    one.store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
+    for name in ["zaphodia", "anna"] {
+        one.store.member_create(&ACTOR, member("acme", name)).await.unwrap();
+    }
+    one.snapshot().await;
+    let (acme, zaphodia) = (slug("acme"), id("zaphodia"));
+    let target = MemberTarget { account: &acme, id: &zaphodia, expected: None };
+    one.store.member_remove(&BY, target).await.unwrap();
+    one.store.member_erase(&BY, &acme, &zaphodia).await.unwrap();
+    let erased = one.reach().await.erased;
+    assert!(!one.step(erased, erased).await && one.step(erased, log.head().index).await);
+    one.store.rewrite_if_small().await.unwrap();
+    let left = LogRemains::of(&*one.line).unwrap();
+    assert_eq!(one.log.seal().destroy_before(left.behind).unwrap(), 1);
+    // Behind the snapshot, so it is in an entry.
+    one.store.member_create(&ACTOR, member("acme", "bert")).await.unwrap();
+
+    let begin = async |keys: PathBuf| {
+        let home = tempfile::tempdir().unwrap();
+        copy_folder(&keys, &home.path().join("keys"));
+        let log = log.with_keys(keys_in(&home.path().join("keys")));
+        let (line, file) = (LogLine::new(&log), home.path().join("kwic.redb"));
+        begin_with_newest(line, log.seal(), NodeId([9; 16]), &file).await.map(|_| (home, log))
+    };
+    // Keys of before open nothing that is there, and it is said which one is missing.
+    let why = begin(keys.path().to_owned()).await.map(drop).unwrap_err().public;
+    assert!(why.contains("`epoch-2.key`"), "{why}");
+    let (home, log) = begin(one.home.path().join("keys")).await.unwrap();
+    let (line, store) = Node::open(&home, &log).await;
+    let late = Node { home, log, line, store };
+    for name in ["anna", "bert"] {
+        assert!(late.store.member(&id(name)).await.unwrap().is_some(), "{name}");
+    }
+    assert!(late.store.member(&zaphodia).await.unwrap().is_none());
+    assert!(!late.file_has(ADDRESS) && late.reach().await.rewritten >= erased);
+    late.store.member_create(&ACTOR, member("acme", "carl")).await.unwrap();
+    one.follow().await;
+    assert!(one.store.member(&id("carl")).await.unwrap().is_some());
 }

@@ -10,7 +10,8 @@ use kwic_team::domain::{Kind, Timestamp};
 use kwic_team::password::PasswordHasher;
 use kwic_team::services::permissions::StorePermit;
 use kwic_team::services::{accounts, fleet_follow, fleet_status, sessions};
-use kwic_team::store::shared_log::NodeId;
+use kwic_team::store::records::entry::ENTRY_FORMAT;
+use kwic_team::store::shared_log::{EntryId, NodeId};
 use kwic_team::store::{CLOCK_AHEAD, LOG_AWAY, LOG_HALTED};
 use kwic_team::throttle::LoginKey;
 use tokio::task::JoinSet;
@@ -255,6 +256,60 @@ async fn one_node_deletes_what_has_expired_and_a_use_elsewhere_is_waited_for() {
     assert_eq!(left().await, 1, "two nodes do the same work");
     sessions::expire_once(&here.app).await.unwrap();
     assert_eq!(left().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_uses_of_many_sessions_are_one_entry() {
+    let log = InProcessLog::default();
+    let one = Node::on(&log, 1, OnStale::Deny).await;
+    one.found().await.unwrap();
+    let stage = &one.stage;
+    for who in ["ann", "bob"] {
+        stage.member(who, "operator").await;
+    }
+    let signed_in =
+        [stage.sign_in("ann").await, stage.sign_in("ann").await, stage.sign_in("bob").await];
+    sessions::expire_once(&stage.app).await.unwrap();
+    let before = log.head().index;
+    for _ in 0..5 {
+        stage.later(10_000);
+        assert!(signed_in.iter().all(|entered| stage.signed_in(entered).is_some()));
+    }
+    assert_eq!(log.head().index, before, "each use is an entry");
+    sessions::expire_once(&stage.app).await.unwrap();
+    assert_eq!(log.head().index, before + 1);
+    sessions::expire_once(&stage.app).await.unwrap();
+    assert_eq!(log.head().index, before + 1, "there was no use");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_reports_which_entries_it_reads_and_why_it_has_stopped() {
+    let log = InProcessLog::default();
+    let one = Node::on(&log, 1, OnStale::Deny).await;
+    let permit = StorePermit::sidecar(7);
+    let told = async || {
+        let status = fleet_status::status(&one.stage.app, &permit).await.unwrap().unwrap();
+        (status.nodes[0].report.clone().unwrap(), status.warnings)
+    };
+    let (report, warnings) = told().await;
+    assert_eq!((report.reads_format, report.halted_because.as_str()), (ENTRY_FORMAT, ""));
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let id = EntryId([1; 16]);
+    let newer = log.seal().entry(&log.head(), id, &[3]).unwrap();
+    log.write(id, newer.bytes.to_vec());
+    let is_told = async {
+        loop {
+            let (report, warnings) = told().await;
+            if report.is_halted {
+                return (report, warnings);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let (report, warnings) = timeout(PATIENCE, is_told).await.unwrap();
+    assert!(report.halted_because.contains("newer kwic-team"), "{report:?}");
+    let words = "host-1 has stopped following the log: entry 1 of the shared log was written by";
+    assert!(warnings[0].starts_with(words), "{warnings:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,9 @@ use kwic_team::store::shared_log::{EntryId, LogId};
 use kwic_team::store::{LOG_HALTED, Store};
 use tempfile::TempDir;
 
+use crate::support::failing_storage::FailingStorage;
 use crate::support::in_process_log::{InProcessLog, LogLine, keys_in, passing_keys};
+use crate::support::log_nodes::Node;
 use crate::support::sidecar::copy_folder;
 use crate::support::store_fixture::{ACTOR, NOW, member, refused, slug};
 
@@ -146,6 +148,62 @@ async fn a_node_without_the_key_that_an_epoch_key_is_sealed_with_halts_and_says_
     let why = halts(&log.with_keys(keys_in(second.path()))).await;
     assert!(why.contains("compare `keys`"), "{why}");
     assert!(!second.path().join("epoch-2.key").exists());
+}
+
+#[tokio::test]
+async fn a_node_that_cannot_write_the_key_of_an_epoch_applies_nothing_and_goes_on_when_it_can() {
+    let (first, second) = (keys_of_a_log(), tempfile::tempdir().unwrap());
+    copy_folder(first.path(), second.path());
+    let log = InProcessLog::sealed_with(keys_in(first.path()));
+    let writer = node(&log).await;
+    writer.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
+    writer.begin_epoch(0).await.unwrap();
+    writer.member_create(&ACTOR, member("acme", "anna")).await.unwrap();
+    let late = node(&log.with_keys(keys_in(second.path()))).await;
+    // Its name is taken, as there may be no space for it.
+    let in_the_way = second.path().join("epoch-2.key");
+    fs::create_dir(&in_the_way).unwrap();
+    for _ in 0..2 {
+        assert_eq!(refused(late.follow_log().await), (Kind::Busy, "store_unavailable"));
+        assert_eq!(late.log_applied().await.unwrap(), Some(InProcessLog::start()));
+        assert_eq!(late.log_fault(), None, "it is for good");
+    }
+    fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(late.follow_log().await.unwrap(), 3);
+    late.member_create(&ACTOR, member("acme", "bert")).await.unwrap();
+    let again = node(&log.with_keys(keys_in(second.path()))).await;
+    assert_eq!(again.follow_log().await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_while_an_epoch_begins_leaves_one_epoch_and_nothing_half_done() {
+    let mut calls = 0;
+    loop {
+        let keys = keys_of_a_log();
+        let log = InProcessLog::sealed_with(keys_in(keys.path()));
+        let disk = FailingStorage::default();
+        let node = Node::on_disk(&log, &disk).await;
+        node.store.account_create(&ACTOR, slug("acme"), "Acme".into(), None).await.unwrap();
+        calls += 1;
+        disk.break_at_call(calls);
+        let begun = node.store.begin_epoch(0).await;
+        disk.heal();
+        node.follow().await;
+        node.store.begin_epoch(0).await.unwrap();
+        assert_eq!(log.entries().len(), 2, "{calls}");
+        assert_eq!(node.store.log_applied().await.unwrap(), Some(log.head()), "{calls}");
+        assert!(keys.path().join("epoch-2.key").exists(), "{calls}");
+        node.create("anna").await.unwrap();
+        // A start with the keys that are written down.
+        let again = Node::on_disk(&log.with_keys(keys_in(keys.path())), &disk.copy()).await;
+        again.follow().await;
+        assert!(again.knows("anna").await && again.create("bert").await.is_ok(), "{calls}");
+        match begun {
+            Ok(()) => break,
+            Err(fault) => assert_eq!(fault.code, "store_unavailable", "{calls}: {fault}"),
+        }
+    }
+    assert!(calls > 2, "the commit has {calls} calls of the disk");
 }
 
 #[tokio::test]
