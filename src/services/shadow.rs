@@ -24,12 +24,12 @@ use crate::policy_folder::{self, FolderWatch};
 
 /// Queries that are asked one after another before the thread rests: all that can wait.
 const BATCH: usize = 1_024;
-/// After each batch it rests for this many times its duration: it takes a tenth of one core.
-const RESTS: u32 = 9;
+/// After each batch it rests for this many times its duration: it takes a fiftieth of one core.
+const RESTS: u32 = 49;
 /// The shortest rest: each batch starts a thread, which costs more than some queries.
 const REST_MIN: Duration = Duration::from_millis(50);
 /// The longest rest: a thread that was preempted took no time of a core.
-const REST_MAX: Duration = Duration::from_millis(100);
+const REST_MAX: Duration = Duration::from_secs(1);
 /// The pause before a folder that could not be read or checked is tried again.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
