@@ -5,10 +5,10 @@
 //! of a core on a busy machine. A reload runs at the priority of the process, because a new `forbid`
 //! must take effect soon. The idle scheduling class, where a busy machine may give a thread no time
 //! at all, is for work that nobody waits for, and the first place for password hashes (see
-//! [`IdleFirst`]).
+//! [`IdleThenNormal`]).
 
 mod bounded_queue;
-mod idle_first;
+mod idle_then_normal;
 mod supervised_tasks;
 
 use std::fs;
@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 pub use bounded_queue::BoundedQueue;
-pub use idle_first::IdleFirst;
+pub use idle_then_normal::IdleThenNormal;
 pub use supervised_tasks::Tasks;
 
 use crate::domain::{Failure, Kind};

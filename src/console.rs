@@ -19,13 +19,13 @@ mod invitations;
 mod invite_form;
 mod link_page;
 mod live_updates;
+mod mailed_links;
 mod member;
 mod my_security;
 mod page_layout;
 mod page_request;
 mod page_urls;
 mod passkeys;
-mod password_reset;
 mod policies;
 mod policies_check;
 mod policies_compare;
@@ -98,12 +98,12 @@ pages! {
     SignOut: Post "/sign-out" => sign_in::leave,
     SignedOut: Get "/signed-out" => sign_in::signed_out,
 
-    Forgot: Get "/forgot" => password_reset::forgot,
-    ForgotSend: Post "/forgot" => password_reset::send_link,
-    Reset: Get "/reset" => password_reset::reset,
-    ResetSet: Post "/reset" => password_reset::set,
-    ConfirmEmail: Get "/confirm-email" => password_reset::confirm_email,
-    ConfirmEmailDone: Post "/confirm-email" => password_reset::confirmed_email,
+    Forgot: Get "/forgot" => mailed_links::forgot,
+    ForgotSend: Post "/forgot" => mailed_links::send_link,
+    Reset: Get "/reset" => mailed_links::reset,
+    ResetSet: Post "/reset" => mailed_links::set,
+    ConfirmEmail: Get "/confirm-email" => mailed_links::confirm_email,
+    ConfirmEmailDone: Post "/confirm-email" => mailed_links::confirmed_email,
 
     SetUp: Get "/setup" => set_up::show,
     SetUpDone: Post "/setup" => set_up::done,

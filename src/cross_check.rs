@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::domain::query::OwnedQuery;
+use crate::domain::access_query::OwnedQuery;
 use crate::domain::{Digest, Query, Revision};
 
 /// The maximum number of waiting samples: they are checked one after another, without hurry.

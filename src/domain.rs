@@ -4,6 +4,7 @@
 //! serde, Cedar or HTTP: the types of wire formats, records and files are separate and live beside
 //! their format.
 
+pub mod access_query;
 pub mod account;
 pub mod api_token;
 pub mod audit;
@@ -26,14 +27,13 @@ pub mod mailbox;
 pub mod member;
 pub mod near;
 pub mod one_time_link;
+mod opaque_debug;
 pub mod passkey;
 mod plural;
 pub mod policy_file_kind;
 pub mod policy_files;
 pub mod policy_history;
 pub mod printable;
-mod printed_as;
-pub mod query;
 pub mod queued_mail;
 mod random_id;
 pub mod revision;
@@ -46,6 +46,7 @@ pub mod token;
 pub mod two_step;
 mod worded;
 
+pub use access_query::{EntityRef, Query, Value};
 pub use account::{Account, AccountSlug};
 pub use api_token::ApiToken;
 pub use audit::{Actor, AuditEntry, AuditEvent, FieldChange};
@@ -63,12 +64,11 @@ pub use key_marks::{KeyKind, KeyMark, KeysInUse};
 pub use mailbox::Mailbox;
 pub use member::{Member, MemberAccess, MemberId, MemberTexts, MemberView, Name, Status};
 pub use one_time_link::{AddressSide, LinkPurpose, OneTimeLink};
+pub(crate) use opaque_debug::opaque_debug;
 pub use passkey::Passkey;
 pub use plural::plural;
 pub use policy_files::PolicyFiles;
 pub use policy_history::{PolicyCause, PolicyEntry, PolicyOutcome, PolicyReport, PolicySetName};
-pub(crate) use printed_as::printed_as;
-pub use query::{EntityRef, Query, Value};
 pub use queued_mail::{
     Delivery, DeliveryNotice, DeliveryState, MailKind, MailStop, QueuedMail, SendOutcome,
 };

@@ -19,7 +19,7 @@ use sha2::Sha256;
 use self::key_ring::KeyRing;
 use crate::domain::{
     AccountSlug, Digest, Failure, Generation, InviteId, KeyId, KeyKind, KeyMark, KeysInUse, LinkId,
-    MailId, Sealed, Token, printed_as,
+    MailId, Sealed, Token, opaque_debug,
 };
 
 /// Bytes of the mark of a bounce: 64 bits, checked online only.
@@ -41,7 +41,7 @@ struct NamedInUse {
     seal: AtomicU32,
 }
 
-printed_as!(Keys, "Keys(..)");
+opaque_debug!(Keys, "Keys(..)");
 
 impl Keys {
     /// Temporary keys, for this process only.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::domain::{Failure, limits, printed_as};
+use crate::domain::{Failure, limits, opaque_debug};
 
 pub use hasher::{PasswordHasher, Verified};
 pub use rules::{PasswordContext, chars_min, check};
@@ -62,7 +62,7 @@ fn too_long() -> Failure {
 }
 
 // Not even its length is printed.
-printed_as!(Password, "Password(***)");
+opaque_debug!(Password, "Password(***)");
 
 #[cfg(test)]
 mod tests {

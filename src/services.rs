@@ -22,7 +22,7 @@
 //! 8. `caller`: who calls; `step_up`, by which somebody shows who it is;
 //! 9. `token_auth`, `notices`, `sign_in_log_lines`, `detached`;
 //! 10. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
-//!     `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `orphaned_invites`;
+//!     `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `invites_without_role`;
 //! 11. `trusted_evaluation`.
 
 pub mod access_review;
@@ -48,6 +48,7 @@ pub mod fleet_status;
 pub mod import;
 pub mod integrity_check;
 pub mod invites;
+mod invites_without_role;
 pub mod key_rotation;
 mod links;
 pub mod mail_delivery;
@@ -55,7 +56,6 @@ pub mod member_changes;
 pub mod members;
 mod notices;
 pub mod operator_warnings;
-mod orphaned_invites;
 pub mod own_profile;
 pub mod passkeys;
 pub mod passwords;

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits, printed_as};
+use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits, opaque_debug};
 use bounded_table::BoundedTable;
 use network_failures::{KnownNetworks, Networks};
 
@@ -129,9 +129,9 @@ pub struct AdmittedAttempt {
     counter: Digest,
 }
 
-printed_as!(Throttle, "Throttle");
+opaque_debug!(Throttle, "Throttle");
 
-printed_as!(AdmittedAttempt, "Try");
+opaque_debug!(AdmittedAttempt, "Try");
 
 impl Throttle {
     /// Admits an attempt, or returns how long to wait. Call this before anything is looked up or

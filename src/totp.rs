@@ -9,7 +9,7 @@ use fast_qr::convert::svg::SvgBuilder;
 use fast_qr::qr::QRBuilder;
 use totp_rs::{Builder, Secret, Totp};
 
-use crate::domain::{Email, Failure, Timestamp, printed_as};
+use crate::domain::{Email, Failure, Timestamp, opaque_debug};
 
 /// Bytes of a secret: 160 bits, as RFC 4226 section 4 (R6) recommends.
 pub const SECRET_BYTES: usize = 20;
@@ -24,7 +24,7 @@ pub struct Enrolment {
     pub qr: String,
 }
 
-printed_as!(Enrolment, "Enrolment(..)");
+opaque_debug!(Enrolment, "Enrolment(..)");
 
 /// The enrolment of a secret; `issuer` is the name that the app shows above the address.
 ///

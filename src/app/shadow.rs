@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::domain::query::OwnedQuery;
+use crate::domain::access_query::OwnedQuery;
 use crate::domain::{Query, Timestamp};
 use crate::engine::{ExampleQuery, Snapshot};
 

@@ -3,7 +3,7 @@
 //! Checks keys and types only; the engine checks whether names exist. Unknown keys are ignored, as
 //! the specification requires.
 
-use crate::domain::query::{Record, property};
+use crate::domain::access_query::{Record, property};
 use crate::domain::{EntityRef, Failure, Kind, Query, Value, limits};
 use crate::services::search::Searched;
 

@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::domain::query::Record;
+use crate::domain::access_query::Record;
 use crate::domain::{Failure, Kind, Value, input_cleanup, limits};
 
 /// Up to this many keys a scan is faster than a set.

@@ -1,8 +1,8 @@
 //! Values on the command line that clap does not check by itself: each says what to type instead.
 
 use crate::config;
+use crate::domain::access_query::type_and_id;
 use crate::domain::limits;
-use crate::domain::query::type_and_id;
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;

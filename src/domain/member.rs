@@ -7,8 +7,8 @@ use super::email::Email;
 use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::invisible_characters::hidden;
+use super::opaque_debug::opaque_debug;
 use super::printable::printable;
-use super::printed_as::printed_as;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
 use super::text_id::text_id;
@@ -119,7 +119,7 @@ impl Name {
 }
 
 // Names are personal: they are not logged.
-printed_as!(Name, "Name(***)");
+opaque_debug!(Name, "Name(***)");
 
 /// A person's full name; the last name may be empty.
 #[must_use]

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::digest::Digest;
 use super::input_cleanup;
-use super::printed_as::printed_as;
+use super::opaque_debug::opaque_debug;
 
 /// How many characters a token has: 32 bytes in base64url (RFC 4648 section 5) without padding.
 const CHARS: usize = 43;
@@ -49,7 +49,7 @@ impl Token {
     }
 }
 
-printed_as!(Token, "Token(..)");
+opaque_debug!(Token, "Token(..)");
 
 /// SHA-256 of a token. A token of 256 bits needs no slow hash (ASVS 5.0, 6.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

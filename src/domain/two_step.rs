@@ -8,9 +8,9 @@ use super::digest::Digest;
 use super::failure::{Failure, Kind};
 use super::input_cleanup;
 use super::limits;
+use super::opaque_debug::opaque_debug;
 use super::passkey::Passkey;
 use super::plural::plural;
-use super::printed_as::printed_as;
 use super::revision::Timestamp;
 use super::sealed_secret::Sealed;
 
@@ -95,7 +95,7 @@ impl Code {
     }
 }
 
-printed_as!(Code, "Code(..)");
+opaque_debug!(Code, "Code(..)");
 
 /// Digits of a code of an authenticator app (RFC 4226 section 5.3: six at least).
 pub const DIGITS: usize = 6;
@@ -151,7 +151,7 @@ impl RecoveryCode {
     }
 }
 
-printed_as!(RecoveryCode, "RecoveryCode(..)");
+opaque_debug!(RecoveryCode, "RecoveryCode(..)");
 
 /// SHA-256 of a recovery code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

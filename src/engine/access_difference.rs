@@ -20,7 +20,7 @@ use super::example_query::ExampleQuery;
 use super::policy_scope::PolicyScope;
 use super::policy_set_diff::{AccessChange, CellResults, FoundCell, WORK_MAX};
 use super::role_matrix::{Cell, ResourceLocation, default_of};
-use crate::domain::query::Record;
+use crate::domain::access_query::Record;
 use crate::domain::{RoleId, Value, worded};
 
 /// Most cells that are listed, and most policies of one.

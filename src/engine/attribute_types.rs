@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::extension_values;
 use super::type_titles::TypeTitles;
 use crate::domain::Value;
-use crate::domain::query::property;
+use crate::domain::access_query::property;
 
 #[derive(Clone, Debug)]
 pub(super) enum AttributeType {

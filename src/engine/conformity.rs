@@ -10,7 +10,7 @@ use cedar_policy::EntityTypeName;
 use super::attribute_types::{AttributeShape, AttributeType, entity_id};
 use super::entity_builder::is_supplied;
 use super::symbols::Symbols;
-use crate::domain::query::property;
+use crate::domain::access_query::property;
 use crate::domain::{Query, Value};
 
 /// The properties that a caller says of one thing.

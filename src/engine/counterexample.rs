@@ -14,7 +14,7 @@ use super::Snapshot;
 use super::attribute_types::{AttributeShape, AttributeType};
 use super::entity_builder::is_supplied;
 use super::example_query::ExampleQuery;
-use crate::domain::query::Record;
+use crate::domain::access_query::Record;
 use crate::domain::{RoleId, Value};
 
 /// Most roles that are tried where the request names none.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use super::attribute_types::AttributeShape;
 use super::entity_builder::can_hold_attribute;
 use super::schema_facts::SchemaFacts;
-use crate::domain::query::property;
+use crate::domain::access_query::property;
 use crate::domain::{MemberAccess, Query, Value};
 
 const UNKNOWN: u8 = 0;
@@ -163,7 +163,7 @@ mod tests {
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
 
-    use crate::domain::query::Record;
+    use crate::domain::access_query::Record;
     use crate::domain::{
         EntityRef, MemberAccess, MemberTexts, MemberView, PolicyFiles, Query, Timestamp, Value,
     };

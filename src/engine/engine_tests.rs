@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use serde_json::{Value as Json, json};
 
 use super::{Cell, Members, PolicyFault, QueryContext, Snapshot, render};
+use crate::domain::access_query::Record;
 use crate::domain::decision::Explanation;
-use crate::domain::query::Record;
 use crate::domain::{
     EntityRef, MemberTexts, MemberView, PolicyFiles, Query, Reason, RoleId, Timestamp, Value,
 };

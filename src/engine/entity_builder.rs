@@ -17,7 +17,7 @@ use super::attribute_types::{
 use super::static_entities::{StaticEntities, StaticEntity};
 use super::symbols::{ActionInfo, Symbols};
 use crate::clock;
-use crate::domain::query::property;
+use crate::domain::access_query::property;
 use crate::domain::{EntityRef, MemberView, Query, Timestamp, Value};
 
 /// How many references from principal, resource and context a condition may follow; policies that

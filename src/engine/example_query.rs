@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
 use super::{Members, QueryContext, Snapshot};
-use crate::domain::query::Record;
+use crate::domain::access_query::Record;
 use crate::domain::{EntityRef, MemberTexts, MemberView, Query, RoleId, Timestamp, Value};
 
 /// One query of a made-up member.

@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::{Members, QueryContext, Snapshot};
+use crate::domain::access_query::Record;
 use crate::domain::decision::Explanation;
-use crate::domain::query::Record;
 use crate::domain::{
     EntityRef, MemberTexts, MemberView, PolicyFiles, Query, Reason, Timestamp, Value,
 };

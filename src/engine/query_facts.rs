@@ -14,7 +14,7 @@ use super::entity_builder::is_supplied;
 use super::schema_facts::SchemaFacts;
 use super::static_entities::StaticEntities;
 use super::symbols::ActionInfo;
-use crate::domain::query::property;
+use crate::domain::access_query::property;
 use crate::domain::{MemberView, Query, Value};
 
 /// Why an expression has no value here.

@@ -28,7 +28,7 @@ use super::evaluate::{Environment, Evaluation, SliceKeys, Verdict};
 use super::policy_scope::{PolicyScope, ScopeConstraint};
 use super::{Members, QueryContext, Snapshot, render};
 use crate::clock;
-use crate::domain::query::Record;
+use crate::domain::access_query::Record;
 use crate::domain::{
     Decision, EntityRef, MemberAccess, MemberTexts, MemberView, PolicyFiles, Query, Timestamp,
     Value,

@@ -18,7 +18,7 @@ use super::evaluate::{Environment, Evaluation, SliceKeys};
 use super::example_query::ExampleQuery;
 use super::policy_scope::PolicyScope;
 use super::{NoMembers, Snapshot};
-use crate::domain::query::Record;
+use crate::domain::access_query::Record;
 use crate::domain::{RoleId, Value, worded};
 
 worded! {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::key_ring::{KEY_BYTES, number_of, refuse, write_new};
 use super::secret_encryption::{seal_with, unseal_with};
 use crate::config::SecretFile;
-use crate::domain::{Digest, Failure, KeyId, Sealed, printed_as};
+use crate::domain::{Digest, Failure, KeyId, Sealed, opaque_debug};
 use crate::entropy;
 
 /// What the names of the files begin with.
@@ -26,7 +26,7 @@ const KIND: &str = "epoch";
 #[derive(Clone)]
 pub struct EpochKeys(Arc<Inner>);
 
-printed_as!(EpochKeys, "EpochKeys(..)");
+opaque_debug!(EpochKeys, "EpochKeys(..)");
 
 struct Inner {
     /// `None` for keys of this process only.

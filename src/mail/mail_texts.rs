@@ -5,7 +5,7 @@
 
 use super::sanitize;
 use crate::clock::written_out;
-use crate::domain::{AddressSide, Email, Timestamp, Token, TwoStepEvent, limits, printed_as};
+use crate::domain::{AddressSide, Email, Timestamp, Token, TwoStepEvent, limits, opaque_debug};
 
 /// The link of a mail, which works once.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct ActionLink {
 }
 
 // A link is a secret: it is never printed.
-printed_as!(ActionLink, "ActionLink(..)");
+opaque_debug!(ActionLink, "ActionLink(..)");
 
 /// The content of a mail, with every fact that it states.
 #[derive(Clone, Debug, PartialEq, Eq)]

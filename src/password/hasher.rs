@@ -15,7 +15,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tokio::sync::Semaphore;
 
 use super::Password;
-use crate::background::IdleFirst;
+use crate::background::IdleThenNormal;
 use crate::domain::{Failure, Kind, limits};
 use crate::entropy;
 
@@ -39,7 +39,7 @@ struct HasherState {
     /// Running hashes.
     permits: Arc<Semaphore>,
     at_once: u32,
-    threads: IdleFirst,
+    threads: IdleThenNormal,
     /// Memory of finished hashes, for reuse: as many as may run concurrently. If it were freed each
     /// time, the allocator would keep it once for each thread.
     spare: Mutex<Vec<Vec<Block>>>,
@@ -76,7 +76,7 @@ impl PasswordHasher {
             places: Arc::new(Semaphore::new(at_once + limits::PASSWORD_RUNS_WAITING_MAX)),
             permits: Arc::new(Semaphore::new(at_once)),
             at_once: u32::try_from(at_once).unwrap_or(u32::MAX),
-            threads: IdleFirst::new(at_once, IDLE_MAX),
+            threads: IdleThenNormal::new(at_once, IDLE_MAX),
             spare: Mutex::default(),
             runs: AtomicU64::new(0),
         })))

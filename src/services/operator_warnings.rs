@@ -2,7 +2,7 @@
 //!
 //! Reads what is remembered elsewhere, and counts the open invites that nobody can accept.
 
-use super::orphaned_invites;
+use super::invites_without_role;
 use super::permissions::StorePermit;
 use crate::app::App;
 use crate::domain::{RoleId, plural};
@@ -37,7 +37,7 @@ pub async fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
         fails: true,
         sentence: format!("returned mail is not read: {why}; correct `mail.bounce_maildir`"),
     });
-    let orphaned = orphaned_invites::notes(app, &app.policies.load_full()).await;
+    let orphaned = invites_without_role::notes(app, &app.policies.load_full()).await;
     let orphaned =
         orphaned.into_iter().map(|sentence| Warning { about: "invites", fails: false, sentence });
     let unknown = unknown_roles(app).into_iter().map(|(role, members)| Warning {

@@ -26,7 +26,7 @@ use crate::policy_folder::{self, NewFolder};
 use crate::services::caller::Caller;
 use crate::services::permissions::{Permit, StorePermit};
 use crate::services::rights::Right;
-use crate::services::{caller_keys, directory_sync, orphaned_invites};
+use crate::services::{caller_keys, directory_sync, invites_without_role};
 use crate::store::{Store, StoredPolicies};
 
 /// The number of lines about access changes in the log; the audit log has all.
@@ -155,14 +155,14 @@ pub async fn check(app: &App, _: &StorePermit) -> Result<ReloadReport, Failure> 
     let (files, loaded) = load_other(app).await?;
     let Some(snapshot) = loaded? else {
         let mut report = report(&live, false, AccessChanges::default());
-        report.notes.extend(orphaned_invites::notes(app, &live).await);
+        report.notes.extend(invites_without_role::notes(app, &live).await);
         return Ok(report);
     };
     let snapshot = Arc::new(snapshot);
     let changes = compare(app, Arc::clone(&snapshot), Arc::clone(&live)).await;
     let pending = is_held(app, &changes);
     let mut report = ReloadReport { pending, ..report(&snapshot, true, changes) };
-    report.notes.extend(orphaned_invites::notes(app, &snapshot).await);
+    report.notes.extend(invites_without_role::notes(app, &snapshot).await);
     give_back(app, &files, snapshot).await;
     Ok(report)
 }
@@ -332,7 +332,7 @@ async fn try_once(
         }
         // The caller is told, also if the watcher has reloaded the folder before.
         let mut report = report(&before, false, AccessChanges::default());
-        report.notes.extend(orphaned_invites::notes(app, &before).await);
+        report.notes.extend(invites_without_role::notes(app, &before).await);
         return Ok(report);
     };
     let new = CheckedPolicies { files, snapshot: Arc::new(snapshot), at };
@@ -391,7 +391,7 @@ pub(super) async fn bring_live(
         Some(changes) => changes,
         None => compare(app, Arc::clone(&snapshot), Arc::clone(&before)).await,
     };
-    let orphaned = orphaned_invites::notes(app, &snapshot).await;
+    let orphaned = invites_without_role::notes(app, &snapshot).await;
     orphaned.iter().for_each(|note| tracing::warn!(%note, "policies"));
     give_back(app, &files, before).await;
     log_changes(&changes.lines());

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::app::App;
-use crate::domain::query::Record;
+use crate::domain::access_query::Record;
 use crate::domain::{
     AccountSlug, EntityRef, InviteId, Member, MemberId, MemberView, Query, RoleId, Status, Value,
 };

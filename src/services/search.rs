@@ -14,7 +14,7 @@ use super::decide::{as_member, signed_in};
 use super::trusted_evaluation::evaluate_trusted;
 use crate::app::App;
 use crate::directory::MemberGroup;
-use crate::domain::query::property;
+use crate::domain::access_query::property;
 use crate::domain::{Decision, EntityRef, MemberAccess, MemberView, Query, limits};
 use crate::engine::{Members, QueryContext, Snapshot, made_up_member};
 

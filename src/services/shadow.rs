@@ -16,7 +16,7 @@ use crate::app::{App, Disagreement, DisagreementKind, ShadowCounts, ShadowSet};
 use crate::background;
 use crate::clock;
 use crate::directory::Directory;
-use crate::domain::query::{OwnedQuery, owned};
+use crate::domain::access_query::{OwnedQuery, owned};
 use crate::domain::{Digest, Failure, Kind, Query, RoleId, Value};
 use crate::engine::{ExampleQuery, QueryContext, Snapshot};
 use crate::gate;

@@ -13,8 +13,8 @@ use super::rights::Right;
 use super::search::{SearchPage, SearchPosition, SearchScope, Searched};
 use super::search_token::{PageToken, PageTokenFault};
 use crate::app::App;
+use crate::domain::access_query::type_and_id;
 use crate::domain::printable::printable;
-use crate::domain::query::type_and_id;
 use crate::domain::{
     AccountSlug, Digest, EntityRef, Failure, Member, MemberId, Query, Reason, limits, plural,
 };

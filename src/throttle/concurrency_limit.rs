@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::{Digest, printed_as};
+use crate::domain::{Digest, opaque_debug};
 
 /// The slots in use, by name; clones share them.
 #[derive(Clone, Default)]
@@ -54,9 +54,9 @@ impl Drop for ConcurrencyPermit {
     }
 }
 
-printed_as!(ConcurrencyLimits, "Places");
+opaque_debug!(ConcurrencyLimits, "Places");
 
-printed_as!(ConcurrencyPermit, "Place");
+opaque_debug!(ConcurrencyPermit, "Place");
 
 #[cfg(test)]
 mod tests {

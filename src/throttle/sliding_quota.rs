@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::bounded_table::BoundedTable;
 use super::{ms, too_many};
-use crate::domain::{Digest, Failure, Timestamp, limits, printed_as};
+use crate::domain::{Digest, Failure, Timestamp, limits, opaque_debug};
 
 /// One limit.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ impl Default for Quotas {
     }
 }
 
-printed_as!(Quotas, "Quotas");
+opaque_debug!(Quotas, "Quotas");
 
 impl Quotas {
     /// Takes one of each quota, or of none.

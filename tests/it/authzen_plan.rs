@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use kwic_team::domain::query::Record;
+use kwic_team::domain::access_query::Record;
 use kwic_team::domain::{
     AccountSlug, Change, ChangedRecord, EntityRef, Member, MemberId, PolicyFiles, Query, Revision,
     Status, Value, Version,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use kwic_team::domain::query::Record;
+use kwic_team::domain::access_query::Record;
 use kwic_team::domain::{
     Account, AccountSlug, Change, ChangedRecord, EntityRef, ImportId, Member, MemberId,
     PolicyFiles, Query, Revision, Status, Timestamp, Value, Version,

@@ -1,8 +1,8 @@
 //! The state after a change that a disk failure interrupts: all or nothing, and never less than
 //! what was acknowledged.
 
+mod every_change;
 mod tables;
-mod transitions;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ use kwic_team::store::types::invites::NewInvite;
 use kwic_team::store::{AuditFilter, Committed, MemberFilter, Store, StoredPolicies};
 use tokio::task::JoinHandle;
 
-use self::transitions::{TRANSITIONS, Transition};
+use self::every_change::{TRANSITIONS, Transition};
 use crate::support::failing_storage::{FailingStorage, Survives, Wait};
 use crate::support::first_layout::of_layout_1;
 use crate::support::store_fixture::{ACTOR, BY, LEASE, NOW, StoreFixture, id, member, slug};
@@ -45,7 +45,7 @@ async fn open(disk: &FailingStorage) -> Store {
 async fn furnished() -> FailingStorage {
     let disk = FailingStorage::default();
     let store = open(&disk).await;
-    transitions::furnish(&StoreFixture::new(store, Clock::fixed(NOW)).await).await;
+    every_change::furnish(&StoreFixture::new(store, Clock::fixed(NOW)).await).await;
     disk
 }
 

@@ -11,7 +11,7 @@ use cedar_policy::{Authorizer, Decision, Policy, PolicyId, PolicySet};
 
 use super::generated_teams::Dice;
 use super::{CASES, SEED, chosen};
-use crate::domain::query::Record;
+use crate::domain::access_query::Record;
 use crate::domain::{EntityRef, MemberTexts, MemberView, Query, Timestamp, Value};
 use crate::engine::Members;
 use crate::engine::compiled_condition::{CompiledPolicy, Compiler, NotCompiled, PolicySyntax};

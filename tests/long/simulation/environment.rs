@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kwic_team::domain::query::{EntityRef, Query};
+use kwic_team::domain::access_query::{EntityRef, Query};
 use kwic_team::domain::{Actor, AuditEvent, Email, Member, MemberId, PolicyReport, Value};
 use kwic_team::services::caller::Caller;
 use kwic_team::services::client_info::ClientInfo;

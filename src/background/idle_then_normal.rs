@@ -17,12 +17,12 @@ use crate::domain::Failure;
 
 /// Runs work in the idle class first; clones share the limits.
 #[derive(Clone, Debug)]
-pub struct IdleFirst {
+pub struct IdleThenNormal {
     idle_runs: Arc<Semaphore>,
     idle_max: Duration,
 }
 
-impl IdleFirst {
+impl IdleThenNormal {
     /// So many run in the idle class at the same time, each for so long.
     #[must_use]
     pub fn new(idle_runs: usize, idle_max: Duration) -> Self {
@@ -67,9 +67,9 @@ mod tests {
 
     #[tokio::test]
     async fn work_that_gets_no_time_in_the_idle_class_is_begun_again_outside_it() {
-        let patient = IdleFirst::new(1, Duration::from_secs(600));
+        let patient = IdleThenNormal::new(1, Duration::from_secs(600));
         assert!(patient.run("test", is_idle).await.unwrap(), "first in the idle class");
-        let work = IdleFirst::new(1, Duration::from_millis(20));
+        let work = IdleThenNormal::new(1, Duration::from_millis(20));
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
         let starved = move || {
