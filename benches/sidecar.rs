@@ -333,13 +333,24 @@ fn throughput(home: &Path) {
     bare.kill();
 }
 
-/// What a rule reads of a resource: the first is compiled, the second has an operator that is not.
-const CONDITIONS: [(&str, &str, &str); 2] = [
+/// What a rule reads of a resource: the first two are compiled. Of the others the evaluation reaches an
+/// operand that is not: one of principal and resource alone, and one of another member.
+const CONDITIONS: [(&str, &str, &str); 4] = [
     ("compiled", "resource has assignee && resource.assignee != principal", "0.75"),
     (
-        "left to Cedar",
-        "resource has assignee && resource.assignee != principal && principal.joined < datetime(\"2100-01-01\")",
+        "compiled, dates",
+        "resource has assignee && principal.joined > datetime(\"2100-01-01\")",
+        "0.75",
+    ),
+    (
+        "an operand left to Cedar",
+        "resource has assignee && ![resource.assignee].containsAny([principal])",
         "0.4",
+    ),
+    (
+        "an operand that reads another member, left to Cedar",
+        "resource has assignee && !resource.assignee.active",
+        "",
     ),
 ];
 

@@ -30,6 +30,7 @@ mod folder_files;
 mod format;
 mod guard_proof;
 mod guards;
+mod left_to_cedar;
 mod load;
 mod management_checks;
 mod nesting_limit;
@@ -135,7 +136,7 @@ pub struct Snapshot {
     role_index: HashMap<String, usize, foldhash::fast::RandomState>,
     policies: Vec<(cedar_policy::Policy, policy_scope::PolicyScope)>,
     /// Of each policy, in the same order.
-    compiled: Vec<Result<compiled_condition::CompiledPolicy, compiled_condition::NotCompiled>>,
+    compiled: Vec<Result<compiled_condition::CompiledPolicy, left_to_cedar::NotCompiled>>,
     meta: BTreeMap<String, PolicyMeta>,
     forbids: HashSet<PolicyId>,
     roles: Vec<RoleCard>,

@@ -27,27 +27,32 @@
 //! What is in brackets is a detail in a file of its own. The socket is that of the decision listener;
 //! `admin.sock` answers decisions, too, through `routes::admin` and hyper.
 //!
-//! 1. `http::fast_path` answers small requests that are complete in the buffer, and leaves all others to
-//!    hyper. (`http::server` has accepted the connection.)
+//! 1. `http::fast_path` answers small requests that are complete in the buffer, and leaves all others, with
+//!    the rest of their connection, to hyper. (`http::server` has accepted the connection.)
 //! 2. `routes` finds the path, and checks the host (not on a unix socket) and, if keys are configured, the
-//!    caller's key: its function `decision_fast_path`, or `decision_full_path` behind hyper.
-//! 3. `authzen::evaluation` takes the live [`engine::Snapshot`], makes a [`domain::Query`] of the body, and
-//!    denies everything where the node is stale and is configured to deny then. (`authzen::fast_parser`
-//!    reads the usual body in one pass; `full_parser` reads any other, or answers a 400 that names the key
-//!    at fault. `staleness` knows how old the node's data is.)
+//!    caller's key: its function `decision_fast_path`, which leaves a request at fault to hyper, or
+//!    `decision_full_path` behind hyper, which says what is wrong.
+//! 3. `authzen::evaluation`, on both paths by its function `answer`, takes the live [`engine::Snapshot`] and the
+//!    revision of the data, makes a [`domain::Query`] of the body, and denies everything where the node is
+//!    stale and is configured to deny then. (`authzen::fast_parser` reads the usual body in one pass;
+//!    `full_parser` reads any other, or answers a 400 that names the key at fault. `staleness` knows how old the
+//!    node's data is.)
 //! 4. `services::decide` adds the [`directory::Directory`] as the engine's members. From here to the answer
 //!    nothing waits and nothing fails; any doubt is a deny (fails closed). `services::trusted_evaluation`
 //!    asks the engine, or Cedar over the whole set once a cross-check has found the engine wrong.
 //!    (`services::session_auth` knows the member of a session token. Samples go into the queues
 //!    `cross_check` and `app::shadow`, which tasks of the same names in `services` read.)
 //! 5. `engine::decide` resolves subject, action and resource type by name, and looks up role, account and
-//!    status of the member. (`directory::member_index` has them.)
-//! 6. `engine::decision_cache` has the decision, if only these and the resource's account can matter, and
-//!    it was asked before. Otherwise the member's record is read.
-//! 7. `engine::evaluate` has Cedar evaluate the policies that could apply: a slice of all, built when the
-//!    policies were loaded. What may be cached is evaluated once. What may not be cached is evaluated by
-//!    `engine::compiled_decision` where the policies are compiled. (`engine::entity_builder` builds the few
-//!    entities that Cedar is given, `engine::policy_slices` has built the slices.)
+//!    status of the member in memory. What is not found is a deny. (`directory::member_index` has them.)
+//! 6. `engine::decision_cache` has the decision, if role, status and the resource's relation to the member's
+//!    account decide alone, and it was asked before. Otherwise the member's whole entry is read
+//!    from the directory.
+//! 7. Of all policies, those are evaluated that could apply: the slices of `engine::evaluate`, built when the
+//!    policies were loaded. (`engine::policy_slices` builds them.) What may be cached is evaluated once,
+//!    by Cedar. Every other decision about a member is made by `engine::compiled_decision`, which
+//!    evaluates each `compiled_condition` on `engine::query_facts`. Cedar evaluates what is not compiled
+//!    (`engine::left_to_cedar`), and everything where a fact is not certain. A `forbid` that cannot be
+//!    evaluated denies. (`engine::entity_builder` builds the few entities that Cedar is given.)
 //! 8. `authzen::evaluation` stamps the answer with the revision and the digest that it is based on.
 //!    `http::response` writes its bytes.
 //!
@@ -72,24 +77,35 @@
 //!
 //! From the console; `admin::invites` is the same call for programs. Details are in brackets.
 //!
-//! 1. `console` finds the page for the path, and has `browser_security` refuse what another site sent.
-//!    `console::invite_form` makes an invitation of the form. (`console::page_request` reads form and cookie.)
-//! 2. `services::invites`: `send` holds the roles, so that no reload removes one meanwhile
-//!    (`services::roles`), asks `services::permissions` for the rights to invite and to give the role, and has `services::links` derive the token, of which only the hash is kept, and the letter. (Which
-//!    rights there are is in `services::rights`.)
+//! 1. `console` finds the page for the path, and has `browser_security` refuse a foreign host and what another
+//!    site sent. `console::invite_form` makes an invitation of the form, with the form's idempotency key: a
+//!    second click makes no second invite. (`console::page_request` reads the form, and knows the member by
+//!    the cookie and `services::session_auth`.)
+//! 2. `services::invites`: `send` keeps the role from being removed by a reload meanwhile (`services::roles`
+//!    has the lock), and has `services::permissions` ask the live policies for the rights to invite and to
+//!    give the role. `services::links` derives the token, of which only the hash is kept, and the id of the
+//!    letter, whose text is written at delivery. (Which rights there are is in `services::rights`.)
 //! 3. `store::redb::invites` writes invite, link and audit entry, and with `store::redb::letter_rows` the
-//!    letter, in one transaction, which refuses if the inviter has changed since the check
-//!    (`store::redb::invariants`); then the check is repeated. (`store::redb::group_commit` writes the transactions that wait at the same
-//!    time in one commit, with its queue in `change_jobs`; then the feed tells what has changed,
-//!    and `services::directory_sync` lets the service wait until decisions see it.)
-//! 4. `services::mail_delivery` is woken by the feed, and claims the letter under a lease. (`mail_claims`,
-//!    beside the other rows of the store, has the lease.) It collects what the letter says from current
-//!    data, and gives it to [`mail::Mailer`]: `mail::message` writes it, `mail::smtp` hands its bytes to the
-//!    mail server, and the result is written to the store.
-//! 5. The invitee opens the link, which changes nothing, and posts token and password:
-//!    `services::invites::accept` checks the password by `password::rules` and again whether the
-//!    inviter may give the role, and creates the member in one transaction.
-//! 6. `services::sign_in` begins a session; `services::decide` recognizes it as the member from then on.
+//!    letter, in one transaction. It refuses if the address is taken, a rate limit is reached, or the
+//!    inviter has changed since the check (`store::redb::invariants`); in the last case `services::permissions`
+//!    checks once more and tries again. (`store::redb::group_commit` writes the transactions that wait at
+//!    the same time in one commit; then the feed tells what has changed, and `services::directory_sync`
+//!    waits until the directory has it.)
+//! 4. `services::mail_delivery` is woken by the feed or when a letter is due. `store::redb::mail_claims` gives it
+//!    the letter under a lease, and takes the result if the lease is still held. A letter whose invite is no
+//!    longer open, or has a newer link, is dropped; for any other `services::links` derives the token
+//!    again, and [`mail::Mailer`] sends it: `mail::message` writes it, `mail::smtp` hands its bytes to the mail
+//!    server.
+//!
+//! Then the invitee accepts:
+//!
+//! 1. The link has the token behind `#`, which no browser sends. `console::accept_invitation` gets it in a form,
+//!    shows the invitation, which changes nothing, and takes the password.
+//! 2. `services::invites::accept` checks the password (`services::passwords`, by `password::rules`), hashes it,
+//!    and checks again whether the inviter may give the role. `store::redb::invites` creates the member and
+//!    ends the invite in one transaction.
+//! 3. `services::sign_in` begins a session, unless a second factor comes first; `store::redb::sessions` writes
+//!    it. `services::session_auth` recognizes it from then on, for the console and as the subject of decisions.
 //!
 //! # One second factor
 //!

@@ -9,41 +9,38 @@
 //! - Two values of different types are not equal.
 //!
 //! Compiled are `== != < <= > >= && || ! if + - * has . in is contains like` over text, whole numbers, booleans,
-//! entities, and sets and records of these that are attributes. A policy that uses anything else, or is too
-//! large, is not compiled. Neither is one that reads an attribute of an entity which an attribute names. What
-//! can only be decided with a query ends the evaluation with [`Stop::LeftToCedar`]: then Cedar makes the
-//! whole decision.
+//! dates and times, entities, and sets and records of these that are attributes. An operand of `&&`, `||` and `!`, or a whole
+//! condition, that uses anything else is a [`CedarOperand`], and so is one that reads an attribute of an entity
+//! which an attribute names: where the evaluation reaches it, Cedar evaluates the operand alone. A policy that
+//! is too large is not compiled. What can only be decided with a query ends the evaluation with
+//! [`Stop::LeftToCedar`]: then Cedar makes the whole decision.
 
 mod compiler;
 mod evaluator;
 mod planner;
 mod text_pattern;
 
-use std::fmt;
-
 use cedar_policy::{Effect, EntityUid};
 
 use self::text_pattern::TextPattern;
+use super::left_to_cedar::CedarOperand;
 use super::query_facts::{QueryFacts, Stop, Variable};
 
 pub(super) use compiler::{Compiler, PolicySyntax};
 pub(super) use planner::{FILTER_MAX, NotPlanned, Planner};
-
-/// Most operators and values of one policy.
-pub(super) const NODES_MAX: usize = 256;
-/// Deepest nesting of them: evaluation recurses once a level. A row of `&&` or of `||` is one level.
-pub(super) const DEPTH_MAX: usize = 32;
 
 /// The place of an expression in [`CompiledPolicy::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NodeId(u16);
 
 /// An operator with the places of its operands, or a value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(super) enum Node {
     Bool(bool),
     Long(i64),
     Text(Box<str>),
+    /// A literal of `datetime`, in milliseconds since 1970.
+    DateTime(i64),
     Entity(EntityUid),
     Variable(Variable),
     /// A set literal: only on the right of `in` and on the left of `contains`.
@@ -77,6 +74,8 @@ pub(super) enum Node {
     ActionIs(EntityUid),
     /// Whether the action is one of these or in one of them.
     ActionIn(Box<[EntityUid]>),
+    /// A boolean that Cedar evaluates.
+    LeftToCedar(Box<CedarOperand>),
 }
 
 /// One policy, compiled.
@@ -99,6 +98,14 @@ impl CompiledPolicy {
         self.conditions = Box::default();
     }
 
+    /// Its parts that Cedar evaluates.
+    pub(super) fn left_to_cedar(&self) -> impl Iterator<Item = &CedarOperand> {
+        self.nodes.iter().filter_map(|node| match node {
+            Node::LeftToCedar(operand) => Some(operand.as_ref()),
+            _ => None,
+        })
+    }
+
     /// An expression by its place.
     fn node(&self, at: NodeId) -> Option<&Node> {
         self.nodes.get(usize::from(at.0))
@@ -115,31 +122,5 @@ impl CompiledPolicy {
             }
         }
         Ok(true)
-    }
-}
-
-/// Why a policy is not compiled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NotCompiled {
-    /// It uses this operator, or a form of it, that is evaluated by Cedar alone.
-    Operator(String),
-    /// It reads an attribute of an entity that an attribute names.
-    FollowsEntity,
-    /// It has more than [`NODES_MAX`] operators and values, or nests deeper than [`DEPTH_MAX`].
-    TooLarge,
-}
-
-impl fmt::Display for NotCompiled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Operator(operator) => write!(f, "it uses {operator}"),
-            Self::FollowsEntity => {
-                f.write_str("it reads an attribute of an entity that an attribute names")
-            }
-            Self::TooLarge => write!(
-                f,
-                "it has more than {NODES_MAX} operators and values, or nests deeper than {DEPTH_MAX} levels"
-            ),
-        }
     }
 }

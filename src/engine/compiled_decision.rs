@@ -1,12 +1,55 @@
-//! A decision by compiled policies: Cedar evaluates only those that are not compiled, or, where a fact of
+//! A decision by compiled policies: Cedar evaluates only what of them is not compiled, or, where a fact of
 //! the query is not certain, all of them.
+
+use std::cell::OnceCell;
 
 use super::attribute_types::BadAttributes;
 use super::compiled_condition::CompiledPolicy;
-use super::entity_builder::{BuiltAttributes, Principal, ResolvedQuery};
-use super::evaluate::{Environment, Outcome, SliceKeys};
+use super::entity_builder::{
+    BuiltAttributes, EntityBuilder, Principal, RequestEntities, ResolvedQuery,
+};
+use super::evaluate::{Environment, Outcome, SliceKeys, evaluate_operand};
+use super::left_to_cedar::CedarOperand;
 use super::query_facts::{MemberQuery, QueryFacts, Stop};
+use super::schema_facts::SchemaFacts;
 use super::{Members, QueryContext, Snapshot};
+
+/// Evaluates with Cedar what is not compiled, for one query: entities are built once, and only if the
+/// evaluation reaches such an operand.
+pub(super) struct OperandEvaluation<'o, M> {
+    sources: SchemaFacts<'o>,
+    members: &'o M,
+    case: &'o ResolvedQuery<'o>,
+    /// Only principal and resource.
+    alone: OnceCell<Option<RequestEntities>>,
+    with_relatives: OnceCell<Option<RequestEntities>>,
+}
+
+impl<'o, M: Members> OperandEvaluation<'o, M> {
+    pub(super) const fn new(
+        sources: SchemaFacts<'o>,
+        members: &'o M,
+        case: &'o ResolvedQuery<'o>,
+    ) -> Self {
+        Self { sources, members, case, alone: OnceCell::new(), with_relatives: OnceCell::new() }
+    }
+
+    /// # Errors
+    /// [`Stop::Errs`] where the evaluation fails; [`Stop::LeftToCedar`] where an entity cannot be built.
+    pub(super) fn evaluate(&self, operand: &CedarOperand) -> Result<bool, Stop> {
+        let (built, attributes) = if operand.reads_relatives {
+            (&self.with_relatives, BuiltAttributes::LeftToCedar)
+        } else {
+            (&self.alone, BuiltAttributes::LeftToCedarAlone)
+        };
+        let SchemaFacts { names, stored, .. } = self.sources;
+        let builder = EntityBuilder { names, stored, members: self.members, attributes };
+        match built.get_or_init(|| builder.gather(self.case).ok()) {
+            Some(built) => evaluate_operand(operand, &built.request, &built.entities),
+            None => Err(Stop::LeftToCedar),
+        }
+    }
+}
 
 impl Snapshot {
     /// What the policies say to a query of a member; `None` if Cedar must evaluate all of them.
@@ -17,7 +60,7 @@ impl Snapshot {
         world: &QueryContext<'_, M>,
     ) -> Option<Result<Outcome, BadAttributes>> {
         let mut outcome = Outcome::default();
-        let is_complete = self.each_compiled(case, env, |_, policy, found| match found {
+        let is_complete = self.each_compiled(case, env, world, |_, policy, found| match found {
             Ok(true) if policy.is_forbid() => outcome.forbidden = true,
             Ok(true) => outcome.permitted = true,
             Ok(false) => {}
@@ -41,10 +84,11 @@ impl Snapshot {
 
     /// Evaluates the compiled policies that could apply, and tells each result with the policy's number;
     /// answers whether there are no others. `None` if Cedar must evaluate all of them.
-    pub(super) fn each_compiled(
+    pub(super) fn each_compiled<M: Members>(
         &self,
         case: &ResolvedQuery<'_>,
         env: &Environment,
+        world: &QueryContext<'_, M>,
         mut tell: impl FnMut(usize, &CompiledPolicy, Result<bool, Stop>),
     ) -> Option<bool> {
         let Principal::Member(member) = case.principal else { return None };
@@ -55,8 +99,11 @@ impl Snapshot {
             resource_type: case.resource_type,
             default_account: case.default_account,
         };
+        let operands = OperandEvaluation::new(self.schema_facts(), world.members, case);
+        let by_cedar = |operand: &CedarOperand| operands.evaluate(operand);
         let facts =
             QueryFacts::read(self.schema_facts(), asked).filter(|_| case.moved_to.is_none())?;
+        let facts = facts.with_cedar(&by_cedar);
         // Most environments need only the role's name to find their slices.
         let (by_role, by_principal, by_resource) = env.sorted_by();
         let keys = SliceKeys {

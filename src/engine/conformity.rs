@@ -7,8 +7,9 @@ use std::borrow::Cow;
 
 use cedar_policy::EntityTypeName;
 
-use super::attribute_types::{AttributeShape, AttributeType, entity_id};
+use super::attribute_types::{AttributeShape, AttributeType, Extension, entity_id};
 use super::entity_builder::is_supplied;
+use super::extension_values::datetime_ms;
 use super::symbols::Symbols;
 use crate::domain::access_query::property;
 use crate::domain::{Query, Value};
@@ -80,6 +81,9 @@ impl Conformity {
             (AttributeType::Long, Value::Long(_))
             | (AttributeType::Bool, Value::Bool(_))
             | (AttributeType::String, Value::String(_)) => true,
+            (AttributeType::Extension(Extension::DateTime), Value::String(text)) => {
+                datetime_ms(text).is_some()
+            }
             (AttributeType::Set(inner), Value::List(items)) => {
                 items.iter().all(|item| self.is_of(inner, item))
             }

@@ -66,8 +66,10 @@ pub(super) struct EntityBuilder<'g, M> {
 pub(super) enum BuiltAttributes {
     /// All that the caller says, and those of the store that a policy reads.
     Read,
-    /// Only those that an uncompiled policy reads. The query is known to conform.
+    /// Only those that are read by what is not compiled. The query is known to conform.
     LeftToCedar,
+    /// The same, without other entities and without ancestors: for what reads neither.
+    LeftToCedarAlone,
 }
 
 /// The attributes that a caller gives of an entity.
@@ -82,7 +84,12 @@ struct EntityDraft {
 
 impl<M: Members> EntityBuilder<'_, M> {
     const fn leaves_out(&self, attribute: &Attribute) -> bool {
-        matches!(self.attributes, BuiltAttributes::LeftToCedar) && !attribute.left_to_cedar
+        !matches!(self.attributes, BuiltAttributes::Read) && !attribute.left_to_cedar
+    }
+
+    /// Whether entities have ancestors, and those that attributes name are built.
+    const fn with_relatives(&self) -> bool {
+        !matches!(self.attributes, BuiltAttributes::LeftToCedarAlone)
     }
 
     /// Gathers everything for one query.
@@ -109,8 +116,10 @@ impl<M: Members> EntityBuilder<'_, M> {
         if resource.uid != principal.uid {
             entities.extend(resource.entity);
         }
-        entities.extend(case.action.entity.clone());
-        self.reach(&named, &mut entities)?;
+        if self.with_relatives() {
+            entities.extend(case.action.entity.clone());
+            self.reach(&named, &mut entities)?;
+        }
         let request =
             Request::new(principal.uid, case.action.uid.clone(), resource.uid, context, None)
                 .map_err(|fault| broken("the request", &fault))?;
@@ -193,8 +202,8 @@ impl<M: Members> EntityBuilder<'_, M> {
         named: &mut ReferencedEntities,
     ) -> Result<(EntityDraft, Vec<EntityUid>), BadAttributes> {
         let uid = self.uid(self.names.user, view.id)?;
-        let role_lineage = self.stored.lineage(self.uid(self.names.role, view.role)?);
-        let account_lineage = self.stored.lineage(self.uid(self.names.account, account)?);
+        let role_lineage = self.lineage(self.names.role, view.role)?;
+        let account_lineage = self.lineage(self.names.account, account)?;
         let (mut attributes, mut faults) = (HashMap::new(), AttributeFaults::default());
         let declared = self.names.shape(self.names.user).attributes.iter();
         for attribute in declared.filter(|attribute| !self.leaves_out(attribute)) {
@@ -399,7 +408,7 @@ impl<M: Members> EntityBuilder<'_, M> {
         let mut lineage = vec![uid.clone()];
         // Policies are validated for the parents that the schema allows; there must be no other.
         if let Some(slug) = account.as_ref().filter(|_| may_be_in_account) {
-            lineage.extend(self.stored.lineage(self.uid(self.names.account, slug)?));
+            lineage.extend(self.lineage(self.names.account, slug)?);
         }
         if attributes.is_empty() && lineage.len() == 1 {
             return Ok(EntityDraft { uid, entity: None, lineage });
@@ -455,6 +464,14 @@ impl<M: Members> EntityBuilder<'_, M> {
                 .map(|uid| Some(Cow::Owned(uid.id().unescaped().to_owned())))
                 .map_err(|bad| bad.within("account")),
         }
+    }
+
+    /// An entity and its ancestors, if they are built.
+    fn lineage(&self, kind: usize, id: &str) -> Result<Vec<EntityUid>, BadAttributes> {
+        if !self.with_relatives() {
+            return Ok(Vec::new());
+        }
+        Ok(self.stored.lineage(self.uid(kind, id)?))
     }
 
     fn uid(&self, kind: usize, id: &str) -> Result<EntityUid, BadAttributes> {

@@ -38,15 +38,19 @@ impl<'n> EntityAttributes<'n> {
     /// Whether an expression in Cedar's JSON form reads an attribute or a tag of another entity.
     pub(super) fn are_followed_in(&self, json: &Json) -> bool {
         match json {
-            Json::Object(members) => members.iter().any(|(key, value)| {
-                let reads = matches!(key.as_str(), "." | "has" | "getTag" | "hasTag")
-                    && (value.get("left").is_none_or(|left| self.is_other(left))
-                        || self.is_on_the_way(value));
-                reads || self.are_followed_in(value)
+            Json::Object(members) => members.iter().any(|(operator, inside)| {
+                self.is_followed_by(operator, inside) || self.are_followed_in(inside)
             }),
             Json::Array(items) => items.iter().any(|item| self.are_followed_in(item)),
             _ => false,
         }
+    }
+
+    /// Whether this operator itself does, whatever its operands do.
+    pub(super) fn is_followed_by(&self, operator: &str, inside: &Json) -> bool {
+        matches!(operator, "." | "has" | "getTag" | "hasTag")
+            && (inside.get("left").is_none_or(|left| self.is_other(left))
+                || self.is_on_the_way(inside))
     }
 
     /// Whether what is read from is an entity other than the principal and the resource.

@@ -15,6 +15,8 @@ use cedar_policy::{
 
 use super::attribute_types::shown_within_quotes;
 use super::decision_cache::DecisionCache;
+use super::left_to_cedar::CedarOperand;
+use super::query_facts::Stop;
 
 /// Policies that are evaluated together.
 #[derive(Debug)]
@@ -268,6 +270,24 @@ impl Evaluation<'_> {
             parts.erred.insert(id.clone());
             parts.forbid_erred |= self.forbids.contains(id);
         }
+    }
+}
+
+/// Evaluates a part of a condition.
+///
+/// # Errors
+/// [`Stop::Errs`] where the evaluation fails.
+pub(super) fn evaluate_operand(
+    operand: &CedarOperand,
+    request: &Request,
+    entities: &Entities,
+) -> Result<bool, Stop> {
+    let response = AUTHORIZER
+        .with_borrow(|authorizer| authorizer.is_authorized(request, &operand.policy, entities));
+    match response.decision() {
+        CedarDecision::Allow => Ok(true),
+        CedarDecision::Deny if response.diagnostics().errors().next().is_some() => Err(Stop::Errs),
+        CedarDecision::Deny => Ok(false),
     }
 }
 

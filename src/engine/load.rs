@@ -14,11 +14,12 @@ use cedar_policy::{Effect, Entities, Entity, EntityTypeName, EntityUid, Policy, 
 use serde_json::Value as Json;
 
 use super::cacheable_policies::is_cacheable_policy;
-use super::compiled_condition::{CompiledPolicy, Compiler, NotCompiled, PolicySyntax};
+use super::compiled_condition::{CompiledPolicy, Compiler, PolicySyntax};
 use super::conformity::Conformity;
 use super::evaluate::{Evaluation, SliceKeys};
 use super::folder_files::{ENTITIES, FolderFiles, SCHEMA, sort};
 use super::guards::Guard;
+use super::left_to_cedar::NotCompiled;
 use super::management_checks::ADMINISTERING;
 use super::parallel::{STACK, in_parallel};
 use super::policy_fault::{PolicyFault, bounded, bounded_notes, is_full};
@@ -201,8 +202,11 @@ impl SnapshotDraft<'_> {
         for PolicyFacts { policy, scope, determined, compiled, meaning, mentions } in
             understood.into_iter().flatten()
         {
-            if compiled.is_err() {
-                left_to_cedar.extend(mentions.iter().cloned());
+            match &compiled {
+                Ok(policy) => policy
+                    .left_to_cedar()
+                    .for_each(|operand| self::mentions(&operand.json, &mut left_to_cedar)),
+                Err(_) => left_to_cedar.extend(mentions.iter().cloned()),
             }
             mentioned.extend(mentions);
             all_determined.push(determined);

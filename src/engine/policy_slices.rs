@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use cedar_policy::{EntityUid, Policy, PolicySet, Schema};
 
-use super::compiled_condition::{CompiledPolicy, NotCompiled};
+use super::compiled_condition::CompiledPolicy;
 use super::conformity::Conformity;
 use super::decision_cache::{self, DecisionCache};
 use super::evaluate::{Environment, PolicyBucket, UncompiledPolicies};
+use super::left_to_cedar::NotCompiled;
 use super::policy_scope::PolicyScope;
 use super::schema_facts::SchemaFacts;
 use super::static_entities::StaticEntities;

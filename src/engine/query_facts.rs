@@ -9,8 +9,10 @@ use std::borrow::Cow;
 
 use cedar_policy::{EntityTypeName, EntityUid};
 
-use super::attribute_types::{AttributeShape, AttributeType, check_listed, entity_id};
+use super::attribute_types::{AttributeShape, AttributeType, Extension, check_listed, entity_id};
 use super::entity_builder::is_supplied;
+use super::extension_values::datetime_ms;
+use super::left_to_cedar::CedarOperand;
 use super::schema_facts::SchemaFacts;
 use super::static_entities::StaticEntities;
 use super::symbols::ActionInfo;
@@ -49,6 +51,8 @@ pub(super) enum FactValue<'f> {
     Bool(bool),
     Long(i64),
     Text(&'f str),
+    /// Milliseconds since 1970.
+    DateTime(i64),
     Entity(EntityName<'f>),
     /// A set, with the type of its elements.
     Set(&'f AttributeType, &'f [Value<'f>]),
@@ -83,8 +87,13 @@ pub(super) struct MemberQuery<'f> {
     pub(super) default_account: Option<&'f str>,
 }
 
+/// Has Cedar evaluate an operand for the query.
+pub(super) type CedarEvaluation<'f> = dyn Fn(&CedarOperand) -> Result<bool, Stop> + 'f;
+
 /// The facts of one query.
 pub(super) struct QueryFacts<'f> {
+    /// For the parts that are not compiled.
+    cedar: Option<&'f CedarEvaluation<'f>>,
     sources: SchemaFacts<'f>,
     asked: MemberQuery<'f>,
     principal: EntityName<'f>,
@@ -183,6 +192,7 @@ impl<'f> QueryFacts<'f> {
         let principal = EntityName { kind: names.name(names.user)?, id: member.id };
         let account = |slug| AccountFacts { slug, ancestors: above(stored, names.account, slug) };
         let facts = Self {
+            cedar: None,
             sources,
             asked,
             principal,
@@ -196,6 +206,16 @@ impl<'f> QueryFacts<'f> {
         };
         // Members are in roles and accounts; whatever is in a member is unusual.
         facts.is_usual().then_some(facts)
+    }
+
+    /// The same, with Cedar for what is not compiled.
+    pub(super) fn with_cedar(self, cedar: &'f CedarEvaluation<'f>) -> Self {
+        Self { cedar: Some(cedar), ..self }
+    }
+
+    /// The value of an operand that is not compiled.
+    pub(super) fn by_cedar(&self, operand: &CedarOperand) -> Result<bool, Stop> {
+        self.cedar.map_or(Err(Stop::LeftToCedar), |evaluate| evaluate(operand))
     }
 
     /// Whether resources of this type may be in an account that a caller says. An account is in itself.
@@ -262,9 +282,13 @@ impl<'f> QueryFacts<'f> {
             "email" => FactValue::Text(member.texts.email_key()),
             "first_name" => FactValue::Text(member.texts.first_name()),
             "last_name" => FactValue::Text(member.texts.last_name()),
-            "joined" if matches!(attribute.kind, AttributeType::Long) => {
-                FactValue::Long(member.joined.0)
-            }
+            "joined" => match attribute.kind {
+                AttributeType::Long => FactValue::Long(member.joined.0),
+                AttributeType::Extension(Extension::DateTime) => {
+                    FactValue::DateTime(member.joined.0)
+                }
+                _ => return Err(Stop::LeftToCedar),
+            },
             _ => return Err(Stop::LeftToCedar),
         }))
     }
@@ -399,6 +423,9 @@ pub(super) fn value_of<'f>(
         (AttributeType::Bool, Value::Bool(flag)) => FactValue::Bool(*flag),
         (AttributeType::Long, Value::Long(number)) => FactValue::Long(*number),
         (AttributeType::String, Value::String(text)) => FactValue::Text(text),
+        (AttributeType::Extension(Extension::DateTime), Value::String(text)) => {
+            FactValue::DateTime(datetime_ms(text).ok_or(Stop::LeftToCedar)?)
+        }
         (AttributeType::Entity(kind, ids), _) => {
             let id = entity_id(kind, ids.as_deref(), value).map_err(|_| Stop::LeftToCedar)?;
             FactValue::Entity(EntityName { kind, id })

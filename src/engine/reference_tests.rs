@@ -281,7 +281,7 @@ impl Scene {
                 entities: &gathered.entities,
             };
             let verdict = evaluation.slices(env, &keys);
-            let compiled = self.compiled(&case, env, &verdict);
+            let compiled = self.compiled(&case, env, &world, &verdict);
             Some((verdict, Way { slices, recalled, compiled }))
         };
         let verdict = if question.subject.0 == "User" {
@@ -299,11 +299,12 @@ impl Scene {
         &self,
         case: &ResolvedQuery<'_>,
         env: &Environment,
+        world: &QueryContext<'_, Team>,
         verdict: &Verdict,
     ) -> Option<bool> {
         let (mut known, mut applying) = (BTreeSet::new(), BTreeSet::new());
         let mut erring = BTreeSet::new();
-        let told = self.snapshot.each_compiled(case, env, |at, _, found| {
+        let told = self.snapshot.each_compiled(case, env, world, |at, _, found| {
             let id = self.snapshot.policies[at].0.id();
             known.insert(id.clone());
             match found {

@@ -4,11 +4,13 @@
 //! Cedar does.
 
 use cedar_policy::{ActionConstraint, Effect, EntityTypeName, EntityUid, Policy};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::text_pattern::TextPattern;
-use super::{CompiledPolicy, DEPTH_MAX, NODES_MAX, Node, NodeId, NotCompiled, Variable};
+use super::{CompiledPolicy, Node, NodeId, Variable};
 use crate::engine::entity_reads::EntityAttributes;
+use crate::engine::extension_values::datetime_ms;
+use crate::engine::left_to_cedar::{CedarOperand, DEPTH_MAX, NODES_MAX, NotCompiled};
 use crate::engine::policy_json::{operation, part, variable};
 use crate::engine::policy_scope::{PolicyScope, ScopeConstraint};
 use crate::engine::symbols::Symbols;
@@ -39,18 +41,14 @@ impl<'n> Compiler<'n> {
     /// Why the policy is left to Cedar.
     pub(in crate::engine) fn compile(&self, syntax: &PolicySyntax<'_>) -> Compiled<CompiledPolicy> {
         let PolicySyntax { policy, scope, json } = *syntax;
-        let conditions = part(json, "conditions");
-        if self.entities.are_followed_in(conditions) {
-            return Err(NotCompiled::FollowsEntity);
-        }
-        let mut draft = Draft { names: self.names, nodes: Vec::new() };
+        let mut draft = Draft { names: self.names, entities: &self.entities, nodes: Vec::new() };
         let mut all = Vec::new();
         draft.side(Variable::Principal, &scope.principal, &mut all)?;
         draft.action(&policy.action_constraint(), &mut all)?;
         draft.side(Variable::Resource, &scope.resource, &mut all)?;
-        let conditions = conditions.as_array().ok_or_else(|| unusual("a policy"))?;
+        let conditions = part(json, "conditions").as_array().ok_or_else(|| unusual("a policy"))?;
         for condition in conditions {
-            let body = draft.expression(part(condition, "body"), DEPTH_MAX)?;
+            let body = draft.boolean(part(condition, "body"), DEPTH_MAX)?;
             all.push(match part(condition, "kind").as_str() {
                 Some("when") => body,
                 Some("unless") => draft.add(Node::Not(body))?,
@@ -65,6 +63,7 @@ impl<'n> Compiler<'n> {
 /// A policy under construction.
 struct Draft<'n> {
     names: &'n Symbols,
+    entities: &'n EntityAttributes<'n>,
     nodes: Vec<Node>,
 }
 
@@ -116,6 +115,24 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// An expression that Cedar takes for a boolean, or fails: it is left to Cedar where it is not compiled.
+    fn boolean(&mut self, json: &Json, levels: usize) -> Compiled {
+        let before = self.nodes.len();
+        match self.expression(json, levels) {
+            Err(NotCompiled::TooLarge) => Err(NotCompiled::TooLarge),
+            Err(why) => {
+                self.nodes.truncate(before);
+                self.left_to_cedar(json.clone(), why)
+            }
+            compiled => compiled,
+        }
+    }
+
+    fn left_to_cedar(&mut self, json: Json, why: NotCompiled) -> Compiled {
+        let follows = self.entities.are_followed_in(&json);
+        self.add(Node::LeftToCedar(Box::new(CedarOperand::new(json, follows, why)?)))
+    }
+
     /// An expression that may nest so many levels further.
     fn expression(&mut self, json: &Json, levels: usize) -> Compiled {
         let levels = levels.checked_sub(1).ok_or(NotCompiled::TooLarge)?;
@@ -123,7 +140,11 @@ impl Draft<'_> {
         match operator {
             "Value" => self.literal(inside),
             "Var" => self.variable(inside),
+            "datetime" => self.datetime(inside),
             "&&" | "||" => self.row(operator, json, levels),
+            "." | "has" if self.entities.is_followed_by(operator, inside) => {
+                Err(NotCompiled::FollowsEntity)
+            }
             "." => {
                 let from = self.expression(part(inside, "left"), levels)?;
                 let name = part(inside, "attr").as_str().ok_or_else(|| unusual("`.`"))?;
@@ -152,15 +173,18 @@ impl Draft<'_> {
                 self.add(Node::Like(text, pattern.ok_or_else(|| unusual("`like`"))?))
             }
             "if-then-else" => {
-                let test = self.expression(part(inside, "if"), levels)?;
+                let test = self.boolean(part(inside, "if"), levels)?;
                 let then = self.expression(part(inside, "then"), levels)?;
                 let otherwise = self.expression(part(inside, "else"), levels)?;
                 self.add(Node::If(test, then, otherwise))
             }
-            "!" | "neg" => {
+            "!" => {
+                let operand = self.boolean(part(inside, "arg"), levels)?;
+                self.add(Node::Not(operand))
+            }
+            "neg" => {
                 let operand = self.expression(part(inside, "arg"), levels)?;
-                let node = if operator == "!" { Node::Not } else { Node::Negate };
-                self.add(node(operand))
+                self.add(Node::Negate(operand))
             }
             _ => self.of_two(operator, inside, levels),
         }
@@ -189,7 +213,7 @@ impl Draft<'_> {
     }
 
     /// A row of `&&` or of `||`, however it is put in brackets: the first operand that decides ends the
-    /// evaluation either way.
+    /// evaluation either way. Neighbours that are left to Cedar are evaluated at once.
     fn row(&mut self, operator: &str, json: &Json, levels: usize) -> Compiled {
         let (mut open, mut operands) = (vec![json], Vec::new());
         while let Some(next) = open.pop() {
@@ -198,11 +222,32 @@ impl Draft<'_> {
                     open.push(part(inside, "right"));
                     open.push(part(inside, "left"));
                 }
-                _ => operands.push(self.expression(next, levels)?),
+                _ => {
+                    let operand = self.boolean(next, levels)?;
+                    if !self.joins_last(operator, &operands)? {
+                        operands.push(operand);
+                    }
+                }
             }
         }
         let operands = operands.into();
         self.add(if operator == "&&" { Node::All(operands) } else { Node::Any(operands) })
+    }
+
+    /// Joins the operand that was added last with the one before it in its row, if Cedar evaluates both.
+    fn joins_last(&mut self, operator: &str, row: &[NodeId]) -> Compiled<bool> {
+        let [.., Node::LeftToCedar(one), Node::LeftToCedar(other)] = self.nodes.as_slice() else {
+            return Ok(false);
+        };
+        // Else the one before is a part of something else.
+        if row.last().map(|at| usize::from(at.0)) != Some(self.nodes.len() - 2) {
+            return Ok(false);
+        }
+        let both = json!({ operator: {"left": one.json, "right": other.json} });
+        let why = one.why.clone();
+        self.nodes.truncate(self.nodes.len() - 2);
+        self.left_to_cedar(both, why)?;
+        Ok(true)
     }
 
     fn has(&mut self, inside: &Json, levels: usize) -> Compiled {
@@ -270,6 +315,15 @@ impl Draft<'_> {
             }
         };
         self.add(node)
+    }
+
+    fn datetime(&mut self, arguments: &Json) -> Compiled {
+        let text = match arguments.as_array().map(Vec::as_slice) {
+            Some([text]) => part(text, "Value").as_str(),
+            _ => None,
+        };
+        let ms = text.and_then(datetime_ms).ok_or_else(|| unusual("`datetime` of this form"))?;
+        self.add(Node::DateTime(ms))
     }
 
     /// A comparison of the action with literals.

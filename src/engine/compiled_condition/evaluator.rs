@@ -1,5 +1,7 @@
 //! The evaluation of a compiled policy on the facts of a query.
 
+use std::cmp::Ordering;
+
 use super::{CompiledPolicy, Node, NodeId, QueryFacts, Stop};
 use crate::engine::query_facts::{EntityName, FactValue, member_of, value_of};
 
@@ -22,6 +24,7 @@ impl CompiledPolicy {
             Node::Bool(flag) => *flag,
             Node::Long(number) => return Ok(FactValue::Long(*number)),
             Node::Text(text) => return Ok(FactValue::Text(text)),
+            Node::DateTime(ms) => return Ok(FactValue::DateTime(*ms)),
             Node::Entity(uid) => return Ok(FactValue::Entity(EntityName::of(uid))),
             Node::Variable(variable) => {
                 let entity = facts.entity(*variable).ok_or(Stop::LeftToCedar)?;
@@ -43,10 +46,8 @@ impl CompiledPolicy {
             Node::Equal(left, right) => {
                 are_equal(&self.value(*left, facts)?, &self.value(*right, facts)?)?
             }
-            Node::Less(left, right) => self.long(*left, facts)? < self.long(*right, facts)?,
-            Node::LessOrEqual(left, right) => {
-                self.long(*left, facts)? <= self.long(*right, facts)?
-            }
+            Node::Less(left, right) => self.ordering(*left, *right, facts)?.is_lt(),
+            Node::LessOrEqual(left, right) => self.ordering(*left, *right, facts)?.is_le(),
             Node::In(one, other) => self.is_in(*one, *other, facts)?,
             Node::Is(from, kind) => self.entity(*from, facts)?.kind == kind,
             Node::Contains(set, value) => self.contains(*set, *value, facts)?,
@@ -54,6 +55,7 @@ impl CompiledPolicy {
                 FactValue::Text(text) => pattern.fits(text),
                 _ => return Err(Stop::Errs),
             },
+            Node::LeftToCedar(operand) => facts.by_cedar(operand)?,
             Node::ActionIs(uid) => facts.action().uid == *uid,
             Node::ActionIn(uids) => uids.iter().any(|uid| facts.action().lineage.contains(uid)),
         }))
@@ -72,6 +74,20 @@ impl CompiledPolicy {
             }
         }
         Ok(!ends)
+    }
+
+    /// How two values compare that have an order.
+    fn ordering<'f>(
+        &'f self,
+        left: NodeId,
+        right: NodeId,
+        facts: &QueryFacts<'f>,
+    ) -> Evaluated<'f, Ordering> {
+        match (self.value(left, facts)?, self.value(right, facts)?) {
+            (FactValue::Long(left), FactValue::Long(right))
+            | (FactValue::DateTime(left), FactValue::DateTime(right)) => Ok(left.cmp(&right)),
+            _ => Err(Stop::Errs),
+        }
     }
 
     fn long<'f>(&'f self, at: NodeId, facts: &QueryFacts<'f>) -> Evaluated<'f, i64> {
@@ -200,9 +216,11 @@ pub(super) fn attribute_of<'f>(
         FactValue::Record(shape, members) => member_of(shape, members, name),
         // Only Cedar is given the entity.
         FactValue::Entity(_) => Err(Stop::LeftToCedar),
-        FactValue::Bool(_) | FactValue::Long(_) | FactValue::Text(_) | FactValue::Set(..) => {
-            Err(Stop::Errs)
-        }
+        FactValue::Bool(_)
+        | FactValue::Long(_)
+        | FactValue::Text(_)
+        | FactValue::DateTime(_)
+        | FactValue::Set(..) => Err(Stop::Errs),
     }
 }
 
@@ -214,6 +232,7 @@ pub(super) fn are_equal(one: &FactValue<'_>, other: &FactValue<'_>) -> Result<bo
         (FactValue::Bool(one), FactValue::Bool(other)) => Ok(one == other),
         (FactValue::Long(one), FactValue::Long(other)) => Ok(one == other),
         (FactValue::Text(one), FactValue::Text(other)) => Ok(one == other),
+        (FactValue::DateTime(one), FactValue::DateTime(other)) => Ok(one == other),
         (FactValue::Entity(one), FactValue::Entity(other)) => Ok(one == other),
         _ => Ok(false),
     }

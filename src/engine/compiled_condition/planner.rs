@@ -12,16 +12,21 @@ use super::evaluator::{are_equal, attribute_of};
 use super::{CompiledPolicy, Node, NodeId, QueryFacts, Stop, Variable};
 use crate::engine::attribute_types::{Attribute, AttributeShape, AttributeType};
 use crate::engine::filter::{Column, ColumnType, Comparison, Filter, Operand, Scalar};
+use crate::engine::left_to_cedar::NotCompiled;
 use crate::engine::query_facts::{EntityName, FactValue, value_of};
 
 /// Most tests and combinations of one filter: conditions that decide twice by the same part grow.
 pub(in crate::engine) const FILTER_MAX: usize = 4_000;
+
+const EXTENSION_TYPE: &str = "a date, an address or a decimal as an attribute of the resource";
 
 /// Why a policy cannot be expressed as a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum NotPlanned {
     /// It uses this on the resource's attributes.
     Uses(&'static str),
+    /// A part of it is not compiled.
+    LeftToCedar(NotCompiled),
     /// The filter would have more than [`FILTER_MAX`] parts.
     TooLarge,
 }
@@ -30,6 +35,7 @@ impl fmt::Display for NotPlanned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Uses(what) => write!(f, "it uses {what}"),
+            Self::LeftToCedar(why) => why.fmt(f),
             Self::TooLarge => write!(f, "its filter would have more than {FILTER_MAX} parts"),
         }
     }
@@ -126,11 +132,12 @@ impl CompiledPolicy {
     fn reads_resource(&self, at: NodeId) -> bool {
         let any = |nodes: &[NodeId]| nodes.iter().any(|at| self.reads_resource(*at));
         match self.node(at) {
-            None | Some(Node::Variable(Variable::Resource)) => true,
+            None | Some(Node::Variable(Variable::Resource) | Node::LeftToCedar(_)) => true,
             Some(
                 Node::Bool(_)
                 | Node::Long(_)
                 | Node::Text(_)
+                | Node::DateTime(_)
                 | Node::Entity(_)
                 | Node::Variable(_)
                 | Node::ActionIs(_)
@@ -248,6 +255,7 @@ impl<'f> Planner<'f> {
             Node::Bool(flag) => Certainty::known(*flag),
             Node::Long(number) => return Ok(Value::Known(FactValue::Long(*number))),
             Node::Text(text) => return Ok(Value::Known(FactValue::Text(text))),
+            Node::DateTime(ms) => return Ok(Value::Known(FactValue::DateTime(*ms))),
             Node::Entity(uid) => return Ok(Value::Known(FactValue::Entity(EntityName::of(uid)))),
             Node::Variable(Variable::Resource) => return Ok(Value::Resource),
             Node::Variable(variable) => {
@@ -288,6 +296,9 @@ impl<'f> Planner<'f> {
                 }
                 _ => Certainty::fails(),
             },
+            Node::LeftToCedar(operand) => {
+                return Err(NotPlanned::LeftToCedar(operand.why.clone()));
+            }
             Node::ActionIs(uid) => Certainty::known(self.facts.action().uid == *uid),
             Node::ActionIn(uids) => {
                 let mut lineage = uids.iter().map(|uid| self.facts.action().lineage.contains(uid));
@@ -525,7 +536,8 @@ impl<'f> Planner<'f> {
     ) -> Planned<Certainty> {
         let long = |attribute: &Attribute| matches!(attribute.kind, AttributeType::Long);
         Ok(match (self.value(policy, left)?, self.value(policy, right)?) {
-            (Value::Known(FactValue::Long(one)), Value::Known(FactValue::Long(other))) => {
+            (Value::Known(FactValue::Long(one)), Value::Known(FactValue::Long(other)))
+            | (Value::Known(FactValue::DateTime(one)), Value::Known(FactValue::DateTime(other))) => {
                 Certainty::known(if how == Comparison::Less { one < other } else { one <= other })
             }
             (Value::Attribute(one), Value::Known(FactValue::Long(number))) if long(one) => {
@@ -536,6 +548,11 @@ impl<'f> Planner<'f> {
             }
             (Value::Attribute(one), Value::Attribute(other)) if long(one) && long(other) => {
                 self.compared(one, how, Operand::Column(self.column(other)))
+            }
+            (Value::Attribute(one), _) | (_, Value::Attribute(one))
+                if matches!(one.kind, AttributeType::Extension(_)) =>
+            {
+                return Err(NotPlanned::Uses(EXTENSION_TYPE));
             }
             _ => Certainty::fails(),
         })
@@ -704,9 +721,7 @@ fn plain(attribute: &Attribute) -> Planned<()> {
         AttributeType::Record(_) => {
             Err(NotPlanned::Uses("a record as an attribute of the resource"))
         }
-        AttributeType::Extension(_) => {
-            Err(NotPlanned::Uses("a date, an address or a decimal as an attribute of the resource"))
-        }
+        AttributeType::Extension(_) => Err(NotPlanned::Uses(EXTENSION_TYPE)),
         AttributeType::Bool
         | AttributeType::Long
         | AttributeType::String
