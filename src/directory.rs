@@ -11,10 +11,10 @@ mod token_index;
 
 use std::borrow::Cow;
 use std::cmp::Ordering as Order;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -110,8 +110,8 @@ struct MemberEntry {
     first_name_end: u16,
     active: bool,
     two_step: bool,
-    /// Whether it is of an import that is not made: nobody sees it.
-    hidden: AtomicBool,
+    /// The number of the import that it came with, while that is not made: nobody sees it then.
+    import: AtomicU16,
     joined: Timestamp,
 }
 
@@ -188,10 +188,33 @@ struct WriterState {
     words: HashMap<Arc<str>, usize>,
     /// Every account that there is.
     accounts: BTreeSet<String>,
-    /// The members of imports that are not made.
-    importing: HashMap<ImportId, RoleIndex>,
+    /// Imports that are not made.
+    importing: HashMap<ImportId, StagedImport>,
+    /// Members of imports that were made, who are not in the member index yet.
+    unindexed: VecDeque<UnindexedGroup>,
     filled: SlotCounts,
 }
+
+/// The members of an import that is not made.
+#[derive(Debug)]
+struct StagedImport {
+    number: u16,
+    members: RoleIndex,
+}
+
+/// The members of a group behind this id.
+#[derive(Debug)]
+struct UnindexedGroup {
+    group: MemberGroup,
+    after: String,
+}
+
+/// The number of members who came with no import, or with one that was made.
+const SEEN_BY_ALL: u16 = 0;
+/// The number of imports beyond those that can be numbered: their members are shown one by one.
+const NOT_NUMBERED: u16 = u16::MAX;
+/// So many members are put into the member index at once: a change waits for them.
+const INDEXED_AT_ONCE: usize = 500;
 
 #[derive(Debug)]
 struct RoleUse {
@@ -245,6 +268,9 @@ pub struct Directory {
     member_index: MemberIndex,
     /// Who is not hidden.
     role_index: RwLock<RoleIndex>,
+    /// Whether each import was made, by its number: one store shows all of its members. The first is that
+    /// of [`SEEN_BY_ALL`].
+    imports_made: boxcar::Vec<AtomicBool>,
     sessions: TokenIndex<LiveSession>,
     api_tokens: TokenIndex<ApiTokenView>,
     ledger: Mutex<WriterState>,
@@ -268,6 +294,7 @@ impl Directory {
             members: papaya::HashMap::with_hasher(RandomState::default()),
             member_index: MemberIndex::new(),
             role_index: RwLock::default(),
+            imports_made: boxcar::vec![AtomicBool::new(true)],
             sessions: TokenIndex::new(),
             api_tokens: TokenIndex::new(),
             ledger: Mutex::default(),
@@ -280,8 +307,13 @@ impl Directory {
     pub fn with<R>(&self, id: &str, read: impl FnOnce(MemberView<'_>) -> R) -> Option<R> {
         let members = self.members.pin();
         let found = members.get(&MemberKeyRef(id.as_bytes()));
-        let seen = found.filter(|entry| !entry.hidden.load(Ordering::Acquire));
+        let seen = found.filter(|entry| self.is_seen(entry));
         seen.map(|entry| read(entry.view(id)))
+    }
+
+    fn is_seen(&self, entry: &MemberEntry) -> bool {
+        let import = usize::from(entry.import.load(Ordering::Acquire));
+        self.imports_made.get(import).is_some_and(|made| made.load(Ordering::Acquire))
     }
 
     /// Calls `read` with a member's entry in the index, several times faster than [`Self::with`].
@@ -355,7 +387,7 @@ impl Directory {
             }
             LoadedRecord::Member(member) => {
                 let words = self.enter(&mut self.ledger(), &member);
-                if let Some(role) = self.put(words, &member, false) {
+                if let Some(role) = self.put(words, &member, SEEN_BY_ALL) {
                     self.ledger().release_role(&role);
                 }
             }
@@ -388,7 +420,7 @@ impl Directory {
                 }
                 ChangedRecord::Member(member) => {
                     let words = self.enter(&mut ledger, member);
-                    if let Some(role) = self.put(words, member, false) {
+                    if let Some(role) = self.put(words, member, SEEN_BY_ALL) {
                         ledger.release_role(&role);
                     }
                 }
@@ -397,8 +429,8 @@ impl Directory {
                 }
                 ChangedRecord::Imported { import, .. } => self.show(&mut ledger, *import),
                 ChangedRecord::ImportGone(import) => {
-                    let gone = ledger.importing.remove(import).unwrap_or_default();
-                    for id in gone.members() {
+                    let gone = ledger.importing.remove(import);
+                    for id in gone.iter().flat_map(|gone| gone.members.ids_of_all()) {
                         self.remove(&mut ledger, &id.text());
                     }
                 }
@@ -441,36 +473,73 @@ impl Directory {
             role: Arc::clone(&role),
             active: member.status == Status::Active,
         };
-        ledger
-            .importing
-            .entry(import)
-            .or_default()
-            .insert(group, MemberKey::new(member.id.as_str()));
-        if let Some(role) = self.put(SharedNames { account, role }, member, true) {
+        let staged = ledger.importing.entry(import).or_insert_with(|| StagedImport {
+            number: self.number_import(),
+            members: RoleIndex::default(),
+        });
+        staged.members.insert(group, MemberKey::new(member.id.as_str()));
+        let number = staged.number;
+        // While few are in it: a table that grows once all are seen would keep changes waiting.
+        self.member_index.reserve_ahead(&mut ledger.filled, self.members.len());
+        if let Some(role) = self.put(SharedNames { account, role }, member, number) {
             ledger.release_role(&role);
         }
     }
 
-    /// Shows the members of an import.
-    fn show(&self, ledger: &mut WriterState, import: ImportId) {
-        let shown = ledger.importing.remove(&import).unwrap_or_default();
-        self.member_index.reserve(&mut ledger.filled, self.members.len());
-        let members = self.members.pin();
-        for id in shown.members() {
-            let Some(entry) = members.get(id) else { continue };
-            let account = ledger.words.get(&entry.account).copied();
-            let role = ledger.roles.get(&entry.role).map(|role| role.number);
-            if let (Some(account), Some(role)) = (account, role) {
-                let filled = &mut ledger.filled;
-                self.member_index.put(filled, &id.text(), account, role, entry.active);
+    /// A number that no import has had; a process has enough of them.
+    fn number_import(&self) -> u16 {
+        match u16::try_from(self.imports_made.count()) {
+            Ok(number) if number < NOT_NUMBERED => {
+                self.imports_made.push(AtomicBool::new(false));
+                number
             }
-            entry.hidden.store(false, Ordering::Release);
+            _ => NOT_NUMBERED,
         }
-        self.write_role_index().append(shown);
+    }
+
+    /// Shows the members of an import, at once: no change waits for each of them.
+    fn show(&self, ledger: &mut WriterState, import: ImportId) {
+        let Some(StagedImport { number, members: staged }) = ledger.importing.remove(&import)
+        else {
+            return;
+        };
+        if number == NOT_NUMBERED {
+            let members = self.members.pin();
+            let entries = staged.ids_of_all().filter_map(|id| members.get(id));
+            entries.for_each(|entry| entry.import.store(SEEN_BY_ALL, Ordering::Release));
+        }
+        let groups = staged
+            .groups()
+            .map(|group| UnindexedGroup { group: group.clone(), after: String::new() });
+        ledger.unindexed.extend(groups);
+        self.write_role_index().append(staged);
+        if let Some(made) = self.imports_made.get(usize::from(number)) {
+            made.store(true, Ordering::Release);
+        }
+    }
+
+    /// Puts some members of imports into the member index, which decisions can do without; whether there
+    /// are more.
+    pub fn index_imported(&self) -> bool {
+        let mut ledger = self.ledger();
+        let ledger = &mut *ledger;
+        let Some(next) = ledger.unindexed.front_mut() else { return false };
+        let ids = self.group_members(&next.group, &next.after, INDEXED_AT_ONCE);
+        let account = ledger.words.get(&next.group.account).copied();
+        let role = ledger.roles.get(&next.group.role).map(|role| role.number);
+        match (ids.last(), account.zip(role)) {
+            (Some(last), Some((account, role))) => {
+                next.after.clone_from(last);
+                let (index, active) = (&self.member_index, next.group.active);
+                ids.iter().for_each(|id| index.put(&mut ledger.filled, id, account, role, active));
+            }
+            _ => drop(ledger.unindexed.pop_front()),
+        }
+        !ledger.unindexed.is_empty()
     }
 
     /// Puts a member into the table; returns the member's previous role.
-    fn put(&self, words: SharedNames, member: &Member, hidden: bool) -> Option<Arc<str>> {
+    fn put(&self, words: SharedNames, member: &Member, import: u16) -> Option<Arc<str>> {
         let (email, first) = (member.email.key(), member.first_name.as_str());
         // The domain's limits keep both far below 65,536.
         let end = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
@@ -482,11 +551,11 @@ impl Directory {
             first_name_end: end(email.len() + first.len()),
             active: member.status == Status::Active,
             two_step: member.two_step,
-            hidden: AtomicBool::new(hidden),
+            import: AtomicU16::new(import),
             joined: member.joined,
         };
         let (members, id) = (self.members.pin(), member.id.as_str());
-        let group = (!hidden).then(|| entry.group());
+        let group = (import == SEEN_BY_ALL).then(|| entry.group());
         let before = members.insert(MemberKey::new(id), entry);
         if let Some(before) = before {
             self.leave_group(before, &MemberKey::new(id));
@@ -499,7 +568,7 @@ impl Directory {
 
     /// Removes the former entry of a member from the index by role.
     fn leave_group(&self, before: &MemberEntry, id: &MemberKey) {
-        if !before.hidden.load(Ordering::Acquire) {
+        if self.is_seen(before) {
             self.write_role_index().remove(&before.group(), id);
         }
     }
@@ -574,7 +643,8 @@ impl Directory {
     /// How many members there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        let hidden: usize = self.ledger().importing.values().map(RoleIndex::len).sum();
+        let ledger = self.ledger();
+        let hidden: usize = ledger.importing.values().map(|staged| staged.members.len()).sum();
         self.members.len().saturating_sub(hidden)
     }
 

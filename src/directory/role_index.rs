@@ -44,7 +44,12 @@ impl RoleIndex {
         }
     }
 
-    pub(super) fn members(&self) -> impl Iterator<Item = &MemberKey> {
+    pub(super) fn groups(&self) -> impl Iterator<Item = &MemberGroup> {
+        self.0.keys()
+    }
+
+    /// The members of all groups.
+    pub(super) fn ids_of_all(&self) -> impl Iterator<Item = &MemberKey> {
         self.0.values().flatten()
     }
 

@@ -49,11 +49,23 @@ pub async fn load_and(
     Ok(follower)
 }
 
-/// Applies changes in order until the store is closed.
+/// Applies changes in order until the store is closed; while none waits, it puts the members of imports
+/// into the index of the directory.
 pub async fn follow(directory: Arc<Directory>, mut follower: Follower) {
-    while let Some(change) = follower.recv().await {
-        if change.revision > directory.revision() {
-            directory.apply(&change);
+    let mut is_indexing = true;
+    loop {
+        tokio::select! {
+            biased;
+            change = follower.recv() => {
+                let Some(change) = change else { return };
+                if change.revision > directory.revision() {
+                    directory.apply(&change);
+                    is_indexing = true;
+                }
+            }
+            () = tokio::task::yield_now(), if is_indexing => {
+                is_indexing = directory.index_imported();
+            }
         }
     }
 }

@@ -345,8 +345,70 @@ fn members_of_an_import_are_seen_once_it_is_made() {
     let account = AccountSlug::parse("acme").unwrap();
     apply(&directory, 3, vec![ChangedRecord::Imported { import: made, account }]);
     apply(&directory, 4, vec![ChangedRecord::ImportGone(gone_one)]);
-    assert_eq!(seen(), [[true; 2], [true; 2], [false; 2]]);
+    assert_eq!(seen(), [[false, true], [false, true], [false; 2]], "index, records");
     assert_eq!((directory.len(), held(&directory)), (2, vec![("viewer".to_owned(), 2)]));
+    while directory.index_imported() {}
+    assert_eq!(seen(), [[true; 2], [true; 2], [false; 2]]);
+}
+
+/// The index is filled after an import, in steps: what changes meanwhile stays as it was changed.
+#[test]
+fn members_who_change_after_their_import_are_not_indexed_as_they_came() {
+    let directory = Directory::new();
+    let ids: Vec<String> = (0..2_000).map(|number| format!("m{number:04}")).collect();
+    let rows = ids.iter().map(|id| ChangedRecord::Importing(ImportId(1), member(id, "viewer")));
+    apply(&directory, 1, rows.collect());
+    let account = AccountSlug::parse("acme").unwrap();
+    apply(&directory, 2, vec![ChangedRecord::Imported { import: ImportId(1), account }]);
+    assert!(directory.index_imported(), "one step is not all");
+    let suspended = Member { status: Status::Suspended, ..member("m1800", "viewer") };
+    let changes = vec![
+        ChangedRecord::Member(member("m0001", "operator")),
+        ChangedRecord::Member(member("m1700", "operator")),
+        ChangedRecord::Member(suspended),
+        gone("m0002"),
+        gone("m1900"),
+    ];
+    apply(&directory, 3, changes);
+    while directory.index_imported() {}
+    for (number, id) in ids.iter().enumerate() {
+        let expected = match number {
+            1 | 1_700 => Some(("operator".to_owned(), true)),
+            1_800 => Some(("viewer".to_owned(), false)),
+            2 | 1_900 => None,
+            _ => Some(("viewer".to_owned(), true)),
+        };
+        let state = |access: MemberAccess<'_>| (access.role.to_owned(), access.active);
+        assert_eq!(directory.access(id, state), expected, "{id}");
+        assert_eq!(
+            directory.with(id, |view| (view.role.to_owned(), view.active)),
+            expected,
+            "{id}"
+        );
+    }
+}
+
+/// More imports than have a number: their members are shown all the same, and only when they are made.
+#[test]
+fn imports_without_end_are_shown() {
+    let directory = Directory::new();
+    for number in 0..70_000 {
+        let staged = ChangedRecord::Importing(ImportId(number), member("a", "viewer"));
+        apply(&directory, 2 * number + 1, vec![staged]);
+        assert!(directory.with("a", |_| ()).is_none(), "{number}");
+        apply(&directory, 2 * number + 2, vec![ChangedRecord::ImportGone(ImportId(number))]);
+    }
+    apply(
+        &directory,
+        200_000,
+        vec![ChangedRecord::Importing(ImportId(70_000), member("a", "viewer"))],
+    );
+    assert!(directory.with("a", |_| ()).is_none());
+    let account = AccountSlug::parse("acme").unwrap();
+    apply(&directory, 200_001, vec![ChangedRecord::Imported { import: ImportId(70_000), account }]);
+    assert!(directory.with("a", |_| ()).is_some());
+    while directory.index_imported() {}
+    assert!(directory.access("a", |_| ()).is_some());
 }
 
 #[tokio::test]

@@ -158,6 +158,8 @@ async fn the_directory_that_follows_has_what_one_that_starts_has() {
     nodes[1].follow().await;
     apply(&mut nodes[1]);
     assert_eq!(directory.len(), ALL);
+    assert!(sees("m00007"));
+    while directory.index_imported() {}
     assert!(sees("m00007") && directory.access("m00007", |_| ()).is_some());
     assert_eq!(directory.revision(), nodes[1].store.revision().await.unwrap());
 }
