@@ -103,6 +103,14 @@ pub fn moment(text: &str) -> Option<Timestamp> {
     Some(Timestamp(at.as_millisecond()))
 }
 
+/// The first moment of a day in UTC; `None` if there is no such day.
+#[must_use]
+pub fn day_start(year: i16, month: i8, day: i8) -> Option<Timestamp> {
+    let day = jiff::civil::Date::new(year, month, day).ok()?;
+    let days = jiff::civil::Date::constant(1970, 1, 1).until(day).ok()?.get_days();
+    Some(Timestamp(i64::from(days) * 86_400_000))
+}
+
 /// The time in the format of HTTP (RFC 9110, section 5.6.7), such as `Tue, 24 Nov 2026 12:00:00
 /// GMT`.
 #[must_use]

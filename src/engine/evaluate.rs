@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use cedar_policy::{
     AuthorizationError, Authorizer, Decision as CedarDecision, Effect, Entities, EntityUid,
-    EvaluationError, PolicyId, PolicySet, Request, Response,
+    EvalResult, EvaluationError, PolicyId, PolicySet, Request, Response, eval_expression,
 };
 
 use super::attribute_types::shown_within_quotes;
@@ -282,12 +282,10 @@ pub(super) fn evaluate_operand(
     request: &Request,
     entities: &Entities,
 ) -> Result<bool, Stop> {
-    let response = AUTHORIZER
-        .with_borrow(|authorizer| authorizer.is_authorized(request, &operand.policy, entities));
-    match response.decision() {
-        CedarDecision::Allow => Ok(true),
-        CedarDecision::Deny if response.diagnostics().errors().next().is_some() => Err(Stop::Errs),
-        CedarDecision::Deny => Ok(false),
+    match eval_expression(request, entities, &operand.expression) {
+        Ok(EvalResult::Bool(flag)) => Ok(flag),
+        // Of another type, where Cedar's evaluation of the policy fails, too.
+        Ok(_) | Err(_) => Err(Stop::Errs),
     }
 }
 

@@ -5,8 +5,7 @@
 
 use std::borrow::Cow;
 
-use jiff::civil::Date;
-
+use crate::clock;
 use crate::domain::Value;
 
 /// A date and time of RFC 3339 in the form that Cedar parses: `T` and `Z` in upper case, no colon
@@ -42,7 +41,7 @@ fn rfc3339(text: &str) -> Option<String> {
 pub(super) fn datetime_ms(text: &str) -> Option<i64> {
     let (date, time) = text.split_at_checked("2026-01-31".len())?;
     let [year, month, day] = numbers(date, b"0000-00-00", [(0, 4), (5, 7), (8, 10)])?;
-    let date = Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+    let start = clock::day_start(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?)?;
     let [hour, minute, second, ms] = match time.strip_prefix('T').map(|time| time.strip_suffix('Z'))
     {
         None if time.is_empty() => [0; 4],
@@ -58,12 +57,7 @@ pub(super) fn datetime_ms(text: &str) -> Option<i64> {
     }
     let minutes = i64::from(hour) * 60 + i64::from(minute);
     let ms_of_day = (minutes * 60 + i64::from(second)) * 1_000 + i64::from(ms);
-    Some(days_since_1970(date) * 86_400_000 + ms_of_day)
-}
-
-fn days_since_1970(date: Date) -> i64 {
-    let start = Date::constant(1970, 1, 1);
-    start.until(date).map_or(0, |span| i64::from(span.get_days()))
+    Some(start.0 + ms_of_day)
 }
 
 /// The numbers at these places of a text of this form, in which a `0` stands for any digit.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use cedar_policy::{Policy, PolicySet};
+use cedar_policy::{Expression, Policy};
 use serde_json::{Value as Json, json};
 
 use super::policy_json::{operation, part};
@@ -42,8 +42,7 @@ impl fmt::Display for NotCompiled {
 /// A boolean expression that is left to Cedar.
 #[derive(Clone, Debug)]
 pub(super) struct CedarOperand {
-    /// One policy: a `permit` of everything, under this condition.
-    pub(super) policy: PolicySet,
+    pub(super) expression: Expression,
     /// Whether it may read more than attributes of principal, resource and context: what they are in, or
     /// other entities.
     pub(super) reads_relatives: bool,
@@ -63,14 +62,28 @@ impl CedarOperand {
             "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"},
             "conditions": [{"kind": "when", "body": json}],
         });
-        let policy = Policy::from_json(None, policy).map_err(|_| why.clone())?;
-        Ok(Self {
-            policy: PolicySet::from_policies([policy]).map_err(|_| why.clone())?,
-            reads_relatives: follows || reads_ancestors(&json),
-            json,
-            why,
-        })
+        match Policy::from_json(None, policy).ok().as_ref().and_then(condition) {
+            Some(expression) => Ok(Self {
+                expression,
+                reads_relatives: follows || reads_ancestors(&json),
+                json,
+                why,
+            }),
+            None => Err(why),
+        }
     }
+}
+
+/// The only condition of a policy. Cedar makes an expression of text alone, so its text is parsed, and must
+/// mean the same again.
+fn condition(policy: &Policy) -> Option<Expression> {
+    let text = policy.to_cedar()?;
+    if Policy::parse(None, &text).ok()?.to_json().ok()? != policy.to_json().ok()? {
+        return None;
+    }
+    let (_, from) = text.split_once("when {")?;
+    let (condition, _) = from.rsplit_once('}')?;
+    condition.parse().ok()
 }
 
 /// Whether an expression has an `in`, by which it reads what an entity is in. Recursion is limited by the

@@ -205,7 +205,7 @@ async fn what_cannot_be_planned_is_an_error_that_names_the_policy() {
         ("resource has marks && resource.marks.containsAny([\"a\"])", "containsAny"),
         ("resource has marks && resource.marks == [\"a\"]", "a set that is not on the right"),
         ("resource has marks && context has list && resource.marks == context.list", "a set as an"),
-        ("resource has seen && resource.seen < datetime(\"2026-01-01\")", "datetime"),
+        ("resource has seen && resource.seen < datetime(\"2026-01-01\")", "a date, an address"),
         ("resource has place && resource.place == ip(\"10.0.0.1\")", "ip"),
         ("resource has price && resource.price.lessThan(decimal(\"1.5\"))", "lessThan"),
         ("resource has size && resource.size + 1 < 3", "arithmetic with an attribute"),
