@@ -1,8 +1,9 @@
 //! What does a shared log cost, and how soon is a removal on one node a deny on the others?
 //!
 //! `cargo bench --bench fleet` prints the table of `docs/performance.md`, with a stage's name behind
-//! `--` that stage alone: `postgresql`, `etcd`, `join`, `import` and behind it how many members. Three sidecars, one PostgreSQL and an etcd of three members run on this
-//! machine, on loopback; neither log waits for the disk. Only ratios inside one run count.
+//! `--` that stage alone: `postgresql`, `etcd`, `join`, `import` and behind it how many members. Three
+//! sidecars, one PostgreSQL and an etcd of three members run on this machine, on loopback; neither log
+//! waits for the disk. Only ratios inside one run count: `etcd` measures what etcd alone takes, too.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,9 +29,14 @@ mod support {
 
 use std::fmt::Write as _;
 use std::fs;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use kwic_team::store::etcd_log::{EtcdLog, EtcdSettings, LogId};
+use kwic_team::store::shared_log::{
+    Appended, EntryId, LogEntry, LogHead, READ_MAX, SharedLog as _,
+};
 use support::etcd_cluster::{ClusterOptions, EtcdCluster};
 use support::postgres_server::{PASSWORD, PostgresServer, USER};
 use support::sidecar::{Sidecar, copy_folder, eventually, question};
@@ -46,6 +52,8 @@ const ROUNDS: usize = 5;
 /// An edit wins whatever came before.
 const HEADERS: &str = "content-type: application/json\r\nif-match: *\r\n";
 const MANY: usize = 1_000_000;
+/// About what one change takes in the log.
+const PUT_BYTES: usize = 500;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -55,13 +63,10 @@ fn main() {
     if is_wanted("postgresql") {
         let server = PostgresServer::start(&[]).expect("PostgreSQL is installed");
         let log = format!("postgresql://{USER}@127.0.0.1:{}/postgres", server.port);
-        measure("PostgreSQL", &log, true, 50.0);
+        measure("PostgreSQL", &fleet(&log, true, 3, REMOVALS + 1_000), 50.0);
     }
     if is_wanted("etcd") {
-        let cluster = EtcdCluster::start(&ClusterOptions::default()).expect("etcd is installed");
-        let places: Vec<String> =
-            (0..3).map(|member| format!("127.0.0.1:{}", cluster.port(member))).collect();
-        measure("etcd", &format!("etcd://{}/team/", places.join(",")), false, 25.0);
+        etcd();
     }
     if is_wanted("join") {
         let server = PostgresServer::start(&[]).expect("PostgreSQL is installed");
@@ -76,12 +81,12 @@ fn main() {
     }
 }
 
-/// Removals, edits and decisions of three nodes on one log.
-fn measure(engine: &str, log: &str, has_password: bool, goal_ms: f64) {
-    let nodes = fleet(log, has_password, 3, REMOVALS + 1_000);
+/// Removals, edits and decisions of three nodes on one log. Answers the median of the milliseconds that
+/// a removal takes, and an edit on a node without a log.
+fn measure(engine: &str, nodes: &[Sidecar], goal_ms: f64) -> (f64, f64) {
     let alone = Sidecar::start();
     grow(&alone, REMOVALS + 1_000);
-    let mut taken = removals(&nodes);
+    let mut taken = removals(nodes);
     taken.sort_by(f64::total_cmp);
     println!(
         "| {engine}: request to remove on one node to the first deny on both others, {REMOVALS} removals | p50 {:.1} ms, p99 {:.1} ms | p99 {goal_ms:.0} ms |",
@@ -105,6 +110,188 @@ fn measure(engine: &str, log: &str, has_password: bool, goal_ms: f64) {
         "| {engine}: decisions on a node of the fleet, against one without a log | {:.2} | 0.97 |",
         median(&mut ratios)
     );
+    (taken[taken.len() / 2], median(&mut edits_in_a_row(&alone)))
+}
+
+/// A fleet on etcd, and what etcd alone takes for the same.
+fn etcd() {
+    let cluster = EtcdCluster::start(&ClusterOptions::default()).expect("etcd is installed");
+    let places: Vec<String> =
+        (0..3).map(|member| format!("127.0.0.1:{}", cluster.port(member))).collect();
+    let log = format!("etcd://{}/team/", places.join(","));
+    let nodes = fleet(&log, false, 3, REMOVALS + 1_000);
+    let (removal, edit) = measure("etcd", &nodes, 25.0);
+    let bare = BareEtcd::on(&cluster);
+    let mut taken = bare.puts_to_watches();
+    taken.sort_by(f64::total_cmp);
+    let put = taken[taken.len() / 2];
+    println!(
+        "| etcd alone: conditional put on one member to its watch event on both others, {REMOVALS} puts | p50 {put:.1} ms, p99 {:.1} ms | |",
+        taken[taken.len() * 99 / 100]
+    );
+    println!(
+        "| p50 of the removal above, less that of etcd alone; goal: two edits on a node without a log, and 3 ms | {:.1} ms | {:.1} ms |",
+        removal - put,
+        2.0 * edit + 3.0
+    );
+    changes_against_bare(&nodes, &bare);
+}
+
+/// What three nodes change, against conditional puts of what their entries are.
+fn changes_against_bare(nodes: &[Sidecar], bare: &BareEtcd) {
+    let (mut sizes, mut puts, mut bare_changes, mut ratios) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let before = bare.head_of_fleet();
+        let began = Instant::now();
+        let changes = edits(&nodes.iter().collect::<Vec<_>>());
+        let taken = began.elapsed().as_secs_f64();
+        let (entries, bytes) = bare.entries_of_fleet(&before);
+        let size = changes * taken / entries;
+        let a_second = bare.contended_puts(bytes);
+        ratios.push(changes / (a_second * size));
+        bare_changes.push(a_second * size);
+        sizes.push(size);
+        puts.push(a_second);
+    }
+    println!(
+        "| etcd alone: conditional puts a second by three clients at once, each as large as an entry of the fleet; and the changes in so many entries, {:.1} each | {:.0}; {:.0} | |",
+        median(&mut sizes),
+        median(&mut puts),
+        median(&mut bare_changes)
+    );
+    println!(
+        "| etcd: changes a second by three nodes, against those of the contended puts | {:.2} | 0.8 |",
+        median(&mut ratios)
+    );
+}
+
+/// Clients of a cluster as the nodes are, one for each member, and a log of their own.
+struct BareEtcd {
+    runtime: tokio::runtime::Runtime,
+    clients: Vec<EtcdLog>,
+    fleet: EtcdSettings,
+}
+
+impl BareEtcd {
+    fn on(cluster: &EtcdCluster) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let settings = |member: usize, prefix: &str| {
+            let of = EtcdSettings::new(vec![cluster.endpoint(member)]);
+            EtcdSettings { prefix: prefix.to_owned(), ..of }
+        };
+        let client = |member| {
+            let own = settings(member, "bare/");
+            EtcdLog::new(&own, LogId([1; 16]), runtime.handle().clone()).unwrap()
+        };
+        let clients: Vec<EtcdLog> = (0..3).map(client).collect();
+        clients[0].create(&LogId([1; 16]).start()).unwrap();
+        Self { fleet: settings(0, "team/"), clients, runtime }
+    }
+
+    fn head(&self) -> LogHead {
+        self.clients[0].read(0, 1).unwrap().head
+    }
+
+    /// Milliseconds from each put on the first member until both others have told of it.
+    fn puts_to_watches(&self) -> Vec<f64> {
+        let mut head = self.head();
+        thread::scope(|threads| {
+            let mut watches = Vec::new();
+            for client in &self.clients[1..] {
+                let (sender, seen) = mpsc::channel();
+                // Ends once nobody listens, and then tells no more.
+                threads.spawn(move || {
+                    while sender.send(Instant::now()).is_ok() {
+                        while !client.wait_for_change(ROUND) {}
+                    }
+                });
+                watches.push(seen);
+            }
+            thread::sleep(ROUND);
+            let measured = (0..REMOVALS).map(|_| {
+                thread::sleep(PAUSE);
+                for seen in &watches {
+                    while seen.try_recv().is_ok() {}
+                }
+                let began = Instant::now();
+                let entry = entry_behind(&head, PUT_BYTES);
+                assert_eq!(self.clients[0].append(&head, &entry), Appended::Made);
+                head = entry.head;
+                let last = watches.iter().map(|seen| seen.recv_timeout(ROUND).unwrap()).max();
+                (last.unwrap() - began).as_secs_f64() * 1_000.0
+            });
+            let measured: Vec<f64> = measured.collect();
+            drop(watches);
+            // Wakes them, so that they end.
+            self.clients[0].append(&head, &entry_behind(&head, PUT_BYTES));
+            measured
+        })
+    }
+
+    /// Conditional puts a second that were made, by three clients at once, of values of so many bytes.
+    fn contended_puts(&self, bytes: usize) -> f64 {
+        let (began, start) = (Instant::now(), self.head());
+        let made: u64 = thread::scope(|threads| {
+            let clients = self.clients.iter().map(|client| {
+                threads.spawn(move || {
+                    let (mut head, mut made) = (start, 0_u64);
+                    while began.elapsed() < ROUND {
+                        let entry = entry_behind(&head, bytes);
+                        match client.append(&head, &entry) {
+                            Appended::Made => (head, made) = (entry.head, made + 1),
+                            // As a node, it reads what it has missed.
+                            Appended::Moved => {
+                                head = client.read(head.index, READ_MAX).unwrap().head;
+                            }
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                    made
+                })
+            });
+            let clients: Vec<_> = clients.collect();
+            clients.into_iter().map(|client| client.join().unwrap()).sum()
+        });
+        made as f64 / began.elapsed().as_secs_f64()
+    }
+
+    fn log_of_fleet(&self) -> EtcdLog {
+        EtcdLog::find(&self.fleet, self.runtime.handle().clone()).unwrap()
+    }
+
+    fn head_of_fleet(&self) -> LogHead {
+        EtcdLog::inspect(&self.fleet, self.runtime.handle().clone()).unwrap().unwrap().1
+    }
+
+    /// How many entries the fleet has appended since a head, and the mean of the bytes of one.
+    fn entries_of_fleet(&self, since: &LogHead) -> (f64, usize) {
+        let last = self.head_of_fleet();
+        // Some of the last ones: the first may be trimmed.
+        let from = last.index.saturating_sub(100).max(since.index);
+        let some = self.log_of_fleet().read(from, READ_MAX).unwrap().entries;
+        let bytes: usize = some.iter().map(|entry| entry.bytes.len()).sum();
+        ((last.index - since.index) as f64, bytes / some.len())
+    }
+}
+
+fn entry_behind(head: &LogHead, bytes: usize) -> LogEntry {
+    let id = EntryId(kwic_team::entropy::random().unwrap());
+    LogEntry::after(head, id, vec![7; bytes])
+}
+
+/// Milliseconds of each of some edits, one after another.
+fn edits_in_a_row(node: &Sidecar) -> Vec<f64> {
+    let mut line = node.admin();
+    let path = format!("/api/v1/members/m{REMOVALS:07}?account=acme");
+    let measured = (0..200).map(|number| {
+        let began = Instant::now();
+        let answer =
+            line.send("PATCH", &path, HEADERS, &format!(r#"{{"last_name":"Row {number}"}}"#));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        began.elapsed().as_secs_f64() * 1_000.0
+    });
+    measured.collect()
 }
 
 /// Milliseconds from each request to remove until both other nodes deny.
