@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::log_connection::{LOG_AWAY, LOG_UNCLEAR};
+use super::log_connection::{LOG_AWAY, LOG_UNCLEAR, away};
 use super::member_rows::{MemberTables, RoleCounts};
 use super::staged_import::{ImportEnd, PartEnd, audit, refused};
-use super::{Store, StoreError, account_rows};
+use super::{Store, StoreError, UNAVAILABLE, account_rows, busy};
 use crate::domain::{AccountSlug, Actor, ChangedRecord, Digest, Failure, ImportId, Kind, limits};
 use crate::store::{Committed, ImportPart, ImportRow};
 
@@ -52,8 +52,32 @@ impl Store {
             };
             return self.write(actor, import).await;
         }
-        let mut staging = Staging::begin(self, actor, &account).await?;
-        let made = staging.run(gathered, parts).await;
+        self.import_in_parts(actor, &account, gathered, parts).await
+    }
+
+    /// The same, staged however few members there are: each of `parts` is an entry of the log at least.
+    /// So many nodes and faults can be tried with a few members.
+    ///
+    /// # Errors
+    /// As [`Self::member_import`].
+    pub async fn member_import_staged(
+        &self,
+        actor: &Actor,
+        account: &AccountSlug,
+        parts: mpsc::Receiver<ImportPart>,
+    ) -> Result<Committed<u64>, Failure> {
+        self.import_in_parts(actor, account, Vec::new(), parts).await
+    }
+
+    async fn import_in_parts(
+        &self,
+        actor: &Actor,
+        account: &AccountSlug,
+        first: Vec<ImportPart>,
+        rest: mpsc::Receiver<ImportPart>,
+    ) -> Result<Committed<u64>, Failure> {
+        let mut staging = Staging::begin(self, actor, account).await?;
+        let made = staging.run(first, rest).await;
         if made.is_err() {
             staging.clean_up().await;
         }
@@ -213,12 +237,14 @@ async fn pause(tries: u32) {
     tokio::time::sleep(PAUSE.saturating_mul(tries).min(PAUSE_MAX)).await;
 }
 
-/// A part may have been made, but nobody will see it.
+/// A begin or a part may have been made, or was and is not in the file: nobody will see it.
 fn nothing_imported(fault: Failure) -> Failure {
-    if fault.code != LOG_UNCLEAR {
-        return fault;
+    let why = fault.private.as_deref().unwrap_or_default();
+    match fault.code {
+        LOG_UNCLEAR => away(why),
+        UNAVAILABLE => busy(why),
+        _ => fault,
     }
-    super::log_connection::away(fault.private.as_deref().unwrap_or_default())
 }
 
 fn import(

@@ -16,12 +16,22 @@ pub(super) struct Asked {
     pub(super) came: Came,
 }
 
+impl Asked {
+    pub(super) fn is_import(&self) -> bool {
+        matches!(self.what, What::Import(_))
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum What {
     Create,
     Rename(String),
-    Switch { suspends: bool },
+    Switch {
+        suspends: bool,
+    },
     Remove,
+    /// Of members with these ids.
+    Import(Vec<String>),
 }
 
 /// What the caller was told.
@@ -54,6 +64,14 @@ fn repeat(model: &mut Model, Asked { who, what, .. }: &Asked) -> bool {
             model.get_mut(who).is_some_and(|(_, status)| std::mem::replace(status, to) != to)
         }
         What::Remove => model.remove(who).is_some(),
+        What::Import(names) => {
+            let is_free = names.iter().all(|name| !model.contains_key(name));
+            for name in names {
+                let first_name = member("acme", name).first_name.as_str().to_owned();
+                model.insert(name.clone(), (first_name, Status::Active));
+            }
+            is_free
+        }
     }
 }
 
@@ -74,6 +92,8 @@ pub(super) async fn check(store: &Store, asked: &[Asked]) -> Held {
     }
     for (number, asked) in asked.iter().enumerate() {
         let fits = match (&asked.came, made.get(&number)) {
+            // Of an import whose end was not heard at once it is known only that it was made.
+            (Came::Done(revision), Some(made)) if asked.is_import() => revision >= made,
             (Came::Done(revision), Some(made)) => revision == made,
             (Came::Done(_) | Came::Made, None) | (Came::NotMade, Some(_)) => false,
             (Came::Made, Some(_)) | (Came::NotMade, None) | (Came::Unclear, _) => true,
