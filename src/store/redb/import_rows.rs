@@ -15,6 +15,8 @@ use crate::store::records::import::ImportRecord;
 
 /// The row of [`META`] with the last id of an import.
 const LAST_ID: &str = "import";
+/// An import that takes no more parts, and will not be made.
+pub(super) const GIVEN_UP: &str = "import_given_up";
 
 /// The imports that are not made, and whether each was given up.
 pub(super) struct UnmadeImports(BTreeMap<ImportId, bool>);
@@ -90,7 +92,7 @@ pub(super) fn remove(change: &ChangeTransaction<'_>, import: ImportId) -> Result
 fn given_up() -> Failure {
     Failure::new(
         Kind::Busy,
-        "import_given_up",
+        GIVEN_UP,
         "nothing was imported: no part of the file reached the log that the nodes share for too long, and the import was given up; import the file again",
     )
 }

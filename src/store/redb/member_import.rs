@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::change_transaction::{ChangeTransaction, TransactionEnd};
+use super::import_rows::GIVEN_UP;
 use super::log_connection::{LOG_AWAY, LOG_UNCLEAR, away};
 use super::member_rows::{MemberTables, RoleCounts};
 use super::staged_import::{ImportEnd, PartEnd, audit, refused};
@@ -201,15 +202,19 @@ impl<'s> Staging<'s> {
     }
 
     async fn make(&self) -> Result<Committed<u64>, Failure> {
-        let mut tries = 0;
+        let (mut tries, mut unknown) = (0, None);
         loop {
             let end = self.end.clone();
             let made = self.store.import_make(&self.actor, self.import, end, tries > 0).await;
             match made {
                 Err(fault) if is_passing(&fault) && tries < TRIES => {
+                    unknown = Some(fault).filter(|fault| fault.code == LOG_UNCLEAR).or(unknown);
                     tries += 1;
                     pause(tries).await;
                 }
+                // That this try was not made says nothing of an earlier one, unless none can be made
+                // any more.
+                Err(fault) if fault.code != GIVEN_UP => return Err(unknown.unwrap_or(fault)),
                 ended => return ended,
             }
         }

@@ -120,12 +120,15 @@ impl Fleet {
     pub(super) async fn import(&mut self, at: usize) -> Held {
         self.plan_faults(at);
         self.plan_disk(at);
-        if self.below(6) == 0 {
+        let left = self.nodes[at].import.as_ref().map_or(PART, |import| import.left.len());
+        // The end comes alone, and then most is to be feared.
+        if self.below(if left == 1 { 2 } else { 8 }) == 0 {
             let first = [AppendFault::Late, AppendFault::LostAnswer][self.below(2)];
-            let rest = std::iter::repeat_n(AppendFault::Refused, MANY);
+            let rest = std::iter::repeat_n(AppendFault::Refused, self.below(2) * MANY + 2);
             self.nodes[at].line.plan(std::iter::once(first).chain(rest));
         }
         let (sent, is_cut_off) = (1 + self.below(3), self.below(12) == 0);
+        let sent = if left > 1 { sent.min(left - 1) } else { sent };
         let wait = WAITS[self.below(WAITS.len())];
         if self.below(8) == 0 {
             self.nodes[at].clock.advance_ms(11 * MINUTE);
