@@ -1,7 +1,8 @@
 //! Nodes of two versions of the program: what a node does that meets what a newer one has written, and
-//! what it says of itself.
+//! what it says of itself; and the steps of a change of layout, as the documentation has them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::Digest;
@@ -13,8 +14,12 @@ use kwic_team::store::shared_log::{EntryId, FleetLog, NodeId};
 use kwic_team::store::{LAYOUT, LOG_HALTED, Store};
 use redb::{Database, TableDefinition};
 
+use crate::support::fleet_fixture::{
+    Fleet, LogServers, configure, give_keys, json, postgres_log, stop,
+};
 use crate::support::in_process_log::InProcessLog;
 use crate::support::log_nodes::{Node, three};
+use crate::support::sidecar::{Sidecar, eventually, question};
 use crate::support::store_fixture::{NOW, refused};
 
 /// A format that no program reads yet.
@@ -127,4 +132,54 @@ async fn the_file_of_a_node_is_opened_in_its_own_layout_only() {
     open().await.unwrap().close().await.unwrap();
     set_format(&file, LAYOUT - 1);
     open().await.unwrap().close().await.unwrap();
+}
+
+/// The members of a node, and what its audit log says of them.
+fn content(node: &Sidecar) -> [String; 2] {
+    [node.ok(&["member", "list", "--json"]), node.ok(&["audit", "list", "--json"])]
+}
+
+#[test]
+fn a_change_of_layout_by_leave_init_and_join_loses_nothing() {
+    let Some(servers) = LogServers::postgres() else { return };
+    let Fleet { servers, lines: _lines, mut nodes, .. } =
+        Fleet::with_members(servers, Duration::from_secs(8));
+    nodes[0].ok(&["member", "suspend", "max"]);
+    // Who is stopped first lacks what the others change since.
+    stop(&mut nodes[0]);
+    nodes[1].members("acme", &[("late", "operator")]);
+    nodes[2].ok(&["member", "remove", "leo", "--yes"]);
+    let before = content(&nodes[2]);
+    nodes[1..].iter_mut().for_each(stop);
+    let leave = |node| json(node, &["fleet", "leave", "--yes"])["revision"].as_u64().unwrap();
+    let left: Vec<u64> = nodes.iter().map(leave).collect();
+    let first = (0..nodes.len()).max_by_key(|at| left[*at]).unwrap();
+    assert!(left[0] < left[first], "{left:?}");
+    // As if the version that is left had the layout before this one's.
+    nodes.iter().for_each(|node| set_format(&node.path("data/kwic.redb"), LAYOUT - 1));
+    let LogServers::Postgres(server) = &servers else { unreachable!("it is on PostgreSQL") };
+    server.sql("CREATE DATABASE of_the_next_layout");
+    for (at, node) in nodes.iter().enumerate() {
+        let log = postgres_log(node, server.port, "of_the_next_layout");
+        configure(node, &format!("{log}name = \"host-{at}\"\non_stale = \"deny\"\n"));
+    }
+    json(&nodes[first], &["fleet", "init"]);
+    nodes[first].restart();
+    for at in (0..nodes.len()).filter(|at| *at != first) {
+        give_keys(&nodes[first], &nodes[at]);
+        json(&nodes[at], &["fleet", "join", "--yes"]);
+        nodes[at].restart();
+    }
+    let may = |node: &Sidecar, who| {
+        node.tcp().allows(&question(who, "chats:view", ("chat", "c"), "acme"))
+    };
+    for node in &nodes {
+        eventually("each node is fresh", || may(node, "late"));
+        assert!(!may(node, "leo") && !may(node, "max"));
+        assert_eq!(content(node), before);
+        let chains = node.ok(&["audit", "verify", "--json"]);
+        assert!(chains.lines().all(|chain| chain.contains("\"fault\":null")), "{chains}");
+    }
+    let said = nodes[0].ok(&["member", "remove", "late", "--yes", "--wait-all"]);
+    assert!(said.ends_with("seen by 3 of 3\n"), "{said}");
 }
