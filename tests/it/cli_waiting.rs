@@ -45,6 +45,21 @@ fn run(folder: &TempDir, arguments: &[&str]) -> Ran {
     command.arg(folder.path()).args(arguments).output().unwrap().into()
 }
 
+/// Commands that run at once: each waits a second for nothing.
+const AT_ONCE: usize = 4;
+
+/// Runs several, some at once; what each line did.
+fn run_all<'a>(folder: &TempDir, lines: &[&'a str]) -> Vec<(&'a str, Ran)> {
+    let run_line = |line: &'a str| (line, run(folder, &line.split(' ').collect::<Vec<_>>()));
+    let some_at_once = |lines: &[&'a str]| {
+        thread::scope(|scope| {
+            let begun: Vec<_> = lines.iter().map(|line| scope.spawn(|| run_line(line))).collect();
+            begun.into_iter().map(|it| it.join().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    lines.chunks(AT_ONCE).flat_map(some_at_once).collect()
+}
+
 #[test]
 fn every_command_ends_beside_a_sidecar_that_says_nothing() {
     let folder = listening(silence);
@@ -80,8 +95,7 @@ fn every_command_ends_beside_a_sidecar_that_says_nothing() {
         "recover --account acme a@example.org",
         &format!("backup {}", backup.display()),
     ];
-    for line in lines {
-        let ran = run(&folder, &line.split(' ').collect::<Vec<_>>());
+    for (line, ran) in run_all(&folder, &lines) {
         assert_eq!(ran.code, 1, "{line}: {}", ran.err);
         for part in ["no answer from the sidecar on", "admin.sock` within 1 s", "--timeout"] {
             assert!(ran.err.contains(part), "{line}: {}", ran.err);
@@ -119,8 +133,8 @@ fn half_an_answer_is_none() {
     };
     for with in [half_a_body, half_a_head, half_a_problem, half_a_stream] {
         let folder = listening(with);
-        for line in ["member list", "member export", "doctor", "mail status"] {
-            let ran = run(&folder, &line.split(' ').collect::<Vec<_>>());
+        let lines = ["member list", "member export", "doctor", "mail status"];
+        for (line, ran) in run_all(&folder, &lines) {
             let said = format!("{}{}", ran.out, ran.err);
             assert_eq!(ran.code, 1, "{line}: {said}");
             assert!(said.contains("no answer from the sidecar on"), "{line}: {said}");
@@ -151,8 +165,7 @@ fn an_answer_that_drips_is_none() {
     };
     for with in [whole, pieces] {
         let folder = listening(with);
-        for line in ["member list", "member export", "doctor"] {
-            let ran = run(&folder, &line.split(' ').collect::<Vec<_>>());
+        for (line, ran) in run_all(&folder, &["member list", "member export", "doctor"]) {
             let said = format!("{}{}", ran.out, ran.err);
             assert_eq!(ran.code, 1, "{line}: {said}");
             assert!(said.contains("waiting for the rest"), "{line}: {said}");
