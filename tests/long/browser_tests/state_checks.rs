@@ -32,6 +32,10 @@ use crate::support::virtual_authenticator::{Says, VirtualAuthenticator};
 /// What axe is asked to look at.
 const RULES: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
+/// No motion is asked for in any state: colours that fade into those of another scheme would be
+/// drawn again and again, and waited for.
+const CALM: (&str, &str) = ("prefers-reduced-motion", "reduce");
+
 /// Where axe-core was put by `npm install --prefix`.
 fn axe() -> PathBuf {
     let chosen = std::env::var_os("KWIC_TEAM_AXE").map(PathBuf::from);
@@ -317,7 +321,7 @@ impl Walk {
     async fn go(&mut self, state: &State) {
         let browser = &self.browser;
         browser.width(1280).await;
-        browser.prefers(&[]).await;
+        browser.prefers(&[CALM]).await;
         let without = state.way.iter().any(|step| matches!(step, Step::NoScript));
         browser.scripts(!without).await;
         let path = self.path(state.path).await;
@@ -459,22 +463,22 @@ impl Walk {
         let mut found = self.objections(&[]).await;
         self.take(state, "light", 1280).await;
         found.extend(self.found_by(RAW).await);
-        browser.prefers(&[("prefers-color-scheme", "dark")]).await;
+        found.extend(self.found_by(MOVING).await);
+        browser.prefers(&[CALM, ("prefers-color-scheme", "dark")]).await;
         found.extend(self.objections(&["color-contrast"]).await);
         self.take(state, "dark", 1280).await;
         browser.width(320).await;
         found.extend(self.sideways().await);
         found.extend(self.objections(&["target-size"]).await);
         self.take(state, "dark", 320).await;
-        browser.prefers(&[]).await;
+        browser.prefers(&[CALM]).await;
         self.take(state, "light", 320).await;
         if !state.way.iter().any(|step| matches!(step, Step::Width(_))) {
             browser.width(1280).await;
         }
         found.extend(self.unfocused().await);
-        browser.prefers(&[("prefers-reduced-motion", "reduce")]).await;
-        found.extend(self.found_by(MOVING).await);
-        browser.prefers(&[("forced-colors", "active"), ("prefers-color-scheme", "dark")]).await;
+        let forced = [CALM, ("forced-colors", "active"), ("prefers-color-scheme", "dark")];
+        browser.prefers(&forced).await;
         self.take(state, "forced", 1280).await;
         found.extend(self.found_by(UNSEEN).await);
         if state.way.iter().any(|step| matches!(step, Step::Offline)) {
