@@ -77,18 +77,20 @@
 //!
 //! From the console; `admin::invites` is the same call for programs. Details are in brackets.
 //!
-//! 1. `console` finds the page for the path, and has `browser_security` refuse a foreign host and what another
+//! 1. `console::route` finds the page for the path in its table, and has `browser_security` refuse a foreign host and what another
 //!    site sent. `console::invite_form` makes an invitation of the form, with the form's idempotency key: a
 //!    second click makes no second invite. (`console::page_request` reads the form, and knows the member by
 //!    the cookie and `services::session_auth`.)
-//! 2. `services::invites`: `send` keeps the role from being removed by a reload meanwhile (`services::roles`
-//!    has the lock), and has `services::permissions` ask the live policies for the rights to invite and to
-//!    give the role. `services::links` derives the token, of which only the hash is kept, and the id of the
+//! 2. `services::invites`: `send`, in a task of its own, so that nobody can hang up on half of it, keeps the
+//!    role from being removed by a reload meanwhile (`services::roles` has the lock), and has
+//!    `services::permissions` ask the live policies for the rights to invite and to give the role.
+//!    `services::links` derives the token, of which only the hash is kept, and draws the message id of the
 //!    letter, whose text is written at delivery. (Which rights there are is in `services::rights`.)
 //! 3. `store::redb::invites` writes invite, link and audit entry, and with `store::redb::letter_rows` the
-//!    letter, in one transaction. It refuses if the address is taken, a rate limit is reached, or the
-//!    inviter has changed since the check (`store::redb::invariants`); in the last case `services::permissions`
-//!    checks once more and tries again. (`store::redb::group_commit` writes the transactions that wait at
+//!    letter, in one transaction. If the form's key was used before, it answers the invite made then
+//!    (`store::redb::idempotency`). It refuses if the address is taken, a rate limit is reached
+//!    (`store::redb::rate_limits`), or the inviter has changed since the check (`store::redb::invariants`); in the
+//!    last case `services::permissions` checks and tries again, once. (`store::redb::group_commit` writes the transactions that wait at
 //!    the same time in one commit; then the feed tells what has changed, and `services::directory_sync`
 //!    waits until the directory has it.)
 //! 4. `services::mail_delivery` is woken by the feed or when a letter is due. `store::redb::mail_claims` gives it
