@@ -30,6 +30,7 @@ mod passwords;
 mod personal_data;
 mod policies;
 mod query_params;
+mod response_documents;
 mod roles;
 mod route_matching;
 mod set_up;
@@ -38,7 +39,6 @@ mod tokens;
 mod two_step;
 mod warnings;
 mod who_may;
-mod wire;
 
 use std::sync::Arc;
 

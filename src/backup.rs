@@ -6,7 +6,7 @@
 //! forgery. Handles files only: knows nothing of the store's contents or of key formats.
 
 pub mod abandoned_files;
-pub mod kept_stores;
+pub mod replaced_stores;
 pub mod staged_restore;
 
 use std::fs::{self, File};

@@ -40,7 +40,7 @@ mod serve;
 mod sidecar_client;
 mod timeout;
 mod token;
-mod values;
+mod value_parsers;
 mod who_may;
 
 use std::ffi::OsString;
@@ -168,7 +168,7 @@ struct Global {
     #[arg(long, global = true)]
     json: bool,
     /// Seconds that the command may wait in total, for the sidecar and for input from a pipe; without it, 30 for each answer, or 600 for long operations such as a reload, a backup or an import
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = values::seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = value_parsers::seconds)]
     timeout: Option<u64>,
     /// The same, counted.
     #[arg(skip)]

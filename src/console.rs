@@ -7,10 +7,9 @@
 //! not offer the service refuses too.
 
 mod accept_invitation;
-mod actors;
+mod actor_names;
 mod assets;
 mod audit;
-mod banners;
 mod bulk_actions;
 mod edit_conflict;
 mod form_page;
@@ -22,19 +21,19 @@ mod live_updates;
 mod mailed_links;
 mod member;
 mod my_security;
+mod own_profile;
 mod page_layout;
 mod page_request;
 mod page_urls;
 mod passkeys;
 mod policies;
-mod policies_check;
 mod policies_compare;
 mod policies_guards;
 mod policies_history;
+mod policies_preview;
 mod policies_rollback;
 mod policies_shadow;
 mod policies_try;
-mod profile;
 mod role_picker;
 mod roles;
 mod row_actions;
@@ -42,6 +41,7 @@ mod set_up;
 mod settings;
 mod sign_in;
 mod team;
+mod team_banners;
 mod team_tabs;
 mod texts;
 mod timestamps;
@@ -138,12 +138,12 @@ pages! {
     RolesSuggest: Get "/roles/suggest" => roles::suggest,
 
     Security: Get "/me" => my_security::show,
-    Password: Get "/me/password" => profile::password_form,
-    PasswordSet: Post "/me/password" => profile::set_password,
-    Names: Get "/me/names" => profile::name_form,
-    NamesSet: Post "/me/names" => profile::set_names,
-    Email: Get "/me/email" => profile::email_form,
-    EmailAsked: Post "/me/email" => profile::ask_email,
+    Password: Get "/me/password" => own_profile::password_form,
+    PasswordSet: Post "/me/password" => own_profile::set_password,
+    Names: Get "/me/names" => own_profile::name_form,
+    NamesSet: Post "/me/names" => own_profile::set_names,
+    Email: Get "/me/email" => own_profile::email_form,
+    EmailAsked: Post "/me/email" => own_profile::ask_email,
     SessionEnd: Post "/me/sessions/{id}/end" => my_security::end_session,
     SessionsEnd: Post "/me/sessions/end" => my_security::end_others,
     PasskeyNew: Get "/me/passkeys/new" => passkeys::ask,
@@ -151,8 +151,8 @@ pages! {
     PasskeyAdded: Post "/me/passkeys/confirm" => passkeys::confirm,
     PasskeyAsk: Get "/me/passkeys/{id}/remove" => passkeys::ask_remove,
     PasskeyRemoved: Post "/me/passkeys/{id}/remove" => passkeys::remove,
-    LeaveAsk: Get "/me/leave" => profile::ask_to_leave,
-    Left: Post "/me/leave" => profile::leave,
+    LeaveAsk: Get "/me/leave" => own_profile::ask_to_leave,
+    Left: Post "/me/leave" => own_profile::leave,
     TwoStepBegin: Get "/me/two-step" => two_step::ask,
     TwoStepBegun: Post "/me/two-step" => two_step::begin,
     TwoStepConfirm: Post "/me/two-step/confirm" => two_step::confirm,
@@ -178,7 +178,7 @@ pages! {
     PoliciesRollbackAsk: Get "/policies/history/{id}/rollback" => policies_rollback::ask,
     PoliciesRollback: Post "/policies/history/{id}/rollback" => policies_rollback::done,
     PoliciesCompare: Get "/policies/compare" => policies_compare::show,
-    PoliciesCheck: Get "/policies/check" => policies_check::show,
+    PoliciesCheck: Get "/policies/check" => policies_preview::show,
     PoliciesTry: Get "/policies/try" => policies_try::show,
     PoliciesWhoMay: Get "/policies/who-may" => who_may::who,
 }

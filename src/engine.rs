@@ -8,10 +8,11 @@ mod access_changes;
 mod access_difference;
 mod attribute_types;
 mod cacheable_policies;
+mod cedar_expression_json;
 mod change_report;
 mod compiled_condition;
+mod compiled_condition_inputs;
 mod compiled_decision;
-mod conformity;
 mod counterexample;
 mod decide;
 mod decision_cache;
@@ -25,33 +26,32 @@ mod explain;
 #[cfg(test)]
 mod explanation_tests;
 mod extension_values;
-mod filter;
 mod folder_files;
-mod format;
 mod guard_proof;
 mod guards;
 mod left_to_cedar;
-mod load;
 mod management_checks;
 mod nesting_limit;
 mod parallel;
 mod plan;
+mod plan_filter;
 mod policy_fault;
-mod policy_json;
+mod policy_formatter;
+mod policy_loader;
 mod policy_parser;
 mod policy_scope;
-mod policy_set_diff;
 mod policy_slices;
 mod policy_tests;
 mod policy_warnings;
-mod query_facts;
 #[cfg(test)]
 mod reference_tests;
 mod request_kind;
 mod role_catalogue;
 mod role_matrix;
+mod role_matrix_diff;
 mod schema;
-mod schema_facts;
+mod schema_and_static_entities;
+mod schema_conformity;
 mod size_limits;
 mod smt_solver;
 mod static_entities;
@@ -68,16 +68,16 @@ use cedar_policy::PolicyId;
 pub use access_difference::{AccessDifference, ChangedCell, Example, Place};
 pub use change_report::AccessChanges;
 pub use example_query::{ExampleQuery, made_up_member};
-pub use format::format;
 pub use guard_proof::{GuardProof, GuardProofs};
 pub use guards::{GuardCheck, GuardKind};
-pub use load::{LoadFacts, LoadMode};
 pub use plan::{Plan, PlannedFilter};
 pub use policy_fault::{PolicyFault, render};
-pub use policy_set_diff::AccessChange;
+pub use policy_formatter::format;
+pub use policy_loader::{LoadFacts, LoadMode};
 pub use policy_warnings::{Oddity, PolicyWarning};
 pub use role_catalogue::RoleCard;
 pub use role_matrix::{Cell, Matrix, MatrixRow};
+pub use role_matrix_diff::AccessChange;
 pub use smt_solver::SmtSolver;
 pub use symbolic_difference::{KindChange, Relation, SymbolicDifference};
 pub use type_titles::TypeTitles;
@@ -130,7 +130,7 @@ struct PolicyMeta {
 pub struct Snapshot {
     names: symbols::Symbols,
     stored: static_entities::StaticEntities,
-    conformity: conformity::Conformity,
+    conformity: schema_conformity::Conformity,
     slices: policy_slices::PolicySlices,
     /// The known roles, by name: an index into the decision cache.
     role_index: HashMap<String, usize, foldhash::fast::RandomState>,

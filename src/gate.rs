@@ -6,7 +6,7 @@
 //! and the check can be retried. Only a folder that passed is loaded here, without the steps that
 //! only check. Does not interpret policies itself.
 
-mod process;
+mod child_process;
 mod solver_process;
 
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -27,10 +27,10 @@ use crate::engine::{
     GuardProof, LoadFacts, LoadMode, PolicyFault, Snapshot, SymbolicDifference, render,
 };
 use crate::policy_folder;
-use process::{
+use child_process::{
     Answer, Bounds, OUT_OF_MEMORY, OUT_OF_TIME, PROOFS_PATIENCE, Task, Work, format_one, guarded,
 };
-pub use process::{DifferenceReport, GuardReport, run};
+pub use child_process::{DifferenceReport, GuardReport, run};
 
 /// The internal command that runs the gate process.
 pub const COMMAND: &str = "gate-process";
@@ -130,7 +130,7 @@ pub fn prove(files: &PolicyFiles, snapshot: &Snapshot, search: bool) -> GuardRep
         Err(why) => return snapshot.checked_guard_proofs(&why).into(),
     };
     let Some(program) = PROGRAM.get() else {
-        return process::prove(snapshot, files, solver, search);
+        return child_process::prove(snapshot, files, solver, search);
     };
     let unknown = |why: &str| snapshot.guards_alike(GuardState::Unknown, why).into();
     match ask(program, Work::Prove { solver, search }, files, &[]) {
@@ -159,7 +159,7 @@ pub fn difference(
         Ok(solver) => solver,
         Err(why) => return unknown(why),
     };
-    let Some(program) = PROGRAM.get() else { return process::compare(now, before, solver) };
+    let Some(program) = PROGRAM.get() else { return child_process::compare(now, before, solver) };
     let former = lengths(before.1);
     let task = Task { before: former, ..task(Work::Compare { solver }, now.1, &[]) };
     match ask_program(program, &task, now.1, before.1) {

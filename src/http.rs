@@ -3,8 +3,8 @@
 //! Knows no route and no service. Limits everything that a stranger could make large or slow.
 
 mod bad_request_replies;
+mod connection_activity;
 mod connection_limit;
-mod connection_timeouts;
 mod connections;
 mod fast_path;
 pub mod query_string;

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::clock;
+use crate::domain::escaped_text::is_plain;
 use crate::domain::policy_file_kind::{PolicyFileKind, misplaced};
-use crate::domain::printable::is_plain;
 use crate::domain::{Digest, Failure, Kind, PolicyFiles, limits};
 use file_reader::read_file;
 use fingerprint::FolderFingerprint;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::app::{App, ConsoleUrls, FleetNode, Reloading};
 use crate::background;
-use crate::backup::{abandoned_files, kept_stores, staged_restore};
+use crate::backup::{abandoned_files, replaced_stores, staged_restore};
 use crate::clock::Clock;
 use crate::config::{Config, OnStale, Policies, PolicySource, remedy, resolve_symlinks};
 use crate::directory::Directory;
@@ -35,8 +35,8 @@ use crate::keys::{Keys, caller_keys};
 use crate::mail::Mailer;
 use crate::policy_folder::{self, FolderWatch};
 use crate::routes;
-use crate::services::integrity_check::{self, keys_are_there};
-use crate::services::permissions::StorePermit;
+use crate::services::permits::StorePermit;
+use crate::services::store_and_key_checks::{self, keys_are_there};
 use crate::services::{
     background_retries, cross_check, directory_sync, fleet_follow, fleet_snapshots, fleet_status,
     import, mail_delivery, policy_publish, reload, sessions, set_up, shadow, startup_policies,
@@ -215,7 +215,7 @@ async fn serve(
     if demo {
         demo::introduce(&app, &places)
     } else {
-        integrity_check::try_the_disk(&app).await
+        store_and_key_checks::try_the_disk(&app).await
     }
     say("ready");
     tokio::select! {
@@ -678,7 +678,7 @@ fn remove_stale_files(config: &Config) -> Result<(), Failure> {
 fn remove_old_stores(config: &Config) {
     let Some(fleet) = &config.fleet else { return };
     let Ok(store) = resolve_symlinks(&config.store.path) else { return };
-    for path in kept_stores::remove_old(&store, fleet.keep_old_days, Clock::System.now()) {
+    for path in replaced_stores::remove_old(&store, fleet.keep_old_days, Clock::System.now()) {
         tracing::info!(path = %path.display(), "a store from before this node joined its fleet was removed, after `fleet.keep_old_days`");
     }
 }

@@ -9,18 +9,18 @@
 //!
 //! 1. `set_up`, then `accounts`, `member_changes`, `personal_data` and `who_may`, which use several
 //!    others;
-//! 2. `invites`, `search_token`, `sessions`, `integrity_check`, `key_rotation`, `policy_comparison` and
+//! 2. `invites`, `search_token`, `sessions`, `store_and_key_checks`, `fleet_key_activation`, `policy_comparison` and
 //!    `policy_rollback`;
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `shadow`,
 //!    `startup_policies`, `policy_approval`, `policy_history`, `background_retries`, `fleet_follow`
 //!    and `fleet_snapshots`;
 //! 4. `policy_publish`;
 //! 5. `decide`, `search`, `plan`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`,
-//!    `export`, `audit`, `access_review`, `backup`, `events`, `operator_warnings` and `fleet_erasure`;
+//!    `export`, `audit`, `access_review`, `backup`, `member_event_stream`, `operator_warnings` and `fleet_erasure`;
 //! 6. `fleet_status`;
-//! 7. `permissions`, the proof that a caller may do it; `passkeys`; `import`;
+//! 7. `permits`, the proof that a caller may do it; `passkeys`; `import`;
 //! 8. `caller`: who calls; `step_up`, by which somebody shows who it is;
-//! 9. `token_auth`, `notices`, `sign_in_log_lines`, `detached`;
+//! 9. `token_auth`, `member_notices`, `sign_in_log_lines`, `detached_changes`;
 //! 10. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
 //!     `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `invites_without_role`;
 //! 11. `trusted_evaluation`.
@@ -37,29 +37,28 @@ pub mod caller_keys;
 pub mod client_info;
 pub mod cross_check;
 pub mod decide;
-mod detached;
+mod detached_changes;
 pub mod directory_sync;
-pub mod events;
 pub mod export;
 pub mod fleet_erasure;
 pub mod fleet_follow;
+pub mod fleet_key_activation;
 pub mod fleet_snapshots;
 pub mod fleet_status;
 pub mod import;
-pub mod integrity_check;
 pub mod invites;
 mod invites_without_role;
-pub mod key_rotation;
 mod links;
 pub mod mail_delivery;
 pub mod member_changes;
+pub mod member_event_stream;
+mod member_notices;
 pub mod members;
-mod notices;
 pub mod operator_warnings;
 pub mod own_profile;
 pub mod passkeys;
 pub mod passwords;
-pub mod permissions;
+pub mod permits;
 pub mod personal_data;
 pub mod plan;
 pub mod policy_approval;
@@ -82,6 +81,7 @@ mod sign_in_log_lines;
 pub mod sign_in_ticket;
 pub mod startup_policies;
 pub mod step_up;
+pub mod store_and_key_checks;
 pub mod token_auth;
 mod trusted_evaluation;
 pub mod two_step;

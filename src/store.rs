@@ -13,21 +13,23 @@ pub mod change_feed;
 pub mod etcd_log;
 pub mod log_engine;
 pub mod log_seal;
-pub mod member_table;
+pub mod member_pages;
 pub mod postgres_log;
 pub mod preconditions;
 pub mod records;
 mod redb;
+pub mod requests_and_views;
 pub mod shared_log;
-pub mod types;
 
 pub use self::redb::{
     BROKEN, CLOCK_AHEAD, ErasureReach, Followed, LAYOUT, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR,
     REPLACED, SnapshotContent, Store, UNAVAILABLE,
 };
 pub use preconditions::Preconditions;
-pub use types::accounts::{AccountEdit, FirstAccount};
-pub use types::audit::AuditFilter;
-pub use types::members::{ImportPart, ImportRow, MemberEdit, MemberFilter, MemberTarget, Removal};
-pub use types::policies::StoredPolicies;
-pub use types::{Committed, Page};
+pub use requests_and_views::accounts::{AccountEdit, FirstAccount};
+pub use requests_and_views::audit::AuditFilter;
+pub use requests_and_views::members::{
+    ImportPart, ImportRow, MemberEdit, MemberFilter, MemberTarget, Removal,
+};
+pub use requests_and_views::policies::StoredPolicies;
+pub use requests_and_views::{Committed, Page};

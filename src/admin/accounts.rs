@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::api_request::{ApiRequest, ApiResult};
 use super::if_match::tag;
 use super::json_body::JsonBody;
-use super::wire::{Account, AccountWithInvite, Changed, Invite, List};
+use super::response_documents::{Account, AccountWithInvite, Changed, Invite, List};
 use crate::domain::{AccountSlug, Email, Failure, Name, RoleId, limits};
 use crate::http::Reply;
 use crate::services::accounts::{self, CreatedAccount, FirstMember};

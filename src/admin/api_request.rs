@@ -15,7 +15,7 @@ use crate::domain::{api_token, session};
 use crate::http::{Peer, Reply, Request};
 use crate::services::caller::{Caller, operator_only, person_needed};
 use crate::services::client_info::ClientInfo;
-use crate::services::permissions::StorePermit;
+use crate::services::permits::StorePermit;
 use crate::services::session_auth::{self, COOKIE, SignedIn};
 use crate::services::token_auth::{self, TokenHolder};
 use crate::services::{accounts, api_tokens, invites, members};

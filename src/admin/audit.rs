@@ -1,7 +1,7 @@
 //! `/audit`: the audit log, and the verification of its hash chains.
 
 use super::api_request::{ApiRequest, ApiResult, RequestSource};
-use super::wire::{self, List};
+use super::response_documents::{self, List};
 use crate::domain::{AuditEvent, Failure, MemberId};
 use crate::http::Reply;
 use crate::services::audit;
@@ -28,7 +28,7 @@ pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
         let caller = call.caller().await?;
         audit::list(call.app, caller, &filter, after, limit).await?
     };
-    Ok(Reply::json_of(&List::<wire::AuditLogEntry>::from(page)))
+    Ok(Reply::json_of(&List::<response_documents::AuditLogEntry>::from(page)))
 }
 
 fn sequence(text: &str) -> Result<u64, Failure> {
@@ -51,5 +51,5 @@ pub(super) async fn verify(call: &mut ApiRequest<'_>) -> ApiResult {
         let caller = call.caller().await?;
         vec![audit::verify(call.app, caller).await?]
     };
-    Ok(Reply::json_of(&List::<wire::ChainVerification>::whole(reports)))
+    Ok(Reply::json_of(&List::<response_documents::ChainVerification>::whole(reports)))
 }

@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 
 use super::api_request::{ApiRequest, ApiResult};
-use super::wire;
+use super::response_documents;
 use crate::domain::Failure;
 use crate::http::Reply;
 use crate::services::backup;
-use crate::services::permissions::StorePermit;
+use crate::services::permits::StorePermit;
 
 pub(super) async fn take(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
@@ -18,7 +18,7 @@ pub(super) async fn take(call: &mut ApiRequest<'_>) -> ApiResult {
     let to = form.required("path", place);
     let to = form.done(to)?;
     let taken = backup::take(call.app, permit, to).await?;
-    Ok(Reply::json_of(&wire::Backup::from(taken)).status(super::CREATED))
+    Ok(Reply::json_of(&response_documents::Backup::from(taken)).status(super::CREATED))
 }
 
 /// The path must be absolute: the sidecar may run in another folder than the caller.

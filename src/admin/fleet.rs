@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use super::api_request::{ApiRequest, ApiResult};
-use super::wire;
+use super::response_documents;
 use crate::domain::Failure;
 use crate::http::Reply;
 use crate::services::fleet_erasure::{self, ErasureReceipt};
+use crate::services::fleet_key_activation;
 use crate::services::fleet_status::{self, SeenBy, WAIT_MAX, WAIT_USUAL};
-use crate::services::key_rotation;
 use crate::services::policy_publish::{self, PublishedOn};
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -17,19 +17,19 @@ pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let status = fleet_status::status(call.app, &permit).await?;
     let status = status.ok_or_else(fleet_status::no_fleet)?;
     let erasure = fleet_erasure::receipt(call.app, &permit).await?;
-    Ok(Reply::json_of(&wire::Fleet::of(status, erasure)))
+    Ok(Reply::json_of(&response_documents::Fleet::of(status, erasure)))
 }
 
 pub(super) async fn forget(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = call.operator()?;
     let name = fleet_status::forget(call.app, &permit, &call.id).await?;
-    Ok(Reply::json_of(&wire::ForgottenNode::of(name)))
+    Ok(Reply::json_of(&response_documents::ForgottenNode::of(name)))
 }
 
 pub(super) async fn activate_keys(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = call.operator()?;
-    let activated = key_rotation::activate(call.app, &permit).await?;
-    Ok(Reply::json_of(&wire::KeysActivated::from(activated)))
+    let activated = fleet_key_activation::activate(call.app, &permit).await?;
+    Ok(Reply::json_of(&response_documents::KeysActivated::from(activated)))
 }
 
 /// For how long a change is to wait until every node has seen it; none where it is not to.

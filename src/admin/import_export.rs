@@ -3,7 +3,7 @@
 //! Maps media types to formats; the formats themselves are in the services.
 
 use super::api_request::{ApiRequest, ApiResult};
-use super::wire::{self, Changed};
+use super::response_documents::{self, Changed};
 use crate::domain::{Failure, Kind};
 use crate::http::Reply;
 use crate::services::caller::Caller;
@@ -14,7 +14,7 @@ pub(super) async fn import(call: &mut ApiRequest<'_>) -> ApiResult {
     match understood(call).await {
         Ok((caller, format)) => {
             let done = import::run(call.app, caller, format, call.request).await?;
-            Ok(Reply::json_of(&Changed::<wire::ImportReceipt>::from(done)))
+            Ok(Reply::json_of(&Changed::<response_documents::ImportReceipt>::from(done)))
         }
         Err(failure) => {
             // A caller that is cut off while it sends a long file would see a broken pipe instead

@@ -3,7 +3,7 @@
 use super::api_request::{ApiRequest, ApiResult};
 use super::if_match::tag;
 use super::json_body::JsonBody;
-use super::wire::{BulkItemOutcome, Changed, Invite, InvitePreview, List, Member};
+use super::response_documents::{BulkItemOutcome, Changed, Invite, InvitePreview, List, Member};
 use crate::app::App;
 use crate::domain::idempotency_key::refused;
 use crate::domain::{Email, Failure, IdempotencyKey, InviteState, Name, RoleId, limits};
@@ -11,7 +11,7 @@ use crate::http::{Reply, SoleHeader};
 use crate::services::caller::Caller;
 use crate::services::invites::{self, ChosenInvite, Invitation, InviteCorrection, InviteWithLink};
 use crate::store::Committed;
-use crate::store::types::invites::InviteFilter;
+use crate::store::requests_and_views::invites::InviteFilter;
 
 pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     let filter = InviteFilter {

@@ -1,7 +1,7 @@
 //! `/mail` and `/bounces`: the status of mail, a test mail, resuming after a stop, and bounces.
 
 use super::api_request::{ApiRequest, ApiResult};
-use super::wire;
+use super::response_documents;
 use crate::domain::{Email, Failure, limits};
 use crate::http::Reply;
 use crate::services::caller::Caller;
@@ -14,7 +14,11 @@ pub(super) async fn status(call: &mut ApiRequest<'_>) -> ApiResult {
 
 async fn standing(call: &ApiRequest<'_>, caller: Caller) -> Result<Reply, Failure> {
     let status = mail_delivery::status(call.app, caller).await?;
-    Ok(Reply::json_of(&wire::MailReport::of(&call.app.mailer, status, call.app.clock.now())))
+    Ok(Reply::json_of(&response_documents::MailReport::of(
+        &call.app.mailer,
+        status,
+        call.app.clock.now(),
+    )))
 }
 
 pub(super) async fn test(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -23,7 +27,7 @@ pub(super) async fn test(call: &mut ApiRequest<'_>) -> ApiResult {
     let to = form.required("to", Email::parse);
     let to = form.done(to)?;
     let report = mail_delivery::test(call.app, caller, &to).await?;
-    Ok(Reply::json_of(&wire::MailTest::from(report)))
+    Ok(Reply::json_of(&response_documents::MailTest::from(report)))
 }
 
 pub(super) async fn resume(call: &mut ApiRequest<'_>) -> ApiResult {

@@ -4,16 +4,16 @@ use super::api_request::{ApiRequest, ApiResult};
 use super::if_match::tag;
 use super::invites::token;
 use super::json_body::JsonBody;
+use super::response_documents::{self, Changed, EndedSessions, RemovalReceipt, Session};
 use super::roles;
 use super::two_step::shown;
-use super::wire::{self, Changed, EndedSessions, RemovalReceipt, Session};
 use crate::browser_security;
 use crate::clock::rfc3339;
 use crate::domain::{Email, Failure, Name, SessionId};
 use crate::http::Reply;
 use crate::services::{members, own_profile, session_auth, sessions};
 use crate::store::Committed;
-use crate::store::types::one_time_links::EmailConfirmed;
+use crate::store::requests_and_views::one_time_links::EmailConfirmed;
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let signed_in = call.signed_in()?;
@@ -24,7 +24,10 @@ pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let etag = tag(member.version);
     let session = Session::of(call.app, session, Some(signed_in.session()));
     let member = members::with_last_sign_in_of(call.app, member).await?;
-    let me = wire::CurrentMember { member: wire::MemberWithSignIn::from(member), session };
+    let me = response_documents::CurrentMember {
+        member: response_documents::MemberWithSignIn::from(member),
+        session,
+    };
     Ok(Reply::json_of(&me).header("etag", etag))
 }
 
@@ -34,7 +37,7 @@ pub(super) async fn edit(call: &mut ApiRequest<'_>) -> ApiResult {
     let (first, last) = names(call.form().await?)?;
     let done = own_profile::edit(call.app, signed_in, expected, first, last).await?;
     let etag = tag(done.value.version);
-    Ok(Reply::json_of(&Changed::<wire::Member>::from(done)).header("etag", etag))
+    Ok(Reply::json_of(&Changed::<response_documents::Member>::from(done)).header("etag", etag))
 }
 
 fn names(mut form: JsonBody) -> Result<(Option<Name>, Option<Name>), Failure> {
@@ -76,7 +79,9 @@ pub(super) async fn confirm_email(call: &mut ApiRequest<'_>) -> ApiResult {
     let token = form.done(token)?;
     Ok(match own_profile::confirm_email(call.app, &token).await?.value {
         EmailConfirmed::WaitingFor(_) => Reply::json(r#"{"state":"waiting_for_other"}"#),
-        EmailConfirmed::Changed(member) => Reply::json_of(&wire::EmailChanged::of(&member)),
+        EmailConfirmed::Changed(member) => {
+            Reply::json_of(&response_documents::EmailChanged::of(&member))
+        }
     })
 }
 

@@ -9,8 +9,10 @@ use super::fleet::WaitForAll;
 use super::if_match::tag;
 use super::json_body::JsonBody;
 use super::query_params::QueryParams;
-use super::wire::{self, BulkItemOutcome, Changed, EndedSessions, List, SeveralChanged};
-use super::{roles, wire::RemovalReceipt};
+use super::response_documents::{
+    self, BulkItemOutcome, Changed, EndedSessions, List, SeveralChanged,
+};
+use super::{response_documents::RemovalReceipt, roles};
 use crate::app::App;
 use crate::domain::{Email, Failure, Member, MemberId, Name, RoleId, Status, Version, limits};
 use crate::http::Reply;
@@ -19,15 +21,15 @@ use crate::services::fleet_status::SeenBy;
 use crate::services::member_changes::MemberChange;
 use crate::services::members::{self, ChosenMember, NewMember};
 use crate::services::sessions;
-use crate::store::member_table::{MemberOrder, MemberTableQuery};
-use crate::store::types::personal_data::MemberWithSignIn;
+use crate::store::member_pages::{MemberOrder, MemberTableQuery};
+use crate::store::requests_and_views::personal_data::MemberWithSignIn;
 use crate::store::{Committed, MemberEdit, MemberFilter, Page};
 
 pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     let wanted = MemberListQuery::read(&mut call.params);
     let caller = call.caller().await?;
     let page = wanted.page(call.app, caller).await?;
-    Ok(Reply::json_of(&List::<wire::MemberWithSignIn>::from(page)))
+    Ok(Reply::json_of(&List::<response_documents::MemberWithSignIn>::from(page)))
 }
 
 struct MemberListQuery {
@@ -125,7 +127,7 @@ pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     let member = members::show(call.app, caller, &id).await?;
     let etag = tag(member.version);
     let member = members::with_last_sign_in_of(call.app, member).await?;
-    Ok(Reply::json_of(&wire::MemberWithSignIn::from(member)).header("etag", etag))
+    Ok(Reply::json_of(&response_documents::MemberWithSignIn::from(member)).header("etag", etag))
 }
 
 pub(super) async fn edit(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -198,7 +200,7 @@ pub(super) async fn sessions(call: &mut ApiRequest<'_>) -> ApiResult {
         Caller::Sidecar { .. } | Caller::Token(_) => None,
     };
     let found = sessions::of_member(call.app, caller, &id).await?;
-    Ok(Reply::json_of(&wire::Session::list(call.app, found, current.as_ref())))
+    Ok(Reply::json_of(&response_documents::Session::list(call.app, found, current.as_ref())))
 }
 
 pub(super) async fn permissions(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -251,7 +253,8 @@ fn changed(member: Committed<Member>) -> Reply {
 
 fn changed_and_seen(member: Committed<Member>, seen: Option<SeenBy>) -> Reply {
     let etag = tag(member.value.version);
-    Reply::json_of(&Changed::<wire::Member>::from(member).seen(seen)).header("etag", etag)
+    Reply::json_of(&Changed::<response_documents::Member>::from(member).seen(seen))
+        .header("etag", etag)
 }
 
 #[cfg(test)]

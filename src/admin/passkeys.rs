@@ -2,9 +2,9 @@
 
 use super::api_request::{ApiRequest, ApiResult};
 use super::json_body::JsonBody;
+use super::response_documents::{Changed, List, Passkey, PasskeyPrompt, SignedIn};
 use super::sign_in::{replace, ticket};
 use super::two_step::shown;
-use super::wire::{Changed, List, Passkey, PasskeyPrompt, SignedIn};
 use crate::domain::passkey::unknown;
 use crate::domain::{Failure, Name, PasskeyId, limits};
 use crate::http::Reply;

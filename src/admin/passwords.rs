@@ -3,8 +3,8 @@
 use super::api_request::{ApiRequest, ApiResult};
 use super::invites::{password, token};
 use super::members::chosen;
+use super::response_documents::{AdministratorRecovery, Changed, EndedSessions, PasswordResetLink};
 use super::two_step::shown;
-use super::wire::{AdministratorRecovery, Changed, EndedSessions, PasswordResetLink};
 use crate::browser_security;
 use crate::domain::{AccountSlug, Email};
 use crate::http::Reply;

@@ -2,7 +2,7 @@
 
 use super::api_request::{ApiRequest, ApiResult};
 use super::fleet::WaitForAll;
-use super::wire::{self, Changed};
+use super::response_documents::{self, Changed};
 use crate::http::Reply;
 use crate::services::personal_data;
 
@@ -12,7 +12,7 @@ pub(super) async fn erase(call: &mut ApiRequest<'_>) -> ApiResult {
     let caller = call.caller().await?;
     let done = personal_data::erase(call.app, caller, id.clone()).await?;
     let reached = wait.erased(call).await;
-    let erasure = wire::Erasure::of(&id, done.value, reached);
+    let erasure = response_documents::Erasure::of(&id, done.value, reached);
     Ok(Reply::json_of(&Changed::new(erasure, done.revision)))
 }
 
@@ -20,11 +20,15 @@ pub(super) async fn of_member(call: &mut ApiRequest<'_>) -> ApiResult {
     let id = call.member_id()?;
     let caller = call.caller().await?;
     let data = personal_data::of_member(call.app, caller, &id).await?;
-    Ok(Reply::json_of(&wire::MemberData::of(call.app, data, None)))
+    Ok(Reply::json_of(&response_documents::MemberData::of(call.app, data, None)))
 }
 
 pub(super) async fn own(call: &mut ApiRequest<'_>) -> ApiResult {
     let signed_in = call.signed_in()?;
     let data = personal_data::own(call.app, &signed_in).await?;
-    Ok(Reply::json_of(&wire::MemberData::of(call.app, data, Some(signed_in.session()))))
+    Ok(Reply::json_of(&response_documents::MemberData::of(
+        call.app,
+        data,
+        Some(signed_in.session()),
+    )))
 }

@@ -5,17 +5,17 @@
 use super::api_request::{ApiRequest, ApiResult, RequestSource};
 use super::fleet::WaitForAll;
 use super::json_body::JsonBody;
-use super::wire::{self, List};
+use super::response_documents::{self, List};
 use crate::domain::{Failure, PolicyFiles, limits};
 use crate::http::Reply;
-use crate::services::permissions::StorePermit;
+use crate::services::permits::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
 use crate::services::{policy_approval, policy_publish, policy_rollback, reload, shadow};
 
 pub(super) async fn show(call: &mut ApiRequest<'_>) -> ApiResult {
     reading(call).await?;
     let (live, status) = (call.app.policies.load(), call.app.policy_status.load());
-    Ok(Reply::json_of(&wire::Policies::new(&live, &status)))
+    Ok(Reply::json_of(&response_documents::Policies::new(&live, &status)))
 }
 
 pub(super) async fn history(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -23,13 +23,13 @@ pub(super) async fn history(call: &mut ApiRequest<'_>) -> ApiResult {
     let limit = call.params.limit();
     let reader = reading(call).await?;
     let page = policy_history::list(call.app, &reader, before, limit).await?;
-    Ok(Reply::json_of(&List::<wire::PolicyHistoryEntry>::from(page)))
+    Ok(Reply::json_of(&List::<response_documents::PolicyHistoryEntry>::from(page)))
 }
 
 pub(super) async fn history_entry(call: &mut ApiRequest<'_>) -> ApiResult {
     let reader = reading(call).await?;
     let set = policy_history::set(call.app, &reader, &call.id).await?;
-    Ok(Reply::json_of(&wire::PolicySet::from(set)))
+    Ok(Reply::json_of(&response_documents::PolicySet::from(set)))
 }
 
 fn number(text: &str) -> Result<u64, Failure> {
@@ -43,13 +43,13 @@ fn number(text: &str) -> Result<u64, Failure> {
 
 pub(super) async fn check(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = managing(call).await?;
-    Ok(Reply::json_of(&wire::Reload::from(reload::check(call.app, &permit).await?)))
+    Ok(Reply::json_of(&response_documents::Reload::from(reload::check(call.app, &permit).await?)))
 }
 
 pub(super) async fn reload(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = managing(call).await?;
     let report = reload::reload_now(call.app, permit).await?;
-    Ok(Reply::json_of(&wire::Reload::from(report)))
+    Ok(Reply::json_of(&response_documents::Reload::from(report)))
 }
 
 pub(super) async fn publish(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -65,7 +65,7 @@ pub(super) async fn publish(call: &mut ApiRequest<'_>) -> ApiResult {
     let report = policy_publish::publish(call.app, permit, PolicyFiles::new(files)).await?;
     // What waits for approval is live nowhere.
     let nodes = if report.pending { None } else { wait.published(call).await };
-    Ok(Reply::json_of(&wire::PoliciesPublished::new(report, nodes)))
+    Ok(Reply::json_of(&response_documents::PoliciesPublished::new(report, nodes)))
 }
 
 /// The path of a file in a policy folder. What belongs to no folder is refused by the check.
@@ -89,7 +89,7 @@ pub(super) async fn approve(call: &mut ApiRequest<'_>) -> ApiResult {
     let digest = form.required("digest", |text| Ok(text.to_owned()));
     let digest = form.done(digest)?;
     let report = policy_approval::approve(call.app, permit, &digest).await?;
-    Ok(Reply::json_of(&wire::Reload::from(report)))
+    Ok(Reply::json_of(&response_documents::Reload::from(report)))
 }
 
 pub(super) async fn rollback(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -99,13 +99,13 @@ pub(super) async fn rollback(call: &mut ApiRequest<'_>) -> ApiResult {
     let set = form.required("set", |text| Ok(text.to_owned()));
     let set = form.done(set)?;
     let report = policy_rollback::rollback(call.app, permit, &set, pin).await?;
-    Ok(Reply::json_of(&wire::Reload::from(report)))
+    Ok(Reply::json_of(&response_documents::Reload::from(report)))
 }
 
 pub(super) async fn unpin(call: &mut ApiRequest<'_>) -> ApiResult {
     let permit = managing(call).await?;
     let report = policy_rollback::unpin(call.app, permit).await?;
-    Ok(Reply::json_of(&wire::Reload::from(report)))
+    Ok(Reply::json_of(&response_documents::Reload::from(report)))
 }
 
 pub(super) async fn shadow(call: &mut ApiRequest<'_>) -> ApiResult {
@@ -115,7 +115,7 @@ pub(super) async fn shadow(call: &mut ApiRequest<'_>) -> ApiResult {
     let is_operator = !matches!(call.who, Some(RequestSource::Member(_) | RequestSource::Token(_)));
     let folder = call.app.config.policies.shadow.as_ref().filter(|_| is_operator);
     let folder = folder.map(|folder| folder.display().to_string());
-    Ok(Reply::json_of(&wire::Shadow::new(report, folder)))
+    Ok(Reply::json_of(&response_documents::Shadow::new(report, folder)))
 }
 
 async fn managing(call: &mut ApiRequest<'_>) -> Result<StorePermit, Failure> {

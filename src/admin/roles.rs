@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::api_request::{ApiRequest, ApiResult};
-use super::wire::{self, Comparison, List, Permissions, Suggestion};
+use super::response_documents::{self, Comparison, List, Permissions, Suggestion};
 use crate::app::App;
 use crate::domain::{Member, limits};
 use crate::engine::{Matrix, RoleCard};
@@ -16,7 +16,8 @@ use crate::services::roles::{self, RoleSuggestion};
 pub(super) async fn list(call: &mut ApiRequest<'_>) -> ApiResult {
     call.done()?;
     let (live, matrix) = roles::compared(call.app).await?;
-    let items: Vec<wire::Role> = live.roles().iter().map(|card| role(&matrix, card)).collect();
+    let items: Vec<response_documents::Role> =
+        live.roles().iter().map(|card| role(&matrix, card)).collect();
     Ok(Reply::json_of(&List { items, next: None }))
 }
 
@@ -58,6 +59,6 @@ pub(super) async fn permissions(app: &App, member: &Member) -> ApiResult {
     Ok(Reply::json_of(&Permissions::new(&member.role, rows)))
 }
 
-fn role(matrix: &Matrix, card: &RoleCard) -> wire::Role {
-    wire::Role::new(card, roles::actions(matrix, &card.id))
+fn role(matrix: &Matrix, card: &RoleCard) -> response_documents::Role {
+    response_documents::Role::new(card, roles::actions(matrix, &card.id))
 }

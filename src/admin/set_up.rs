@@ -2,7 +2,7 @@
 
 use super::api_request::{ApiRequest, ApiResult};
 use super::invites::{password, token};
-use super::wire::{self, Account, Changed, FirstAccount};
+use super::response_documents::{self, Account, Changed, FirstAccount};
 use crate::domain::{AccountSlug, Email, Name, RoleId};
 use crate::http::Reply;
 use crate::services::accounts::checked_name;
@@ -27,6 +27,6 @@ pub(super) async fn set_up(call: &mut ApiRequest<'_>) -> ApiResult {
     let made = set_up::set_up(call.app, &token, first, &password, &call.from()).await?;
     let Committed { revision, value: (account, member) } = made;
     let account = Account::of(call.app, account);
-    let record = FirstAccount { account, member: wire::Member::from(member) };
+    let record = FirstAccount { account, member: response_documents::Member::from(member) };
     Ok(Reply::json_of(&Changed::new(record, revision)).status(super::CREATED))
 }

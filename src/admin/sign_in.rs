@@ -3,8 +3,8 @@
 use super::api_request::{ApiRequest, ApiResult};
 use super::invites::password;
 use super::json_body::JsonBody;
+use super::response_documents::{Enrolment, PendingSignIn, SignedIn, TwoStepSignedIn};
 use super::two_step::code;
-use super::wire::{Enrolment, PendingSignIn, SignedIn, TwoStepSignedIn};
 use crate::browser_security;
 use crate::domain::{AccountSlug, Email, Failure, Token};
 use crate::http::Reply;

@@ -4,7 +4,7 @@ use super::api_request::{ApiRequest, ApiResult};
 use super::invites::password;
 use super::json_body::JsonBody;
 use super::members::chosen;
-use super::wire::{EndedSessions, Enrolment, RecoveryCodes, TwoStepStatus};
+use super::response_documents::{EndedSessions, Enrolment, RecoveryCodes, TwoStepStatus};
 use crate::browser_security;
 use crate::domain::Failure;
 use crate::http::Reply;

@@ -4,7 +4,7 @@
 
 use super::api_request::{ApiRequest, ApiResult};
 use super::query_params::QueryParams;
-use super::wire::{ActionOfMember, List, MemberWhoMay};
+use super::response_documents::{ActionOfMember, List, MemberWhoMay};
 use crate::domain::limits;
 use crate::http::Reply;
 use crate::services::who_may::{self, MemberActions, NamedResource, PageRequested};

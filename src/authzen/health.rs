@@ -9,10 +9,10 @@ use serde::Serialize;
 use crate::app::App;
 use crate::domain::{Failure, Kind, Reason, plural};
 use crate::http::{Reply, status};
-use crate::services::integrity_check;
-use crate::services::permissions::StorePermit;
+use crate::services::permits::StorePermit;
+use crate::services::store_and_key_checks;
 use crate::store;
-use crate::store::types::backup::ErasedLeft;
+use crate::store::requests_and_views::backup::ErasedLeft;
 
 #[derive(Serialize)]
 struct Ready<'r> {
@@ -235,7 +235,7 @@ pub(super) fn running(app: &App) -> i64 {
 /// The results of the checks of what a restart would find, for the operator of the sidecar.
 ///
 /// # Errors
-/// As [`integrity_check::running`].
+/// As [`store_and_key_checks::running`].
 pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> {
     #[derive(Serialize)]
     struct Shown {
@@ -250,8 +250,8 @@ pub async fn checked(app: &App, permit: &StorePermit) -> Result<Reply, Failure> 
         /// Why the last start could not rewrite the file.
         erased_fault: Option<String>,
     }
-    let checked = integrity_check::running(app, permit).await?;
-    let integrity_check::IntegrityReport {
+    let checked = store_and_key_checks::running(app, permit).await?;
+    let store_and_key_checks::IntegrityReport {
         store,
         keys_missing,
         secrets_without_key,

@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::kept_stores::{BEFORE_JOIN, JOINING, SNAPSHOT};
+use super::replaced_stores::{BEFORE_JOIN, JOINING, SNAPSHOT};
 use super::{KEYS, MANIFEST, STORE, is_key, new_file, staged_restore};
 use crate::config::resolve_symlinks;
 use crate::file_lock::FileLock;

@@ -9,7 +9,7 @@ use super::account_flag::AccountArg;
 use super::edit_args::{self, object};
 use super::output::{self, List, text};
 use super::sidecar_client::{ApiCall, SidecarClient};
-use super::values::{filled, invite_hours};
+use super::value_parsers::{filled, invite_hours};
 use super::{CommandResult, Global, invite};
 
 #[derive(Debug, Subcommand)]

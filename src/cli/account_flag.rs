@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::sidecar_client::with_query;
-use super::values::filled;
+use super::value_parsers::filled;
 
 /// Which account a command is about.
 #[derive(Args, Clone, Debug)]

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::output::{self, List, text};
 use super::sidecar_client::{ApiCall, SidecarClient, with_query};
-use super::values::filled;
+use super::value_parsers::filled;
 use super::{CommandError, CommandResult, Exit, Global, member};
 use crate::domain::member::UNKNOWN;
 use crate::domain::{AuditEvent, Digest, input_cleanup};

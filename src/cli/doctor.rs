@@ -19,7 +19,7 @@ use crate::domain::plural;
 use crate::keys::Keys;
 use crate::serve::folder_lock;
 use crate::services::access_review::FindingKind;
-use crate::services::integrity_check;
+use crate::services::store_and_key_checks;
 use crate::socket_file;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -437,7 +437,7 @@ fn at_rest(global: &Global, remote: &SidecarClient) -> Vec<CheckLine> {
             ),
         )];
     }
-    match remote.run(integrity_check::at_rest(store, &keys)) {
+    match remote.run(store_and_key_checks::at_rest(store, &keys)) {
         Ok(checked) => {
             let secrets = u64::try_from(checked.secrets_without_key).unwrap_or(u64::MAX);
             let mut lines = found(None, &checked.keys_missing, secrets, &checked.empty_accounts);

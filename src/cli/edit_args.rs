@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::CommandError;
 use super::role;
 use super::sidecar_client::{ApiCall, SidecarClient};
-use super::values::filled;
+use super::value_parsers::filled;
 
 /// The editable fields of a person, member or invitee.
 #[derive(Args, Debug)]

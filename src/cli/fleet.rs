@@ -10,7 +10,7 @@ use super::confirmation::ConfirmArg;
 use super::output::{self, text};
 use super::role::strings;
 use super::sidecar_client::{ApiCall, SidecarClient};
-use super::values::filled;
+use super::value_parsers::filled;
 use super::{CommandError, CommandResult, Exit, Global, fleet_membership};
 use crate::percent_encoding::encoded;
 

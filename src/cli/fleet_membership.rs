@@ -10,7 +10,7 @@ use super::output::{self, text};
 use super::sidecar_client::SidecarClient;
 use super::{CommandError, CommandResult, Global, serve};
 use crate::config::{Config, Fleet};
-use crate::fleet::log_place::{ConfiguredPlace, LogPlace};
+use crate::fleet::configured_log::{ConfiguredPlace, LogPlace};
 use crate::serve::fleet_commands::{self, FleetBegun, FleetJoined, FleetLeft};
 
 /// The configuration, and its fleet.

@@ -13,7 +13,7 @@ use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
 use super::people_file_format::{self, InviteFormat};
 use super::sidecar_client::{ApiCall, SidecarClient, reasons};
-use super::values::filled;
+use super::value_parsers::filled;
 use super::{CommandError, CommandResult, Exit, Global, edit_args, mail, role};
 use crate::domain::member::full_name;
 use crate::domain::{Email, InviteId, InviteState};

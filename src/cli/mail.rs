@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use super::account_flag::AccountArg;
 use super::output::{self, text};
 use super::sidecar_client::{ApiCall, SidecarClient};
-use super::values::filled;
+use super::value_parsers::filled;
 use super::{CommandError, CommandResult, Exit, Global};
 use crate::mail::WRITTEN;
 

@@ -15,12 +15,12 @@ use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
 use super::people_file_format::Format;
 use super::sidecar_client::{ApiCall, SidecarClient, WAIT_ALL, with_query};
-use super::values::filled;
+use super::value_parsers::filled;
 use super::{CommandError, CommandResult, Exit, Global, edit_args, mail, role};
 use crate::domain::{AuditEvent, Email, Status, member};
 use crate::percent_encoding::encoded;
 use crate::services::fleet_status::WAIT_MAX;
-use crate::store::member_table::MemberOrder;
+use crate::store::member_pages::MemberOrder;
 
 const COLUMNS: [&str; 6] = ["id", "email", "first_name", "last_name", "role", "status"];
 

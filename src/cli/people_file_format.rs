@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use super::timeout::WaitLimit;
 use super::{CommandError, file_input};
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{Email, Failure, RoleId, Status, input_cleanup, limits};
 use crate::services::import::{
     self, ImportFaults, ImportReader, ImportTarget, ImportedRow, pasted_list,

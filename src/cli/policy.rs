@@ -22,7 +22,7 @@ use super::role::{Matrix, MatrixRow, print_matrix};
 use super::serve::configured;
 use super::sidecar_client::{ApiCall, SidecarClient};
 use super::{CommandError, CommandResult, Exit, Global};
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{PolicyFiles, plural};
 use crate::engine::{self, Snapshot};
 use crate::gate;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::output::{self, text};
 use super::sidecar_client::{ApiCall, SidecarClient, WAIT_ALL};
 use super::{CommandError, CommandResult, Exit, Global, policy_changes};
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::policy_folder;
 
 /// `wait`: for how many seconds at most it is waited for all nodes, if at all.

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::account_flag::AccountArg;
 use super::sidecar_client::{ApiCall, SidecarClient};
-use super::values::filled;
+use super::value_parsers::filled;
 use super::{CommandResult, Global, edit_args, member, output};
 
 #[derive(Args, Debug)]

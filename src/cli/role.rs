@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::output::{self, List, text};
 use super::sidecar_client::{ApiCall, SidecarClient};
-use super::values::filled;
+use super::value_parsers::filled;
 use super::{CommandError, CommandResult, Exit, Global};
 use crate::domain::RoleId;
 use crate::percent_encoding::encoded;

@@ -9,7 +9,7 @@ use super::account_flag::AccountArg;
 use super::confirmation::ConfirmArg;
 use super::output::{self, List, text};
 use super::sidecar_client::{ApiCall, SidecarClient};
-use super::values::{filled, token_days};
+use super::value_parsers::{filled, token_days};
 use super::{CommandError, CommandResult, Global, member, role};
 use crate::percent_encoding::encoded;
 

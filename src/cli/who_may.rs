@@ -10,7 +10,7 @@ use super::account_flag::AccountArg;
 use super::output::{self, List, text};
 use super::role::strings;
 use super::sidecar_client::SidecarClient;
-use super::values::{filled, resource};
+use super::value_parsers::{filled, resource};
 use super::{CommandResult, Exit, Global, member};
 use crate::percent_encoding::encoded;
 

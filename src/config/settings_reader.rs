@@ -15,7 +15,7 @@ use toml::de::{DeTable, DeValue};
 use super::ConfigFault;
 use super::secret_file::SecretFile;
 use super::settings_table::{self, KEYS, NOT_OFFERED, SettingDefinition, SettingType};
-use crate::domain::{AccountSlug, input_cleanup, near};
+use crate::domain::{AccountSlug, input_cleanup, spelling_suggestions};
 
 /// Largest configuration file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -380,6 +380,6 @@ fn read_text(path: &Path, most: u64) -> io::Result<String> {
 
 /// `: did you mean ...?`, if there is a similar name.
 fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    near::nearest(name, known)
+    spelling_suggestions::nearest(name, known)
         .map_or_else(String::new, |known| format!(": did you mean `{known}`?"))
 }

@@ -5,7 +5,7 @@
 
 use askama::Template;
 
-use super::actors::{ActorNames, KnownPerson, SentencePart, people_of};
+use super::actor_names::{ActorNames, KnownPerson, SentencePart, people_of};
 use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::page_urls::LocalPath;

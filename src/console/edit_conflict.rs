@@ -1,6 +1,6 @@
 //! Edit conflicts: who changed the record first, read from the audit log.
 
-use super::actors::{ActorNames, SentencePart};
+use super::actor_names::{ActorNames, SentencePart};
 use super::form_page::{EditConflict, Fact};
 use super::page_request::{CurrentUser, PageRequest};
 use super::texts as w;

@@ -20,7 +20,7 @@ use crate::domain::{
 use crate::engine::Snapshot;
 use crate::http::Reply;
 use crate::services::invites::{self, ChosenInvite, InviteCorrection, InviteWithLink};
-use crate::store::types::invites::InviteFilter;
+use crate::store::requests_and_views::invites::InviteFilter;
 
 /// Rows on a page.
 const ROWS: usize = 25;

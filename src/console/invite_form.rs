@@ -15,7 +15,7 @@ use super::page_urls::member_path;
 use super::role_picker::RolePicker;
 use super::texts as w;
 use super::timestamps::TimeLabel;
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{
     Email, Failure, IdempotencyKey, InviteState, Member, Name, RoleId, Timestamp, Token, limits,
 };
@@ -25,7 +25,7 @@ use crate::services::invites::{self, Invitation, InviteWithLink};
 use crate::services::members;
 use crate::services::roles::RoleTitles;
 use crate::store::preconditions::{ALREADY_MEMBER, SUSPENDED_MEMBER};
-use crate::store::types::invites::InviteFilter;
+use crate::store::requests_and_views::invites::InviteFilter;
 
 /// The page to which a new invitation leads.
 const INVITATIONS: &str = "/team?tab=invitations";

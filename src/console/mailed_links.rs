@@ -12,7 +12,7 @@ use crate::domain::{AccountSlug, AddressSide, Email, Failure, Kind};
 use crate::http::Reply;
 use crate::password::chars_min;
 use crate::services::{accounts, own_profile, passwords};
-use crate::store::types::one_time_links::EmailConfirmed;
+use crate::store::requests_and_views::one_time_links::EmailConfirmed;
 
 pub(super) async fn forgot(call: &mut PageRequest<'_>) -> PageResult {
     if !call.sends_mail() {

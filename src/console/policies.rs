@@ -16,7 +16,7 @@ use crate::app::{FolderProblem, PolicyStatus};
 use crate::domain::{Digest, Failure, Kind};
 use crate::engine::Snapshot;
 use crate::http::status;
-use crate::services::permissions::StorePermit;
+use crate::services::permits::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
 use crate::services::reload::ReloadReport;
 use crate::services::{policy_approval, policy_rollback, reload, shadow};

@@ -1,7 +1,7 @@
 //! The history on the policies page: each set with what became of it, who brought it and how, and who
 //! gained and lost access by it.
 
-use super::actors::{ActorNames, SentencePart};
+use super::actor_names::{ActorNames, SentencePart};
 use super::page_request::{CurrentUser, PageRequest};
 use super::page_urls::LocalPath;
 use super::roles::change;

@@ -11,7 +11,7 @@ use super::texts as w;
 use super::timestamps::TimeLabel;
 use crate::domain::{Failure, Kind, PolicyEntry};
 use crate::http::{Reply, status};
-use crate::services::permissions::StorePermit;
+use crate::services::permits::StorePermit;
 use crate::services::policy_history::{self, PolicyReader};
 use crate::services::policy_rollback;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use askama::Template;
 
-use super::actors::{KnownPerson, members_of};
+use super::actor_names::{KnownPerson, members_of};
 use super::page_layout::{PageLayout, page};
 use super::page_request::{CurrentUser, PageRequest, PageResult};
 use super::page_urls::LocalPath;
@@ -17,7 +17,7 @@ use super::roles::{title, with_titles};
 use super::texts as w;
 use crate::domain::access_query::{Record, type_and_id};
 use crate::domain::decision::Explanation;
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{EntityRef, Failure, Query, Reason, Value};
 use crate::engine::Snapshot;
 use crate::services::roles::compared;

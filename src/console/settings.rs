@@ -19,7 +19,7 @@ use crate::domain::{Account, AuditEvent, DeliveryState, Failure, Kind, Status, V
 use crate::http::status;
 use crate::mail::SmtpStepResult;
 use crate::services::{accounts, mail_delivery, members};
-use crate::store::types::mail_queue::{MailFlow, MailStatus};
+use crate::store::requests_and_views::mail_queue::{MailFlow, MailStatus};
 use crate::store::{AccountEdit, AuditFilter, MemberFilter};
 
 const PATH: &str = "/account";

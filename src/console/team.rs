@@ -14,16 +14,16 @@ use super::row_actions::RowMenus;
 use super::team_tabs::TeamTabs;
 use super::texts as w;
 use super::timestamps::TimeLabel;
-use super::{banners, invitations, member, roles};
+use super::{invitations, member, roles, team_banners};
 use crate::domain::{Failure, Member, MemberId, RoleId, Status, Timestamp};
 use crate::engine::Snapshot;
 use crate::http::Reply;
 use crate::services::import::Format;
 use crate::services::{export, invites, members, sign_in_locks};
 use crate::store::MemberFilter;
-use crate::store::member_table::{MemberOrder, MemberTablePage, MemberTableQuery};
-use crate::store::types::invites::OpenInvites;
-use crate::store::types::personal_data::MemberWithSignIn;
+use crate::store::member_pages::{MemberOrder, MemberTablePage, MemberTableQuery};
+use crate::store::requests_and_views::invites::OpenInvites;
+use crate::store::requests_and_views::personal_data::MemberWithSignIn;
 
 /// The choices of rows on a page; the first is the default.
 pub(super) const ROWS: [usize; 3] = [25, 50, 100];
@@ -239,7 +239,7 @@ async fn members_page(
     Ok(page(&TeamPage {
         shell: PageLayout::inside(call, viewer, w::TEAM, "/team"),
         viewer,
-        banners: banners::of(call, viewer, &roster, open, administrators.len()).await,
+        banners: team_banners::of(call, viewer, &roster, open, administrators.len()).await,
         tabs: TeamTabs { members: roster.total, invitations: open.all(), open: "members" },
         query,
         here,

@@ -850,8 +850,8 @@ mod tests {
     #[test]
     fn reasons_name_policies_as_they_are_called() {
         assert_eq!(
-            reasons(&NONE, "forbidden by policy `own_account`"),
-            "Forbidden by policy own_account."
+            reasons(&NONE, "forbidden by policy `own_profile`"),
+            "Forbidden by policy own_profile."
         );
         assert_eq!(
             reasons(

@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
+use super::escaped_text::printable;
 use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::limits;
-use super::printable::printable;
 use super::revision::{Timestamp, Version};
 use super::text_id::text_id;
 

@@ -8,7 +8,7 @@ use super::digest::Digest;
 use super::ids::{ApiTokenId, InviteId};
 use super::member::MemberId;
 use super::revision::{Revision, Timestamp};
-use super::worded::worded;
+use super::worded_enum::worded;
 
 /// The actor.
 #[derive(Clone, Debug, PartialEq, Eq)]

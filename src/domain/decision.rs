@@ -1,7 +1,7 @@
 //! A decision: allow or deny, with the reason. The default is deny.
 
 use super::role::RoleId;
-use super::worded::worded;
+use super::worded_enum::worded;
 
 /// Allow or deny, with what an explanation needs.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]

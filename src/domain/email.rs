@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::escaped_text::printable;
 use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::invisible_characters::hidden_in_address;
 use super::limits;
-use super::printable::printable;
 
 /// Characters that separate or enclose addresses, and that no address contains.
 const ODD: &str = "<>()[],;:\\\"";

@@ -3,8 +3,8 @@
 //! Values only: the gate finds them, the store keeps them.
 
 use super::limits;
-use super::text_length::cut;
-use super::worded::worded;
+use super::text_truncation::cut;
+use super::worded_enum::worded;
 
 worded! {
     /// What is known about a guard.

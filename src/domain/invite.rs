@@ -11,7 +11,7 @@ use super::ids::{InviteId, KeyId, MailId};
 use super::member::{MemberId, Name, full_name};
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
-use super::worded::worded;
+use super::worded_enum::worded;
 
 /// The code of an invite that was accepted already.
 pub const ACCEPTED: &str = "invite_accepted";

@@ -4,15 +4,15 @@
 
 use super::account::AccountSlug;
 use super::email::Email;
+use super::escaped_text::printable;
 use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::invisible_characters::hidden;
 use super::opaque_debug::opaque_debug;
-use super::printable::printable;
 use super::revision::{Timestamp, Version};
 use super::role::RoleId;
 use super::text_id::text_id;
-use super::worded::worded;
+use super::worded_enum::worded;
 use super::{limits, random_id};
 
 /// The code of a failure about a member that there is not.

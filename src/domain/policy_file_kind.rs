@@ -4,7 +4,7 @@
 //! place is a fault: a `forbid` that is silently ignored is worse than a refused folder. Reads no
 //! disk and parses nothing.
 
-use super::near::nearest;
+use super::spelling_suggestions::nearest;
 
 /// The schema, at the top of the folder.
 pub const SCHEMA: &str = "schema.cedarschema";

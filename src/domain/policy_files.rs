@@ -3,8 +3,8 @@
 //! Reads no disk and parses nothing.
 
 use super::digest::{Digest, Hasher};
+use super::escaped_text::printable;
 use super::policy_file_kind::{PolicyFileKind, misplaced};
-use super::printable::printable;
 
 /// The files of one policy folder, sorted by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::digest::Digest;
 use super::guard_outcomes::GuardOutcomes;
 use super::limits;
 use super::revision::{Revision, Timestamp};
-use super::text_length::cut;
-use super::worded::worded;
+use super::text_truncation::cut;
+use super::worded_enum::worded;
 
 worded! {
     /// What brought a set.

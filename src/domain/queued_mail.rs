@@ -10,7 +10,7 @@ use super::invite::Generation;
 use super::member::MemberId;
 use super::revision::Timestamp;
 use super::two_step::TwoStepEvent;
-use super::worded::worded;
+use super::worded_enum::worded;
 
 /// What a letter is about.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! The id of a role. The policy folder defines which roles exist.
 
+use super::escaped_text::printable;
 use super::failure::Failure;
 use super::limits;
-use super::printable::printable;
 use super::text_id::text_id;
 
 /// The id of a role, the name of its policy file: 1 to 64 of `a-z 0-9 _ -`.

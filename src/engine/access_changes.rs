@@ -12,7 +12,7 @@ use cedar_policy::{Effect, EntityUid, Policy};
 
 use super::change_report::{AccessChanges, ReportDraft};
 use super::policy_scope::{PolicyScope, ScopeConstraint};
-use super::policy_set_diff::{CellResults, WORK_MAX, compare};
+use super::role_matrix_diff::{CellResults, WORK_MAX, compare};
 use super::{PolicyMeta, Snapshot};
 
 /// For an incomplete comparison.

@@ -18,8 +18,8 @@ use super::change_report::AccessChanges;
 use super::entity_builder::is_supplied;
 use super::example_query::ExampleQuery;
 use super::policy_scope::PolicyScope;
-use super::policy_set_diff::{AccessChange, CellResults, FoundCell, WORK_MAX};
 use super::role_matrix::{Cell, ResourceLocation, default_of};
+use super::role_matrix_diff::{AccessChange, CellResults, FoundCell, WORK_MAX};
 use crate::domain::access_query::Record;
 use crate::domain::{RoleId, Value, worded};
 
@@ -37,7 +37,7 @@ worded! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Place {
         /// In the member's account.
-        Own = "own_account",
+        Own = "own_profile",
         /// In another account.
         Other = "another_account",
         /// In no account.

@@ -20,7 +20,7 @@
 use cedar_policy::EntityTypeName;
 use serde_json::Value as Json;
 
-use super::policy_json::{operation, part, variable};
+use super::cedar_expression_json::{operation, part, variable};
 use super::policy_scope::{PolicyScope, ScopeConstraint};
 
 /// Whether only role, status and relation to the account matter to this policy. `json` is the whole

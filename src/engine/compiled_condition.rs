@@ -1,7 +1,7 @@
 //! Policies in a small form of our own, for the decisions that no cache answers.
 //!
 //! [`Compiler`] makes it at load from Cedar's public JSON form of a policy; [`CompiledPolicy::matches`] evaluates
-//! it on [`super::query_facts::QueryFacts`]. It means what Cedar means, evaluation order and errors included:
+//! it on [`super::compiled_condition_inputs::QueryFacts`]. It means what Cedar means, evaluation order and errors included:
 //!
 //! - The scope and the conditions are one list, each of which must be true. `unless` is a negation.
 //! - `&&`, `||` and `if` evaluate no more than Cedar does. Arithmetic that overflows errs, and so does an
@@ -23,8 +23,8 @@ mod text_pattern;
 use cedar_policy::{Effect, EntityUid};
 
 use self::text_pattern::TextPattern;
+use super::compiled_condition_inputs::{QueryFacts, Stop, Variable};
 use super::left_to_cedar::CedarOperand;
-use super::query_facts::{QueryFacts, Stop, Variable};
 
 pub(super) use compiler::{Compiler, PolicySyntax};
 pub(super) use planner::{FILTER_MAX, NotPlanned, Planner};

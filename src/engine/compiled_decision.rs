@@ -5,13 +5,13 @@ use std::cell::OnceCell;
 
 use super::attribute_types::BadAttributes;
 use super::compiled_condition::CompiledPolicy;
+use super::compiled_condition_inputs::{MemberQuery, QueryFacts, Stop};
 use super::entity_builder::{
     BuiltAttributes, EntityBuilder, Principal, RequestEntities, ResolvedQuery,
 };
 use super::evaluate::{Environment, Outcome, SliceKeys, evaluate_operand};
 use super::left_to_cedar::CedarOperand;
-use super::query_facts::{MemberQuery, QueryFacts, Stop};
-use super::schema_facts::SchemaFacts;
+use super::schema_and_static_entities::SchemaFacts;
 use super::{Members, QueryContext, Snapshot};
 
 /// Evaluates with Cedar what is not compiled, for one query: entities are built once, and only if the

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::attribute_types::AttributeShape;
 use super::entity_builder::can_hold_attribute;
-use super::schema_facts::SchemaFacts;
+use super::schema_and_static_entities::SchemaFacts;
 use crate::domain::access_query::property;
 use crate::domain::{MemberAccess, Query, Value};
 

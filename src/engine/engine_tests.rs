@@ -2,7 +2,7 @@
 //! contract requires. The oracle covers the cases that nobody thought of.
 
 mod changes;
-mod sentences;
+mod explanation_sentences;
 
 use std::borrow::Cow;
 use std::collections::HashMap;

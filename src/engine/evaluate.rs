@@ -14,9 +14,9 @@ use cedar_policy::{
 };
 
 use super::attribute_types::shown_within_quotes;
+use super::compiled_condition_inputs::Stop;
 use super::decision_cache::DecisionCache;
 use super::left_to_cedar::CedarOperand;
-use super::query_facts::Stop;
 
 /// Policies that are evaluated together.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use super::evaluate::{Environment, Findings, Verdict};
 use super::static_entities::StaticEntity;
 use super::{Members, QueryContext, Snapshot};
 use crate::domain::decision::Explanation;
-use crate::domain::{MemberView, Query, Reason, RoleId, near};
+use crate::domain::{MemberView, Query, Reason, RoleId, spelling_suggestions};
 
 /// Most names in one list of a sentence; the explanation has them all.
 const NAMED_MAX: usize = 10;
@@ -637,7 +637,8 @@ fn nobody(kind: &str, id: &str) -> String {
 }
 
 fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
-    near::nearest(name, known).map_or_else(String::new, |near| format!(": did you mean `{near}`?"))
+    spelling_suggestions::nearest(name, known)
+        .map_or_else(String::new, |near| format!(": did you mean `{near}`?"))
 }
 
 fn policies(ids: &[&PolicyId]) -> String {

@@ -16,7 +16,7 @@ use super::policy_fault::{PolicyFault, bounded};
 use super::role_matrix::SITUATIONS;
 use crate::domain::{plural, worded};
 
-/// The limit on the work of one check, in the units of [`super::policy_set_diff`]: some seconds.
+/// The limit on the work of one check, in the units of [`super::role_matrix_diff`]: some seconds.
 const WORK_MAX: usize = 3_000_000;
 /// The cost of one case, and of each policy in it.
 const CASE: usize = 20;

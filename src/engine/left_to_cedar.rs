@@ -6,7 +6,7 @@ use std::fmt;
 use cedar_policy::{Expression, Policy};
 use serde_json::{Value as Json, json};
 
-use super::policy_json::{operation, part};
+use super::cedar_expression_json::{operation, part};
 
 /// Most operators and values of one compiled policy.
 pub(super) const NODES_MAX: usize = 256;

@@ -7,9 +7,9 @@ use cedar_policy::PolicyId;
 use serde_json::Value as Json;
 
 use super::compiled_condition::{FILTER_MAX, NotPlanned, Planner};
+use super::compiled_condition_inputs::{MemberQuery, QueryFacts};
 use super::evaluate::SliceKeys;
-use super::filter::Filter;
-use super::query_facts::{MemberQuery, QueryFacts};
+use super::plan_filter::Filter;
 use super::{Members, QueryContext, Snapshot};
 use crate::domain::{MemberView, Query};
 

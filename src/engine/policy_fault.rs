@@ -7,8 +7,8 @@ use std::fmt::{self, Write as _};
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::escaped_text::{is_printable, printable};
 use crate::domain::plural;
-use crate::domain::printable::{is_printable, printable};
 
 /// Most faults of one load.
 pub(super) const FAULTS_MAX: usize = 100;

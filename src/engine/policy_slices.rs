@@ -17,12 +17,12 @@ use std::sync::Arc;
 use cedar_policy::{EntityUid, Policy, PolicySet, Schema};
 
 use super::compiled_condition::CompiledPolicy;
-use super::conformity::Conformity;
 use super::decision_cache::{self, DecisionCache};
 use super::evaluate::{Environment, PolicyBucket, UncompiledPolicies};
 use super::left_to_cedar::NotCompiled;
 use super::policy_scope::PolicyScope;
-use super::schema_facts::SchemaFacts;
+use super::schema_and_static_entities::SchemaFacts;
+use super::schema_conformity::Conformity;
 use super::static_entities::StaticEntities;
 use super::symbols::Symbols;
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::log_calls::away;
+use super::blocking_log_calls::away;
 use super::snapshot_name::{PREFIX, SnapshotName};
 use crate::domain::Failure;
 use crate::store::log_seal::LogSeal;

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::log_calls::{away, blocking, failed};
+use super::blocking_log_calls::{away, blocking, failed};
 use super::snapshot_list::{FoundSnapshot, list};
 use super::snapshot_writer::is_on_log;
 use crate::clock::Clock;

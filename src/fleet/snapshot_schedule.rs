@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::log_calls::{away, blocking};
+use super::blocking_log_calls::{away, blocking};
 use super::snapshot_list::{SnapshotList, list, objects_by_snapshot};
 use super::snapshot_writer;
 use crate::domain::Failure;

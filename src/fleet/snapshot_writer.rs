@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::log_calls::{away, blocking, failed};
+use super::blocking_log_calls::{away, blocking, failed};
 use super::snapshot_name::SnapshotName;
 use crate::domain::digest::Hasher;
 use crate::domain::{Digest, Failure, Kind};

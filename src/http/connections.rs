@@ -15,8 +15,8 @@ use hyper::header::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
+use super::connection_activity::{ConnectionPhase, Phase, SweepClock};
 use super::connection_limit::ConnectionLimit;
-use super::connection_timeouts::{ConnectionPhase, Phase, SweepClock};
 use super::request::BodyBudget;
 use super::response::Reply;
 use crate::clock;

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::oneshot;
 
-use super::connection_timeouts::{ConnectionPhase, Phase, WatchedStream};
+use super::connection_activity::{ConnectionPhase, Phase, WatchedStream};
 use super::connections::ServerState;
 use super::request::{self, Peer, is_json, shortened};
 use super::response::Reply;

@@ -14,7 +14,7 @@ use hyper::header::{
     AsHeaderName, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderName, HeaderValue, USER_AGENT,
 };
 
-use super::connection_timeouts::{ConnectionPhase, Phase};
+use super::connection_activity::{ConnectionPhase, Phase};
 use super::response::REQUEST_ID;
 use crate::domain::{Failure, Kind, limits};
 use crate::entropy;

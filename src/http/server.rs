@@ -24,8 +24,8 @@ use tokio::sync::oneshot;
 use tracing::Instrument as _;
 
 use super::bad_request_replies;
+use super::connection_activity::{ConnectionPhase, Phase, WatchedStream};
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
-use super::connection_timeouts::{ConnectionPhase, Phase, WatchedStream};
 use super::connections::{ConnectionBounds, ConnectionEntry, ConnectionGuard, ServerState};
 use super::fast_path::{self, SmallRequest};
 use super::request::{self, Peer, Request};

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{Failure, Kind, limits};
 
 /// The Maildir flag of a seen file.

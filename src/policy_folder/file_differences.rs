@@ -4,7 +4,7 @@
 
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 
 /// Most files that are listed.
 const FILES_MAX: usize = 100;

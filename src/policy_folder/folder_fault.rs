@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{Failure, Kind};
 
 /// The code of a transient failure.

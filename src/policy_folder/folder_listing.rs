@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::folder_fault::{file_unreadable, folder_unreadable, of_file};
+use crate::domain::escaped_text::printable;
 use crate::domain::policy_file_kind::{hidden, is_hidden, is_kept_by_a_program};
-use crate::domain::printable::printable;
 use crate::domain::{Failure, limits};
 
 /// The maximum depth of folders that are searched for policies in hidden ones.

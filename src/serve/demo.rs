@@ -151,8 +151,8 @@ mod tests {
     use crate::directory::Directory;
     use crate::domain::{DeliveryState, InviteState};
     use crate::password::PasswordHasher;
-    use crate::store::member_table::MemberTableQuery;
-    use crate::store::types::invites::InviteFilter;
+    use crate::store::member_pages::MemberTableQuery;
+    use crate::store::requests_and_views::invites::InviteFilter;
     use crate::store::{AuditFilter, Store};
 
     async fn demonstration() -> Arc<App> {

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::folder_lock::FolderLock;
-use crate::backup::kept_stores::{self, BEFORE_JOIN, JOINING, SNAPSHOT, mark};
+use crate::backup::replaced_stores::{self, BEFORE_JOIN, JOINING, SNAPSHOT, mark};
 use crate::backup::staged_restore::{self, beside};
 use crate::backup::{above, sync_folder};
 use crate::clock::Clock;
 use crate::config::{Config, Fleet, cause_at, resolve_symlinks};
 use crate::domain::{Failure, KeysInUse, Kind, Revision, Timestamp};
 use crate::entropy;
+use crate::fleet::configured_log::LogPlace;
 use crate::fleet::key_cipher::FleetCipher;
-use crate::fleet::log_place::LogPlace;
 use crate::fleet::{snapshot_list, snapshot_reader, snapshot_writer};
 use crate::keys::Keys;
 use crate::keys::epoch_keys::EpochKeys;
@@ -194,7 +194,7 @@ pub async fn join(
     let kept = take_place(&staged, &store, now).inspect_err(|_| {
         let _ = fs::remove_file(&staged);
     })?;
-    let removed = kept_stores::remove_old(&store, settings.keep_old_days, now);
+    let removed = replaced_stores::remove_old(&store, settings.keep_old_days, now);
     Ok(FleetJoined {
         fleet: FleetMembership { log, node },
         index: begun.0,
@@ -244,7 +244,7 @@ fn take_place(staged: &Path, store: &Path, now: Timestamp) -> Result<Option<Path
     let mut kept = None;
     if store.exists() {
         let old = beside(store, &mark(BEFORE_JOIN, now));
-        kept_stores::keep(store, &old).map_err(failed)?;
+        replaced_stores::keep(store, &old).map_err(failed)?;
         kept = Some(old);
     }
     let folder = above(store);

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::folder_lock::FolderLock;
-use crate::backup::kept_stores::{keep, mark};
+use crate::backup::replaced_stores::{keep, mark};
 use crate::backup::staged_restore::{self, KEPT, beside, failed, staged};
 use crate::backup::{self, Backup, BackupReport, abandoned_files, above, sync_folder};
 use crate::clock::Clock;
@@ -17,7 +17,7 @@ use crate::domain::{Actor, Failure, Kind, Revision, Timestamp};
 use crate::keys::Keys;
 use crate::services::two_step;
 use crate::store::Store;
-use crate::store::types::backup::RevokedAccess;
+use crate::store::requests_and_views::backup::RevokedAccess;
 
 /// The result of a restore.
 #[derive(Clone, Debug)]

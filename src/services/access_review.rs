@@ -5,12 +5,12 @@
 //! page; changes nothing.
 
 use super::caller::Caller;
-use super::permissions::Permit;
+use super::permits::Permit;
 use super::rights::Right;
 use crate::app::App;
 use crate::domain::{Failure, Status, Timestamp, limits, plural, worded};
 use crate::store::MemberFilter;
-use crate::store::types::personal_data::MemberWithSignIn;
+use crate::store::requests_and_views::personal_data::MemberWithSignIn;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 

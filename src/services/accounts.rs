@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use super::account_and_inviter::{self, unknown_account};
 use super::caller::Caller;
-use super::detached::run_detached;
+use super::detached_changes::run_detached;
 use super::invites::{self, Invitation};
-use super::permissions::{Permit, StorePermit};
+use super::permits::{Permit, StorePermit};
 use super::rights::Right;
 use super::session_auth::SignedIn;
 use super::{directory_sync, links, roles};
 use crate::app::App;
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{
     Account, AccountSlug, Email, Failure, Kind, Name, RoleId, Version, limits, two_step,
 };
-use crate::store::types::invites::InviteView;
+use crate::store::requests_and_views::invites::InviteView;
 use crate::store::{AccountEdit, Committed};
 
 /// The number of accounts that a failure names.

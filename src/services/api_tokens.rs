@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::caller::{Caller, person_needed};
 use super::client_info::ClientInfo;
-use super::detached::run_detached;
-use super::permissions::Permit;
+use super::detached_changes::run_detached;
+use super::permits::Permit;
 use super::rights::{Right, giving, may_give};
 use super::session_auth::SignedIn;
 use super::step_up::{StepUpProof, check_own, own_password_missing};
@@ -21,8 +21,8 @@ use crate::domain::{
     Timestamp, Token, limits,
 };
 use crate::entropy;
-use crate::store::types::api_tokens::{NewApiToken, TokenOwner};
-use crate::store::types::two_step::StepUp;
+use crate::store::requests_and_views::api_tokens::{NewApiToken, TokenOwner};
+use crate::store::requests_and_views::two_step::StepUp;
 use crate::store::{Committed, Page};
 
 pub use crate::domain::api_token::unknown;

@@ -3,7 +3,7 @@
 //! Read-only: each transaction of the store writes its own entry.
 
 use super::caller::Caller;
-use super::permissions::{Permit, StorePermit};
+use super::permits::{Permit, StorePermit};
 use super::rights::Right;
 use crate::app::App;
 use crate::domain::audit::ChainReport;

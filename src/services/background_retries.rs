@@ -12,7 +12,7 @@ use crate::clock;
 use crate::domain::{Actor, PolicyCause};
 use crate::engine::AccessChanges;
 use crate::policy_folder::FolderWatch;
-use crate::services::permissions::StorePermit;
+use crate::services::permits::StorePermit;
 use crate::services::reload;
 
 /// How often saving a live set is retried.

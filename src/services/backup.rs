@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::detached::run_detached;
-use super::permissions::StorePermit;
+use super::detached_changes::run_detached;
+use super::permits::StorePermit;
 use crate::app::App;
 use crate::backup::{self, BackupReport};
 use crate::domain::Failure;

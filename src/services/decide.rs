@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::engine::{Members, QueryContext, Snapshot};
 use crate::services::caller::Caller;
-use crate::services::permissions::Permit;
+use crate::services::permits::Permit;
 use crate::services::rights::Right;
 use crate::services::session_auth::{self, SignedIn};
 use crate::services::token_auth::TokenHolder;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::caller::Caller;
 use super::import::{Format, begins_like_a_formula};
-use super::permissions::Permit;
+use super::permits::Permit;
 use super::rights::Right;
 use crate::app::App;
 use crate::domain::input_cleanup::BYTE_ORDER_MARK;

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::fleet_status::{self, registered};
-use super::permissions::StorePermit;
+use super::permits::StorePermit;
 use crate::app::{App, FleetNode};
 use crate::clock;
 use crate::domain::Failure;
-use crate::fleet::log_remains::{ErasureInLog, LogRemains};
+use crate::fleet::log_erasure::{ErasureInLog, LogRemains};
 use crate::fleet::node_reports::RegisteredNode;
 
 /// How often it is looked while somebody waits.

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::OnStale;
 use crate::domain::{Digest, Failure, KeyMark, KeysInUse, Kind, RoleId, Timestamp};
 use crate::fleet::node_reports::{self, RegisteredNode};
-use crate::services::permissions::StorePermit;
+use crate::services::permits::StorePermit;
 use crate::store::records::entry::ENTRY_FORMAT;
 use crate::store::records::node_report::NodeReport;
 use crate::store::shared_log::NodeId;

@@ -26,7 +26,7 @@ use self::row_parser::{Columns, json_row};
 pub use self::row_parser::{ImportTarget, ImportedRow};
 use self::upload_spool::UploadSpool;
 use super::caller::Caller;
-use super::detached::run_detached;
+use super::detached_changes::run_detached;
 use super::directory_sync;
 use super::roles::{self, RoleTitles};
 use crate::app::App;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::account_and_inviter::{self, inviter};
 use super::caller::Caller;
-use super::detached::run_detached;
+use super::detached_changes::run_detached;
 use super::links::new_letter;
-use super::permissions::Permit;
+use super::permits::Permit;
 use super::rights::{Right, first_denied};
 use super::{directory_sync, links, passwords, roles};
 use crate::app::App;
@@ -22,7 +22,7 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::password::Password;
-use crate::store::types::invites::{
+use crate::store::requests_and_views::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, InviteView, NewInvite,
     NewInviteLink, OpenInvites,
 };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::app::App;
 use crate::domain::{AccountSlug, Failure, InviteState, RoleId, limits};
 use crate::engine::Snapshot;
-use crate::store::types::invites::InviteFilter;
+use crate::store::requests_and_views::invites::InviteFilter;
 
 /// A sentence for each account and each role that this set does not have and that pending
 /// invitations give.

@@ -11,9 +11,9 @@ use crate::domain::{
     Timestamp, Token,
 };
 use crate::entropy;
-use crate::store::types::invites::NewInviteLink;
-use crate::store::types::mail_queue::NewMail;
-use crate::store::types::one_time_links::NewOneTimeLink;
+use crate::store::requests_and_views::invites::NewInviteLink;
+use crate::store::requests_and_views::mail_queue::NewMail;
+use crate::store::requests_and_views::one_time_links::NewOneTimeLink;
 
 /// A new link of an invite, with the letter that carries it.
 pub(super) fn new_invite_link(

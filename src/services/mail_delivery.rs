@@ -17,8 +17,8 @@ use super::account_and_inviter::inviter;
 use super::caller::Caller;
 use super::directory_sync;
 use super::links::{KEY_GONE, new_letter, valid_invite_token, valid_link_token};
-use super::notices::may_write_to;
-use super::permissions::{Permit, StorePermit};
+use super::member_notices::may_write_to;
+use super::permits::{Permit, StorePermit};
 use super::rights::Right;
 use crate::app::App;
 use crate::domain::{
@@ -31,7 +31,7 @@ use crate::mail::{
     SendFault, SmtpStep, TestReport, bounce,
 };
 use crate::store::change_feed::Follower;
-use crate::store::types::mail_queue::{MailFlow, MailStatus};
+use crate::store::requests_and_views::mail_queue::{MailFlow, MailStatus};
 use crate::store::{Committed, LOG_AWAY, LOG_UNCLEAR};
 use crate::telemetry::log::{self, DueLogLine};
 use crate::telemetry::mail_metrics::MailFigures;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::caller::{Caller, OPERATOR_ONLY};
-use super::detached::run_detached;
-use super::permissions::Permit;
+use super::detached_changes::run_detached;
+use super::permits::Permit;
 use super::rights::{Right, could_give};
 use super::{directory_sync, roles};
 use crate::app::App;
@@ -17,8 +17,8 @@ use crate::domain::{
     AccountSlug, Email, Failure, Kind, Member, MemberId, Name, RoleId, Status, Version, member,
 };
 use crate::entropy;
-use crate::store::member_table::{MemberTablePage, MemberTableQuery};
-use crate::store::types::personal_data::MemberWithSignIn;
+use crate::store::member_pages::{MemberTablePage, MemberTableQuery};
+use crate::store::requests_and_views::personal_data::MemberWithSignIn;
 use crate::store::{Committed, MemberEdit, MemberFilter, MemberTarget, Page, Removal};
 
 /// The number of administrators named to somebody who must ask one.

@@ -3,7 +3,7 @@
 //! Reads what is remembered elsewhere, and counts the open invites that nobody can accept.
 
 use super::invites_without_role;
-use super::permissions::StorePermit;
+use super::permits::StorePermit;
 use crate::app::App;
 use crate::domain::{RoleId, plural};
 

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use super::client_info::ClientInfo;
-use super::detached::{run_applied, run_detached};
+use super::detached_changes::{run_applied, run_detached};
 use super::links::new_link;
-use super::notices::{may_write_to, new_notice};
-use super::permissions::by_self;
+use super::member_notices::{may_write_to, new_notice};
+use super::permits::by_self;
 use super::session_auth::SignedIn;
 use super::step_up::{StepUpProof, check_own};
 use super::{directory_sync, roles};
@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::domain::{
     Email, Failure, Kind, Member, Name, Timestamp, Token, Version, limits, one_time_link,
 };
-use crate::store::types::one_time_links::EmailConfirmed;
+use crate::store::requests_and_views::one_time_links::EmailConfirmed;
 use crate::store::{Committed, MemberEdit, MemberTarget, Removal};
 
 /// Changes the member's own name.

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::client_info::ClientInfo;
-use super::detached::run_applied;
-use super::notices::new_notice;
+use super::detached_changes::run_applied;
+use super::member_notices::new_notice;
 use super::session_auth::SignedIn;
 use super::sign_in_ticket::{self, SignInTicket};
 use super::step_up::{StepUpProof, check_own, count_failure};
@@ -16,8 +16,8 @@ use crate::domain::passkey::{challenge_dead, too_many, unknown};
 use crate::domain::{
     Factors, Failure, Kind, Member, Name, Passkey, PasskeyId, Sealed, Timestamp, limits,
 };
-use crate::store::types::passkeys::NewPasskey;
-use crate::store::types::two_step::{SecondFactorProof, StepUp};
+use crate::store::requests_and_views::passkeys::NewPasskey;
+use crate::store::requests_and_views::two_step::{SecondFactorProof, StepUp};
 use crate::store::{Committed, MemberTarget};
 use crate::throttle::AdmittedAttempt;
 use crate::webauthn::{Options, PasskeyChallenge, PasskeyRefusal, RelyingParty, VerifiedAnswer};

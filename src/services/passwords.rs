@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use super::caller::Caller;
 use super::client_info::ClientInfo;
-use super::detached::{run_applied, run_detached};
+use super::detached_changes::{run_applied, run_detached};
 use super::links::new_link;
+use super::member_notices::{may_write_to, new_notice};
 use super::members::{self, ChosenMember};
-use super::notices::{may_write_to, new_notice};
-use super::permissions::Permit;
+use super::permits::Permit;
 use super::rights::Right;
 use super::session_auth::SignedIn;
 use super::sign_in::{NewSignIn, new_session};
@@ -24,7 +24,7 @@ use crate::domain::{
     OneTimeLink, Status, Timestamp, Token, limits, one_time_link,
 };
 use crate::password::{Password, PasswordContext};
-use crate::store::types::sessions::PasswordChange;
+use crate::store::requests_and_views::sessions::PasswordChange;
 use crate::store::{Committed, Preconditions};
 use crate::telemetry::log::{self, DueLogLine};
 use crate::throttle::{LoginKey, Quota};

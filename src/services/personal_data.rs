@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::caller::Caller;
-use super::detached::run_detached;
-use super::permissions::Permit;
+use super::detached_changes::run_detached;
+use super::permits::Permit;
 use super::rights::Right;
 use super::session_auth::{self, SignedIn};
 use super::two_step::{self, TwoStepStatus};
@@ -16,7 +16,7 @@ use crate::domain::{
     AccountSlug, ApiToken, AuditEntry, AuditEvent, Failure, MemberId, Session, limits,
 };
 use crate::store::Committed;
-use crate::store::types::personal_data::{Erasure, MemberData};
+use crate::store::requests_and_views::personal_data::{Erasure, MemberData};
 
 /// Erases the personal data of a removed member. The store's file keeps the bytes until the next
 /// start, which rewrites it.

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::detached::run_detached;
-use super::permissions::StorePermit;
+use super::detached_changes::run_detached;
+use super::permits::StorePermit;
 use super::policy_publish;
 use super::reload::{self, ReloadReport};
 use crate::app::App;

@@ -3,11 +3,11 @@
 //! Read-only: the reload adds the entries.
 
 use super::caller::Caller;
-use super::permissions::{Permit, StorePermit};
+use super::permits::{Permit, StorePermit};
 use super::reload;
 use super::rights::Right;
 use crate::app::App;
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{Failure, Kind, PolicyEntry, PolicySetName};
 use crate::store::Page;
 

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::detached::run_detached;
+use super::detached_changes::run_detached;
 use super::directory_sync;
 use super::fleet_status;
-use super::permissions::StorePermit;
+use super::permits::StorePermit;
 use super::reload::{self, CheckedPolicies, ReloadReport, WayToLive};
 use crate::app::{App, PolicyStatus, Reloading};
 use crate::clock;
@@ -22,7 +22,7 @@ use crate::engine::AccessChanges;
 use crate::fleet::node_reports::RegisteredNode;
 use crate::gate;
 use crate::store::StoredPolicies;
-use crate::store::types::policies::{NewPublication, Publication, Publications};
+use crate::store::requests_and_views::policies::{NewPublication, Publication, Publications};
 
 /// How often it is looked whether something was published.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

@@ -7,8 +7,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::detached::run_detached;
-use super::permissions::StorePermit;
+use super::detached_changes::run_detached;
+use super::permits::StorePermit;
 use super::policy_approval::second_person_needed;
 use super::policy_publish::{self, WayToAll};
 use super::reload::{self, CheckedPolicies, ReloadReport, WayToLive};

@@ -15,7 +15,7 @@ pub use crate::app::ReloadReport;
 use crate::app::{App, FolderProblem, PendingPolicies, PolicyStatus, Reloading, UnsavedPolicies};
 use crate::background;
 use crate::config::{Policies, PolicySource};
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{
     Actor, Digest, Failure, FieldChange, Kind, PolicyCause, PolicyFiles, PolicyOutcome,
     PolicyReport, Revision, RoleId, Timestamp, limits,
@@ -24,7 +24,7 @@ use crate::engine::{AccessChanges, Snapshot};
 use crate::gate::{self, NotAdmitted};
 use crate::policy_folder::{self, NewFolder};
 use crate::services::caller::Caller;
-use crate::services::permissions::{Permit, StorePermit};
+use crate::services::permits::{Permit, StorePermit};
 use crate::services::rights::Right;
 use crate::services::{caller_keys, directory_sync, invites_without_role};
 use crate::store::{Store, StoredPolicies};

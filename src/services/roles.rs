@@ -11,8 +11,10 @@ use tokio::sync::RwLockReadGuard;
 
 use crate::app::App;
 use crate::background;
-use crate::domain::printable::printable;
-use crate::domain::{Failure, Kind, Member, RoleId, Status, case_folding, input_cleanup, near};
+use crate::domain::escaped_text::printable;
+use crate::domain::{
+    Failure, Kind, Member, RoleId, Status, case_folding, input_cleanup, spelling_suggestions,
+};
 use crate::engine::{AccessChanges, Cell, Matrix, RoleCard, Snapshot};
 
 /// Held while a member is given a role, until the directory counts it: no reload removes the role
@@ -250,7 +252,7 @@ pub fn known_action(matrix: &Matrix, text: &str) -> Result<(), Failure> {
     let shown = printable(text);
     Err(Failure::invalid(
         "actions",
-        match near::nearest(text, known()) {
+        match spelling_suggestions::nearest(text, known()) {
             Some(near) => format!("there is no action `{shown}`: did you mean `{near}`?"),
             None => format!("there is no action `{shown}`: `kwic-team role compare` lists them"),
         },

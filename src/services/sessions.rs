@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::caller::Caller;
-use super::detached::{run_applied, run_detached};
+use super::detached_changes::{run_applied, run_detached};
 use super::members::{self, ChosenMember};
-use super::permissions::{Permit, by_self};
+use super::permits::{Permit, by_self};
 use super::rights::Right;
 use super::session_auth::{SignedIn, limits};
 use super::{api_tokens, directory_sync, import, roles};
 use crate::app::App;
 use crate::domain::{Email, Failure, MemberId, Session, SessionId, Token};
 use crate::store::Committed;
-use crate::store::types::sessions::SessionSelector;
+use crate::store::requests_and_views::sessions::SessionSelector;
 use crate::throttle::LoginKey;
 
 /// How often the last use of sessions is saved.

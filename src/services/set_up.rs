@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::client_info::ClientInfo;
-use super::detached::run_detached;
+use super::detached_changes::run_detached;
 use super::{accounts, directory_sync, passwords, roles};
 use crate::app::App;
 use crate::domain::{

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decide::query_context;
-use super::permissions::StorePermit;
+use super::permits::StorePermit;
 use super::reload;
 use super::trusted_evaluation::evaluate_trusted;
 use crate::app::{App, Disagreement, DisagreementKind, ShadowCounts, ShadowSet};

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::client_info::ClientInfo;
-use super::detached::{run_applied, run_detached};
+use super::detached_changes::{run_applied, run_detached};
 use super::sign_in_log_lines::{log_failed_sign_in, log_sign_in};
 use super::sign_in_ticket::{self, PendingSignIn, SignInTicket};
 use super::step_up::check_code;
@@ -21,8 +21,8 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::password::Password;
-use crate::store::types::sessions::SignIn;
-use crate::store::types::two_step::SecondFactorProof;
+use crate::store::requests_and_views::sessions::SignIn;
+use crate::store::requests_and_views::two_step::SecondFactorProof;
 use crate::store::{self, Committed};
 use crate::throttle::LoginKey;
 
@@ -86,7 +86,7 @@ async fn try_once(app: &Arc<App>, attempt: SignInAttempt) -> Result<SignInOutcom
     let factors = app.store.factors(&member.id).await?;
     let mut ticket = SignInTicket {
         member: member.id.clone(),
-        checked: store::types::two_step::CheckedPassword::of(&password),
+        checked: store::requests_and_views::two_step::CheckedPassword::of(&password),
         rehashed,
         round: factors.round,
         failures_before: 0,

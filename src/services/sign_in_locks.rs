@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::caller::Caller;
 use super::members::unknown;
-use super::permissions::Permit;
+use super::permits::Permit;
 use super::rights::Right;
 use crate::app::App;
 use crate::domain::{Failure, Member, MemberId, Status, Timestamp};

@@ -6,7 +6,7 @@
 
 use crate::app::App;
 use crate::domain::{Digest, Failure, Kind, Member, MemberId, Sealed, Status, Timestamp, limits};
-use crate::store::types::two_step::CheckedPassword;
+use crate::store::requests_and_views::two_step::CheckedPassword;
 
 /// The encryption purpose of a ticket.
 const PURPOSE: &[&[u8]] = &[b"ticket"];

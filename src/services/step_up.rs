@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::client_info::ClientInfo;
-use super::notices::new_notice;
+use super::member_notices::new_notice;
 use super::sign_in_log_lines::log_failed_sign_in;
 use crate::app::App;
 use crate::domain::two_step::{
@@ -15,7 +15,7 @@ use crate::domain::two_step::{
 };
 use crate::domain::{Factors, Failure, Kind, Member, Sealed, session};
 use crate::password::Password;
-use crate::store::types::two_step::{CheckedPassword, SecondFactorProof, StepUp};
+use crate::store::requests_and_views::two_step::{CheckedPassword, SecondFactorProof, StepUp};
 use crate::throttle::{AdmittedAttempt, LoginKey};
 use crate::totp::{self, SearchWindow};
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::caller::{Caller, person_needed};
 use super::client_info::ClientInfo;
-use super::detached::{run_applied, run_detached};
+use super::detached_changes::{run_applied, run_detached};
+use super::member_notices::new_notice;
 use super::members::{self, ChosenMember};
-use super::notices::new_notice;
-use super::permissions::Permit;
+use super::permits::Permit;
 use super::rights::Right;
 use super::session_auth::SignedIn;
 use super::sign_in::{NewSignIn, new_session};
@@ -27,7 +27,7 @@ use crate::domain::{
 };
 use crate::entropy;
 use crate::keys::Keys;
-use crate::store::types::two_step::{
+use crate::store::requests_and_views::two_step::{
     ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp,
 };
 use crate::store::{Committed, MemberTarget, Store};

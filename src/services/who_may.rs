@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use super::caller::Caller;
 use super::members;
-use super::permissions::{Permit, not_stale};
+use super::permits::{Permit, not_stale};
 use super::rights::Right;
 use super::search::{SearchPage, SearchPosition, SearchScope, Searched};
 use super::search_token::{PageToken, PageTokenFault};
 use crate::app::App;
 use crate::domain::access_query::type_and_id;
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{
     AccountSlug, Digest, EntityRef, Failure, Member, MemberId, Query, Reason, limits, plural,
 };

@@ -17,36 +17,36 @@
 mod database_file;
 mod disk_error_text;
 mod disk_health;
-mod header_check;
-mod read_only_view;
+mod newest_commit_check;
+mod write_overlay_backend;
 
+mod change_workspace;
 mod compaction;
 mod entry_rows;
 mod row_counts;
 mod row_keys;
+mod row_reads;
 mod row_values;
 mod staged_rows;
-mod table_reads;
 mod tables;
-mod workspace;
 
 mod audit;
 mod audit_diff;
-mod change_jobs;
-mod change_transaction;
-mod expiry;
+mod change_queue;
+mod expiry_schedule;
+mod feed_references;
 mod group_commit;
 mod large_entries;
 mod log_apply;
 mod log_commit;
 mod log_connection;
-mod log_epoch;
+mod log_key_rotation;
 mod rate_limits;
 mod record_version;
-mod told_records;
+mod running_change;
 
 mod account_rows;
-mod addresses;
+mod address_index;
 mod api_token_rows;
 mod credential_rows;
 mod factor_rows;
@@ -61,7 +61,7 @@ mod session_rows;
 
 mod invariants;
 mod purge;
-mod second_factor;
+mod second_factor_check;
 mod staged_import;
 
 mod accounts;
@@ -80,16 +80,16 @@ mod two_step;
 
 mod content_digest;
 mod erasure;
-mod erasure_reach;
+mod erasure_progress;
 mod fleet_membership;
 mod invite_list;
 mod keys_in_use;
 mod member_data;
-mod member_table;
+mod member_pages;
 
 mod backup;
-mod live_rewrite;
 mod migrations;
+mod online_compaction;
 mod snapshot_copy;
 
 use std::io;
@@ -100,19 +100,19 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockEr
 
 use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend};
 
-use self::change_jobs::ChangeQueue;
-use self::change_transaction::TransactionEnd;
+use self::change_queue::ChangeQueue;
 use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
-pub use self::erasure_reach::ErasureReach;
+pub use self::erasure_progress::ErasureReach;
 use self::import_rows::Seen;
 pub use self::log_apply::Followed;
 use self::log_connection::LogConnection;
 pub use self::log_connection::{CLOCK_AHEAD, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
 use self::mail_claims::Claimant;
+use self::row_reads::{Rows, TableRead as _};
+use self::running_change::TransactionEnd;
 pub use self::snapshot_copy::SnapshotContent;
-use self::table_reads::{Rows, TableRead as _};
 pub use self::tables::FORMAT as LAYOUT;
 use self::tables::{META, REVISION};
 use super::change_feed::{Follower, Followers, LoadedRecord};
@@ -204,7 +204,7 @@ impl Store {
         let file = Arc::new(StoreFile::new(
             path,
             cache_mb.saturating_mul(1 << 20),
-            read_only_view::before_use,
+            write_overlay_backend::before_use,
         ));
         let opened = Arc::clone(&file);
         let opener: Opener = Box::new(move |may_make| {

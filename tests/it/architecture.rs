@@ -61,7 +61,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &["domain/sealed_secret.rs", "domain/token.rs", "mail/smtp_auth.rs", "store/etcd_log"],
     ),
     ("cedar_policy", &["engine"]),
-    ("cedar_policy_formatter", &["engine/format.rs"]),
+    ("cedar_policy_formatter", &["engine/policy_formatter.rs"]),
     ("cedar_policy_symcc", &["engine"]),
     ("chacha20poly1305", &["keys"]),
     ("clap", &["cli"]),
@@ -91,7 +91,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &["clock.rs", "file_limit.rs", "gate", "mail/oauth.rs", "policy_folder/folder_exchange.rs"],
     ),
     ("rustls_native_certs", &["tls_authorities.rs"]),
-    ("strsim", &["domain/near.rs"]),
+    ("strsim", &["domain/spelling_suggestions.rs"]),
     ("thread_local", &["sharded_counter.rs"]),
     ("thread_priority", &["background.rs"]),
     (

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use kwic_team::domain::{AccountSlug, PolicyCause};
-use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::permits::StorePermit;
 use kwic_team::services::{accounts, reload};
 use serde_json::{Value, json};
 

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use kwic_team::clock::Clock;
 use kwic_team::domain::{Actor, Digest, Email, Name, SendOutcome, Timestamp};
-use kwic_team::store::types::invites::{Idempotency, NewInvite};
-use kwic_team::store::types::two_step::{SecondFactorProof, StepUp};
+use kwic_team::store::requests_and_views::invites::{Idempotency, NewInvite};
+use kwic_team::store::requests_and_views::two_step::{SecondFactorProof, StepUp};
 use kwic_team::store::{MemberEdit, Preconditions, Store};
 use redb::{ReadableDatabase, ReadableTable};
 use serde_json::{Value as Json, json};

@@ -11,7 +11,7 @@ use kwic_team::backup::abandoned_files;
 use kwic_team::clock::Clock;
 use kwic_team::config::{Config, Fleet};
 use kwic_team::domain::{Failure, Kind};
-use kwic_team::fleet::log_place::LogPlace;
+use kwic_team::fleet::configured_log::LogPlace;
 use kwic_team::keys::Keys;
 use kwic_team::serve::fleet_commands::{self, FLEET_STATE, FleetBegun, FleetJoined};
 use kwic_team::store::shared_log::{FleetLog, LogHead, LogId};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kwic_team::clock::Clock;
-use kwic_team::fleet::log_remains::{ErasureInLog, LogRemains};
+use kwic_team::fleet::log_erasure::{ErasureInLog, LogRemains};
 use kwic_team::fleet::snapshot_reader::begin_with_newest;
 use kwic_team::fleet::snapshot_writer;
 use kwic_team::keys::Keys;

@@ -8,7 +8,7 @@ use kwic_team::app::FleetNode;
 use kwic_team::config::{Fleet, LogAddress, OnStale};
 use kwic_team::domain::{Kind, Timestamp};
 use kwic_team::password::PasswordHasher;
-use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::permits::StorePermit;
 use kwic_team::services::{accounts, fleet_follow, fleet_status, sessions};
 use kwic_team::store::records::entry::ENTRY_FORMAT;
 use kwic_team::store::shared_log::{EntryId, NodeId};

@@ -7,7 +7,7 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::{DeliveryState, MailId, QueuedMail, SendOutcome};
 use kwic_team::password::PasswordHasher;
 use kwic_team::services::accounts;
-use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::permits::StorePermit;
 use kwic_team::store::Store;
 
 use crate::support::fixture::Fixture;

@@ -95,7 +95,7 @@ permit (
 }
 
 /// What every set of the small folder must keep.
-const GUARDS: &str = r#"@id("own_account") @guard("at_most")
+const GUARDS: &str = r#"@id("own_profile") @guard("at_most")
 permit (principal, action, resource) when { resource in principal.account };
 
 @id("active") @guard("at_most")
@@ -122,7 +122,7 @@ when { principal.active && resource in principal.account };
 const EDITS: &[WrongEdit] = &[
     WrongEdit {
         name: "a missing tenancy condition",
-        guards: &["own_account"],
+        guards: &["own_profile"],
         edit: |at| fs::remove_file(at.join("rules/tenancy.cedar")).unwrap(),
         expected: Ok((
             &[
@@ -142,13 +142,13 @@ const EDITS: &[WrongEdit] = &[
         name: "`||` for `&&`",
         guards: &["office"],
         edit: |at| replace(at, "rules/outside.cedar", ") && (", ") || ("),
-        expected: Ok((&["chief may_gain destroy own_account active"], &["outside"])),
+        expected: Ok((&["chief may_gain destroy own_profile active"], &["outside"])),
     },
     WrongEdit {
         name: "a role name misspelt",
         guards: &["secrets"],
         edit: |at| replace(at, "rules/secret.cedar", "Role::\"clerk\"", "Role::\"clark\""),
-        expected: Ok((&["clerk may_gain read own_account active"], &["secret"])),
+        expected: Ok((&["clerk may_gain read own_profile active"], &["secret"])),
     },
     WrongEdit {
         name: "an action group too wide",
@@ -158,8 +158,8 @@ const EDITS: &[WrongEdit] = &[
         },
         expected: Ok((
             &[
-                "clerk may_gain destroy own_account active",
-                "clerk may_gain write own_account active",
+                "clerk may_gain destroy own_profile active",
+                "clerk may_gain write own_profile active",
             ],
             &["clerk"],
         )),
@@ -168,7 +168,7 @@ const EDITS: &[WrongEdit] = &[
         name: "a `forbid` dropped",
         guards: &["office"],
         edit: |at| fs::remove_file(at.join("rules/outside.cedar")).unwrap(),
-        expected: Ok((&["chief may_gain destroy own_account active"], &["outside"])),
+        expected: Ok((&["chief may_gain destroy own_profile active"], &["outside"])),
     },
     WrongEdit {
         name: "a suspended member let in",
@@ -176,10 +176,10 @@ const EDITS: &[WrongEdit] = &[
         edit: |at| replace(at, "rules/suspension.cedar", "principal.active", "true"),
         expected: Ok((
             &[
-                "chief gains read own_account suspended",
-                "chief gains write own_account suspended",
-                "chief may_gain destroy own_account suspended",
-                "clerk may_gain read own_account suspended",
+                "chief gains read own_profile suspended",
+                "chief gains write own_profile suspended",
+                "chief may_gain destroy own_profile suspended",
+                "clerk may_gain read own_profile suspended",
             ],
             &["suspension"],
         )),
@@ -193,9 +193,9 @@ const EDITS: &[WrongEdit] = &[
         },
         expected: Ok((
             &[
-                "chief loses read own_account active",
-                "chief loses write own_account active",
-                "chief may_lose destroy own_account active",
+                "chief loses read own_profile active",
+                "chief loses write own_profile active",
+                "chief may_lose destroy own_profile active",
             ],
             &["chief"],
         )),
@@ -205,13 +205,13 @@ const EDITS: &[WrongEdit] = &[
         guards: &["secrets"],
         edit: |at| replace(at, "rules/secret.cedar", "when {", "unless {"),
         expected: Ok((
-            &["clerk may_gain read own_account active", "clerk may_lose read own_account active"],
+            &["clerk may_gain read own_profile active", "clerk may_lose read own_profile active"],
             &["secret"],
         )),
     },
     WrongEdit {
         name: "a negated condition",
-        guards: &["chief_reads", "own_account"],
+        guards: &["chief_reads", "own_profile"],
         edit: |at| {
             let (from, to) = ("resource in principal.account", "!(resource in principal.account)");
             replace(at, "rules/tenancy.cedar", from, to);
@@ -222,14 +222,14 @@ const EDITS: &[WrongEdit] = &[
                 "chief gains read no_account active",
                 "chief gains write another_account active",
                 "chief gains write no_account active",
-                "chief loses read own_account active",
-                "chief loses write own_account active",
+                "chief loses read own_profile active",
+                "chief loses write own_profile active",
                 "chief may_gain destroy another_account active",
                 "chief may_gain destroy no_account active",
-                "chief may_lose destroy own_account active",
+                "chief may_lose destroy own_profile active",
                 "clerk may_gain read another_account active",
                 "clerk may_gain read no_account active",
-                "clerk may_lose read own_account active",
+                "clerk may_lose read own_profile active",
             ],
             &["tenancy"],
         )),

@@ -16,7 +16,7 @@ use kwic_team::directory::Directory;
 use kwic_team::domain::Timestamp;
 use kwic_team::engine::Snapshot;
 use kwic_team::policy_folder;
-use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::permits::StorePermit;
 use kwic_team::services::{directory_sync, reload};
 use kwic_team::store::Store;
 use kwic_team::telemetry::Gauges;

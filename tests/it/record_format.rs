@@ -36,9 +36,9 @@ use kwic_team::store::records::{
     AccountRecord, AuditHead, AuditHeader, LastChange, MemberRecord, PersonalPart, decode_policies,
     encode_policies,
 };
+use kwic_team::store::requests_and_views::policies::Publication;
+use kwic_team::store::requests_and_views::sessions::Credential;
 use kwic_team::store::shared_log::{LogHead, LogId, NodeId};
-use kwic_team::store::types::policies::Publication;
-use kwic_team::store::types::sessions::Credential;
 
 const AT: Timestamp = Timestamp(1_764_000_000_123);
 

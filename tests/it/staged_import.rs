@@ -7,7 +7,7 @@ use std::time::Duration;
 use kwic_team::directory::Directory;
 use kwic_team::domain::{Actor, Change, ChangedRecord, Digest, Failure, Kind};
 use kwic_team::services::directory_sync;
-use kwic_team::store::types::members::MemberFilter;
+use kwic_team::store::requests_and_views::members::MemberFilter;
 use kwic_team::store::{AuditFilter, Committed, ImportPart, ImportRow, MemberTarget};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

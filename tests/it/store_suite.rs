@@ -39,13 +39,13 @@ mod accounts;
 mod api_tokens;
 mod erasure;
 pub(crate) mod file_contents;
-mod guards;
+mod invariants;
 mod invites;
 mod letters;
-mod links;
+mod member_pages;
+mod one_time_links;
 mod passkeys;
 mod publications;
-mod roster;
 mod sessions;
 mod two_step;
 

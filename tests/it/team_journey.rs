@@ -11,8 +11,8 @@ use kwic_team::services::mail_delivery;
 use serde_json::{Value as Json, json};
 
 use crate::support::api_users::{PASSWORD, Person, call, document, problem, token_of};
-use crate::support::fake_smtp_server::SmtpServer;
 use crate::support::fixture::{Fixture, HOUR};
+use crate::support::scripted_smtp_server::SmtpServer;
 use crate::support::sidecar::{Sidecar, Start, eventually, question};
 
 const FROM: &str = "no-reply@example.org";

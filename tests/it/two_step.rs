@@ -299,12 +299,14 @@ async fn two_transactions_with_one_code_are_one_session() {
             address: String::new(),
             agent: String::new(),
         };
-        let sign_in = kwic_team::store::types::sessions::SignIn {
+        let sign_in = kwic_team::store::requests_and_views::sessions::SignIn {
             session,
-            checked: kwic_team::store::types::two_step::CheckedPassword::of(&credential.password),
+            checked: kwic_team::store::requests_and_views::two_step::CheckedPassword::of(
+                &credential.password,
+            ),
             rehashed: None,
             proof: Some((
-                kwic_team::store::types::two_step::SecondFactorProof::Step {
+                kwic_team::store::requests_and_views::two_step::SecondFactorProof::Step {
                     secret: secret.clone(),
                     step,
                 },

@@ -2,15 +2,15 @@
 //!
 //! [`state_checks`] goes through every state there is ([`states`]), [`user_journeys`] through what people come for,
 //! `bad_input` through what they do by mistake or on purpose, `dialogs` through what dialogs keep and
-//! give back, `lists` through the ways back to a list and what fits in it, [`passkeys`] through
+//! give back, `list_pages` through the ways back to a list and what fits in it, [`passkeys`] through
 //! those, [`page_weight`] counts.
 
 mod bad_input;
 mod browser;
 mod dialogs;
-mod lists;
+mod list_pages;
 mod page_weight;
 mod passkeys;
 mod state_checks;
-mod states;
+mod state_list;
 mod user_journeys;

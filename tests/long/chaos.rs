@@ -7,9 +7,9 @@
 //! longer. The seed decides what happens, in which order and for how long; how far the processes are
 //! then is up to the machine.
 
+mod clients;
 mod faults;
 mod history;
-mod people;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -23,10 +23,10 @@ use kwic_team::store::Store;
 use serde_json::Value as Json;
 use tokio::runtime::Runtime;
 
-use self::history::{AuditRow, Found, Held, History, Members};
-use self::people::{
+use self::clients::{
     ACCOUNT, ERASED, Editor, Ending, World, ask_for_decisions, erase, list, read_and_reload,
 };
+use self::history::{AuditRow, Found, Held, History, Members};
 use crate::support::etcd_cluster::{ClusterOptions, EtcdCluster};
 use crate::support::fleet_fixture::{Fleet, LogServers};
 use crate::support::sidecar::Sidecar;
@@ -115,7 +115,7 @@ fn disturbed(fleet: &mut Fleet, world: &World, time: Duration) -> History {
 /// All nodes are fresh, have the same policies, and have applied as much as the others; the log and the
 /// files have nothing of who was erased.
 fn settle(fleet: &Fleet) -> Held {
-    fleet.nodes.iter().for_each(|node| people::write_policies(node.home.path(), 0));
+    fleet.nodes.iter().for_each(|node| clients::write_policies(node.home.path(), 0));
     let end = Instant::now() + SETTLING;
     loop {
         let unlike = fleet.nodes.iter().find_map(|node| is_settled(node).err());

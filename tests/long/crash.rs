@@ -1,7 +1,7 @@
 //! The state after a change that a disk failure interrupts: all or nothing, and never less than
 //! what was acknowledged.
 
-mod every_change;
+mod change_catalogue;
 mod tables;
 
 use std::collections::BTreeSet;
@@ -19,13 +19,13 @@ use kwic_team::domain::{
 };
 use kwic_team::services::directory_sync;
 use kwic_team::store::change_feed::LoadedRecord;
-use kwic_team::store::types::invites::NewInvite;
+use kwic_team::store::requests_and_views::invites::NewInvite;
 use kwic_team::store::{AuditFilter, Committed, MemberFilter, Store, StoredPolicies};
 use tokio::task::JoinHandle;
 
-use self::every_change::{TRANSITIONS, Transition};
+use self::change_catalogue::{TRANSITIONS, Transition};
 use crate::support::failing_storage::{FailingStorage, Survives, Wait};
-use crate::support::first_layout::of_layout_1;
+use crate::support::first_layout_store::of_layout_1;
 use crate::support::store_fixture::{ACTOR, BY, LEASE, NOW, StoreFixture, id, member, slug};
 
 /// More than one table or tree is written by each transition; no one of them takes more syncs.
@@ -45,7 +45,7 @@ async fn open(disk: &FailingStorage) -> Store {
 async fn furnished() -> FailingStorage {
     let disk = FailingStorage::default();
     let store = open(&disk).await;
-    every_change::furnish(&StoreFixture::new(store, Clock::fixed(NOW)).await).await;
+    change_catalogue::furnish(&StoreFixture::new(store, Clock::fixed(NOW)).await).await;
     disk
 }
 

@@ -17,7 +17,7 @@ use kwic_team::mail::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::fake_smtp_server::SmtpServer;
+use crate::support::scripted_smtp_server::SmtpServer;
 use crate::support::sidecar::{eventually, is_installed, is_there};
 
 const MASTER: &str = "\

@@ -17,7 +17,7 @@ use kwic_team::policy_folder;
 use kwic_team::services::caller::Caller;
 use kwic_team::services::client_info::ClientInfo;
 use kwic_team::services::invites::{self, Invitation, InviteWithLink};
-use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::permits::StorePermit;
 use kwic_team::services::sign_in::{self, NewSignIn, SignInAttempt, SignInOutcome};
 use kwic_team::services::{accounts, directory_sync, mail_delivery, session_auth};
 use kwic_team::store::{Committed, Store};

@@ -14,15 +14,15 @@ use kwic_team::domain::{
     QueuedMail, RoleId, Sealed, Session, SessionId, Status, Timestamp, TokenHash, Version,
 };
 use kwic_team::store::change_feed::Follower;
-use kwic_team::store::types::api_tokens::{NewApiToken, TokenOwner};
-use kwic_team::store::types::invites::{
+use kwic_team::store::requests_and_views::api_tokens::{NewApiToken, TokenOwner};
+use kwic_team::store::requests_and_views::invites::{
     Acceptance, InviteTarget, InviteView, NewInvite, NewInviteLink,
 };
-use kwic_team::store::types::mail_queue::NewMail;
-use kwic_team::store::types::one_time_links::NewOneTimeLink;
-use kwic_team::store::types::passkeys::NewPasskey;
-use kwic_team::store::types::sessions::SignIn;
-use kwic_team::store::types::two_step::{
+use kwic_team::store::requests_and_views::mail_queue::NewMail;
+use kwic_team::store::requests_and_views::one_time_links::NewOneTimeLink;
+use kwic_team::store::requests_and_views::passkeys::NewPasskey;
+use kwic_team::store::requests_and_views::sessions::SignIn;
+use kwic_team::store::requests_and_views::two_step::{
     CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, SecondFactorProof, StepUp,
 };
 use kwic_team::store::{

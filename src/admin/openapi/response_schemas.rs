@@ -1,4 +1,4 @@
-//! JSON Schema of outputs: the documents of `wire`.
+//! JSON Schema of outputs: the documents of `response_documents`.
 
 use serde_json::{Map, Value, json};
 

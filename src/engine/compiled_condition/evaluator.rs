@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::{CompiledPolicy, Node, NodeId, QueryFacts, Stop};
-use crate::engine::query_facts::{EntityName, FactValue, member_of, value_of};
+use crate::engine::compiled_condition_inputs::{EntityName, FactValue, member_of, value_of};
 
 type Evaluated<'f, T = FactValue<'f>> = Result<T, Stop>;
 

@@ -11,9 +11,9 @@ use cedar_policy::EntityTypeName;
 use super::evaluator::{are_equal, attribute_of};
 use super::{CompiledPolicy, Node, NodeId, QueryFacts, Stop, Variable};
 use crate::engine::attribute_types::{Attribute, AttributeShape, AttributeType};
-use crate::engine::filter::{Column, ColumnType, Comparison, Filter, Operand, Scalar};
+use crate::engine::compiled_condition_inputs::{EntityName, FactValue, value_of};
 use crate::engine::left_to_cedar::NotCompiled;
-use crate::engine::query_facts::{EntityName, FactValue, value_of};
+use crate::engine::plan_filter::{Column, ColumnType, Comparison, Filter, Operand, Scalar};
 
 /// Most tests and combinations of one filter: conditions that decide twice by the same part grow.
 pub(in crate::engine) const FILTER_MAX: usize = 4_000;

@@ -2,7 +2,7 @@
 
 use super::super::AccessChanges;
 use super::super::change_report::ReportDraft;
-use super::super::policy_set_diff::compare_all;
+use super::super::role_matrix_diff::compare_all;
 use super::*;
 
 fn changes(before: &[(&str, &str)], after: &[(&str, &str)]) -> AccessChanges {

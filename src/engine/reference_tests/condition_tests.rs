@@ -15,14 +15,14 @@ use crate::domain::access_query::Record;
 use crate::domain::{EntityRef, MemberTexts, MemberView, Query, Timestamp, Value};
 use crate::engine::Members;
 use crate::engine::compiled_condition::{CompiledPolicy, Compiler, PolicySyntax};
+use crate::engine::compiled_condition_inputs::{MemberQuery, QueryFacts, Stop};
 use crate::engine::compiled_decision::OperandEvaluation;
-use crate::engine::conformity::Conformity;
 use crate::engine::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
 use crate::engine::left_to_cedar::{CedarOperand, NotCompiled};
 use crate::engine::policy_scope::PolicyScope;
-use crate::engine::query_facts::{MemberQuery, QueryFacts, Stop};
 use crate::engine::schema::read_schema;
-use crate::engine::schema_facts::SchemaFacts;
+use crate::engine::schema_and_static_entities::SchemaFacts;
+use crate::engine::schema_conformity::Conformity;
 use crate::engine::static_entities::StaticEntities;
 use crate::engine::symbols::Symbols;
 

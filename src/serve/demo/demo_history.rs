@@ -13,12 +13,14 @@ use crate::domain::{
     SessionId, Status, Timestamp, Token, TokenHash, Version, limits,
 };
 use crate::entropy;
-use crate::store::types::api_tokens::{NewApiToken, TokenOwner};
-use crate::store::types::invites::{Acceptance, InviteTarget, NewInvite, NewInviteLink};
-use crate::store::types::mail_queue::NewMail;
-use crate::store::types::one_time_links::NewOneTimeLink;
-use crate::store::types::sessions::SignIn;
-use crate::store::types::two_step::{
+use crate::store::requests_and_views::api_tokens::{NewApiToken, TokenOwner};
+use crate::store::requests_and_views::invites::{
+    Acceptance, InviteTarget, NewInvite, NewInviteLink,
+};
+use crate::store::requests_and_views::mail_queue::NewMail;
+use crate::store::requests_and_views::one_time_links::NewOneTimeLink;
+use crate::store::requests_and_views::sessions::SignIn;
+use crate::store::requests_and_views::two_step::{
     CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, StepUp,
 };
 use crate::store::{MemberEdit, MemberTarget, Preconditions};

@@ -3,7 +3,7 @@
 //! Accepts only what is unambiguous. For a person with more than two names it asks which are first
 //! names.
 
-use crate::domain::printable::printable;
+use crate::domain::escaped_text::printable;
 use crate::domain::{Email, Failure, Kind, Name, RoleId, input_cleanup};
 use crate::services::invites::Invitation;
 use crate::services::roles::{self, RoleTitles};

@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, MapAccess, Visitor};
 
+use crate::domain::escaped_text::printable;
 use crate::domain::input_cleanup::{is_utf16, pasted};
-use crate::domain::printable::printable;
 use crate::domain::{Email, Failure, MemberId, Name, RoleId, Status, limits};
 use crate::services::roles::RoleTitles;
 

@@ -2,7 +2,7 @@
 
 use super::{RecordReader, RecordWriter, as_damage};
 use crate::domain::{Digest, Failure, PolicyCause, RoleId};
-use crate::store::types::policies::Publication;
+use crate::store::requests_and_views::policies::Publication;
 
 const KIND: &str = "published policy set";
 

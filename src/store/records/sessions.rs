@@ -5,7 +5,7 @@
 
 use super::{RecordReader, RecordWriter, as_damage};
 use crate::domain::{AccountSlug, Digest, Failure, MemberId, Session, SessionId, TokenHash};
-use crate::store::types::sessions::Credential;
+use crate::store::requests_and_views::sessions::Credential;
 
 /// A session's record; the hash of its token is its key.
 #[must_use]

@@ -5,8 +5,8 @@
 use redb::ReadTransaction;
 
 use super::StoreError;
-use super::change_transaction::ChangeTransaction;
-use super::table_reads::{Rows, TableRead};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::ChangeTransaction;
 use super::tables::ACCOUNTS;
 use crate::domain::{Account, AccountSlug, Failure, Kind};
 use crate::store::records::AccountRecord;

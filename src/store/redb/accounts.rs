@@ -3,9 +3,9 @@
 //! Accounts are never removed.
 
 use super::audit_diff;
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, MemberTables};
-use super::table_reads::TableRead;
+use super::row_reads::TableRead;
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::ACCOUNTS;
 use super::{
     Store, StoreError, account_rows, credential_rows, invariants, invite_rows, invites,
@@ -16,7 +16,7 @@ use crate::domain::{
     Version,
 };
 use crate::store::records::AccountRecord;
-use crate::store::types::invites::{InviteView, NewInvite};
+use crate::store::requests_and_views::invites::{InviteView, NewInvite};
 use crate::store::{AccountEdit, Committed, FirstAccount, Preconditions};
 
 impl Store {

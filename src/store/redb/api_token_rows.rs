@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use redb::ReadTransaction;
 
-use super::change_transaction::ChangeTransaction;
-use super::table_reads::{Rows, TableRead};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::ChangeTransaction;
 use super::tables::{API_TOKENS, API_TOKENS_BY_MEMBER};
-use super::{StoreError, expiry};
+use super::{StoreError, expiry_schedule};
 use crate::clock;
 use crate::domain::{
     AccountSlug, ApiToken, ApiTokenId, AuditEvent, ChangedRecord, FieldChange, Member, MemberId,
@@ -24,7 +24,12 @@ pub(super) fn begin(
     token: &ApiToken,
 ) -> Result<(), StoreError> {
     change.tx.open_table(API_TOKENS_BY_MEMBER)?.insert(index_key(token), ())?;
-    expiry::schedule(change, token.expires, expiry::ExpiringKind::ApiToken, token.id.as_str())?;
+    expiry_schedule::schedule(
+        change,
+        token.expires,
+        expiry_schedule::ExpiringKind::ApiToken,
+        token.id.as_str(),
+    )?;
     put(change, token)?;
     audit(change, AuditEvent::AuthnTokenCreated, token)
 }

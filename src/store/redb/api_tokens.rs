@@ -3,14 +3,14 @@
 //! Every token that is created or ends is published to the subscribers with the same change, and
 //! every end that somebody causes has its audit entry.
 
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::{Store, StoreError, api_token_rows, invariants, member_rows, second_factor};
+use super::running_change::{ChangeTransaction, TransactionEnd};
+use super::{Store, StoreError, api_token_rows, invariants, member_rows, second_factor_check};
 use crate::domain::api_token::unknown;
 use crate::domain::{
     AccountSlug, Actor, ApiToken, ApiTokenId, Failure, Kind, MemberId, Timestamp, limits,
 };
 use crate::store::preconditions::rights_changed;
-use crate::store::types::api_tokens::{NewApiToken, TokenOwner};
+use crate::store::requests_and_views::api_tokens::{NewApiToken, TokenOwner};
 use crate::store::{Committed, Page, Preconditions};
 
 impl Store {
@@ -140,7 +140,7 @@ fn still_maker(
         // Only the member itself, never a token of the member: a token cannot create tokens.
         (Actor::Member(id), TokenOwner::Own(shown)) if *id == token.member => {
             let member = member_rows::read(change.tx, id.as_str())?.ok_or_else(rights_changed)?;
-            second_factor::step_up(change, &member, shown)
+            second_factor_check::step_up(change, &member, shown)
         }
         (Actor::Sidecar { .. }, TokenOwner::Named(judged)) => {
             invariants::check_acting_member(change, &token.member, Some(judged), &token.account)

@@ -4,9 +4,9 @@
 
 use std::cmp::Ordering;
 
-use super::table_reads::{Rows, TableRead};
+use super::change_workspace::Workspace;
+use super::row_reads::{Rows, TableRead};
 use super::tables::{AUDIT, AUDIT_HEADS, AUDIT_PERSONAL, ERASED};
-use super::workspace::Workspace;
 use super::{Store, StoreError};
 use crate::domain::audit::ChainReport;
 use crate::domain::{

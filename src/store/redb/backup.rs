@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::compaction::{CopyFor, copy, is_due};
 use super::database_file::open_failure;
-use super::table_reads::Rows;
+use super::row_reads::Rows;
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::{FORMAT, FORMAT_ROW, INVITE_LINKS, INVITES, LINKS, META, layout};
 use super::{
-    Store, StoreError, api_token_rows, blocking, disk_error_text, link_rows, read_only_view,
-    revision, session_rows,
+    Store, StoreError, api_token_rows, blocking, disk_error_text, link_rows, revision,
+    session_rows, write_overlay_backend,
 };
 use crate::clock;
 use crate::domain::{
@@ -25,7 +25,7 @@ use crate::store::Committed;
 use crate::store::records::invites::InviteRecord;
 use crate::store::records::newer;
 use crate::store::records::one_time_links::OneTimeLinkRecord;
-use crate::store::types::backup::{ErasedLeft, RevokedAccess};
+use crate::store::requests_and_views::backup::{ErasedLeft, RevokedAccess};
 
 impl Store {
     /// Copies everything at one revision into a new file at `to` (mode 0600), which is in no fleet.
@@ -57,7 +57,7 @@ impl Store {
     pub async fn copy_file(from: &Path, to: &Path) -> Result<Revision, Failure> {
         let (from, to): (PathBuf, PathBuf) = (from.to_owned(), to.to_owned());
         blocking(move || {
-            let database = read_only_view::of_file(&from)?;
+            let database = write_overlay_backend::of_file(&from)?;
             let read = known(&database).map_err(|fault| match fault {
                 StoreError::Rule(failure) => failure,
                 StoreError::Disk(fault) => open_failure(&from, &fault),

@@ -12,13 +12,13 @@ use redb::{
     TableHandle as _, Value, WriteTransaction,
 };
 
+use super::change_workspace::Workspace;
 use super::database_file::{StoreFile, beside, fill_file, open_failure};
 use super::row_keys::RowKey;
 use super::tables::{
     EachTable, FORMAT_ROW, LOG, LOG_APPLIED, LOG_REWRITTEN, META, REWRITE, each_table,
     is_of_one_node, layout,
 };
-use super::workspace::Workspace;
 use super::{StoreError, disk_error_text};
 use crate::config::resolve_symlinks;
 use crate::domain::Failure;

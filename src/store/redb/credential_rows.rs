@@ -3,16 +3,16 @@
 //! Contains no password in clear, only PHC strings.
 
 use super::StoreError;
-use super::change_transaction::ChangeTransaction;
 use super::letter_rows::{self, MailToQueue};
-use super::table_reads::Rows;
+use super::row_reads::Rows;
+use super::running_change::ChangeTransaction;
 use super::tables::CREDENTIALS;
 use crate::domain::{AuditEvent, FieldChange, MailKind, Member, MemberId};
 use crate::store::preconditions::rights_changed;
 use crate::store::records::sessions::{decode_credential, encode_credential};
-use crate::store::types::mail_queue::NewMail;
-use crate::store::types::sessions::Credential;
-use crate::store::types::two_step::CheckedPassword;
+use crate::store::requests_and_views::mail_queue::NewMail;
+use crate::store::requests_and_views::sessions::Credential;
+use crate::store::requests_and_views::two_step::CheckedPassword;
 
 /// Sets a member's password.
 pub(super) fn set(

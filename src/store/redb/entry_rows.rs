@@ -103,10 +103,10 @@ mod tests {
     use super::*;
     use crate::domain::Timestamp;
     use crate::store::records::entry::{Entry, Told};
+    use crate::store::redb::feed_references;
     use crate::store::redb::tables::{
         INVITE_LINKS, MEMBERS, PASSKEYS, POLICIES, RATES, REMOVED, SESSIONS, SESSIONS_BY_MEMBER,
     };
-    use crate::store::redb::told_records;
 
     fn put<K: RowKey, V: Value + 'static>(
         rows: &mut StagedRows,
@@ -189,7 +189,7 @@ mod tests {
                 let Ok(entry) = Entry::decode(&flipped) else { continue };
                 for change in &entry.changes {
                     let _ = stage(change, &mut StagedRows::default());
-                    let _ = told_records::resolve(change);
+                    let _ = feed_references::resolve(change);
                 }
             }
         }

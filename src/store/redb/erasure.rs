@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 use redb::{TableDefinition, Value};
 
 use super::audit::{ChainReader, joined_by};
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::table_reads::{Rows, TableRead};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::{
     AUDIT_HEADS, AUDIT_PERSONAL, CALLS, ERASED, EXPIRY, LETTERS_BY_ACCOUNT, META, RATES, REMOVED,
 };
 use super::{
-    Store, StoreError, addresses, compaction, expiry, idempotency, invariants, invite_rows,
-    letter_rows, member_rows, rate_limits,
+    Store, StoreError, address_index, compaction, expiry_schedule, idempotency, invariants,
+    invite_rows, letter_rows, member_rows, rate_limits,
 };
 use crate::domain::{
     AccountSlug, Actor, AuditEvent, Email, Failure, FieldChange, InviteState, Kind, MailId,
@@ -25,7 +25,7 @@ use crate::domain::{
 use crate::store::records::invites::IdempotentCallRecord;
 use crate::store::records::queued_mail::QueuedMailRecord;
 use crate::store::records::{AuditHead, AuditHeader, PersonalPart};
-use crate::store::types::personal_data::Erasure;
+use crate::store::requests_and_views::personal_data::Erasure;
 use crate::store::{Committed, Preconditions};
 
 /// The store's own chain.
@@ -419,11 +419,11 @@ fn take_addresses(change: &ChangeTransaction<'_>, found: &ErasurePlan) -> Result
     let mut counted = BTreeSet::new();
     let mut taken = false;
     for key in &found.addresses {
-        let removed = addresses::key(account, key);
+        let removed = address_index::key(account, key);
         taken |= change.tx.open_table(REMOVED)?.remove(removed.as_str())?;
         counted.extend(rate_limits::of_address(account, key));
     }
-    Ok(take_keys(change, RATES, expiry::ExpiringKind::Rate, &counted)? || taken)
+    Ok(take_keys(change, RATES, expiry_schedule::ExpiringKind::Rate, &counted)? || taken)
 }
 
 /// Deletes idempotent calls of the person or the person's tokens, and those that created such an
@@ -439,14 +439,14 @@ fn take_calls(change: &ChangeTransaction<'_>, found: &ErasurePlan) -> Result<boo
             keys.insert(key.to_owned());
         }
     }
-    take_keys(change, CALLS, expiry::ExpiringKind::Call, &keys)
+    take_keys(change, CALLS, expiry_schedule::ExpiringKind::Call, &keys)
 }
 
 /// Deletes rows by key, with their retention entries.
 fn take_keys<V: Value + 'static>(
     change: &ChangeTransaction<'_>,
     table: TableDefinition<'static, &'static str, V>,
-    kind: expiry::ExpiringKind,
+    kind: expiry_schedule::ExpiringKind,
     keys: &BTreeSet<String>,
 ) -> Result<bool, StoreError> {
     let mut taken = false;

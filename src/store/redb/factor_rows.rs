@@ -3,17 +3,17 @@
 //! Has no key: sealed secrets stay sealed.
 
 use super::StoreError;
-use super::change_transaction::ChangeTransaction;
+use super::change_workspace::Workspace;
 use super::letter_rows::{self, MailToQueue};
-use super::table_reads::{Rows, TableRead};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::ChangeTransaction;
 use super::tables::{FACTORS, PASSKEYS};
-use super::workspace::Workspace;
 use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
     AuditEvent, Factors, Failure, FieldChange, Kind, MailKind, Member, MemberId, PasskeyId,
 };
 use crate::store::records::two_step::{decode_factors, encode_factors};
-use crate::store::types::mail_queue::NewMail;
+use crate::store::requests_and_views::mail_queue::NewMail;
 
 pub(super) fn read(rows: &impl Rows, member: &MemberId) -> Result<Factors, StoreError> {
     Ok(rows.record(FACTORS, member.as_str(), decode_factors)?.unwrap_or_default())

@@ -8,7 +8,7 @@ use redb::WriteTransaction;
 use super::database_file::begin_write;
 use super::group_commit::Ready;
 use super::log_apply::position;
-use super::table_reads::Rows;
+use super::row_reads::Rows;
 use super::tables::{
     FORMAT, FORMAT_ROW, IN_FLEET, LOG, LOG_ANSWERS, LOG_APPLIED, LOG_ERASED, LOG_FLEET,
     LOG_REWRITTEN, META,

@@ -10,11 +10,11 @@ use std::sync::mpsc;
 
 use redb::{Database, ReadableDatabase, WriteTransaction};
 
-use super::change_jobs::{
+use super::change_queue::{
     CommitFault, Job, Lead, Message, Ran, Written, lost, once, repeatedly, submitted,
 };
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::workspace::Workspace;
+use super::change_workspace::Workspace;
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::{Store, StoreError, Writer, blocking, is_of_disk, not_lasting, revision, unclear};
 use crate::domain::{Actor, Change, Failure, Kind, Timestamp};
 use crate::store::Committed;

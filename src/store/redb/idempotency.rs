@@ -2,15 +2,15 @@
 //!
 //! A key expires after some hours.
 
-use super::change_transaction::ChangeTransaction;
-use super::expiry::{self, time_after};
-use super::table_reads::Rows;
+use super::expiry_schedule::{self, time_after};
+use super::row_reads::Rows;
+use super::running_change::ChangeTransaction;
 use super::tables::CALLS;
 use super::{StoreError, invite_rows};
 use crate::domain::{AccountSlug, Actor, Failure, IdempotencyKey, Invite, Kind, Timestamp, limits};
 use crate::store::preconditions::KEY_REUSED;
 use crate::store::records::invites::IdempotentCallRecord;
-use crate::store::types::invites::{Idempotency, NewInvite};
+use crate::store::requests_and_views::invites::{Idempotency, NewInvite};
 
 const IDEMPOTENCY_MS: i64 = limits::IDEMPOTENCY_HOURS * 60 * 60 * 1_000;
 
@@ -50,7 +50,12 @@ pub(super) fn remember(
         at: change.now,
     };
     change.tx.open_table(CALLS)?.insert(key.as_str(), call.encode().as_slice())?;
-    expiry::schedule(change, time_after(call.at, IDEMPOTENCY_MS), expiry::ExpiringKind::Call, &key)
+    expiry_schedule::schedule(
+        change,
+        time_after(call.at, IDEMPOTENCY_MS),
+        expiry_schedule::ExpiringKind::Call,
+        &key,
+    )
 }
 
 /// Each caller has keys of its own.

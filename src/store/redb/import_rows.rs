@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::StoreError;
-use super::change_transaction::ChangeTransaction;
-use super::table_reads::{Rows, TableRead};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::ChangeTransaction;
 use super::tables::{IMPORTS, META};
 use crate::domain::{Failure, ImportId, Kind};
 use crate::store::records::MemberRecord;

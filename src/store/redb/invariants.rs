@@ -3,9 +3,9 @@
 //!
 //! Compares the preconditions with what the transaction finds.
 
-use super::change_transaction::ChangeTransaction;
 use super::member_rows::{self, OwnedTarget};
-use super::table_reads::TableRead;
+use super::row_reads::TableRead;
+use super::running_change::ChangeTransaction;
 use super::tables::ROLE_COUNTS;
 use super::{StoreError, api_token_rows};
 use crate::domain::session::ended;

@@ -4,7 +4,7 @@
 
 use redb::ReadTransaction;
 
-use super::addresses::{self, AddressOwner};
+use super::address_index::{self, AddressOwner};
 use super::tables::{ADDRESSES, INVITES_BY_ACCOUNT};
 use super::{Store, StoreError, invite_rows, letter_rows};
 use crate::domain::case_folding::TextSearch;
@@ -13,7 +13,7 @@ use crate::domain::{
 };
 use crate::store::Page;
 use crate::store::records::invites::InviteRecord;
-use crate::store::types::invites::{InviteFilter, InviteView, OpenInvites};
+use crate::store::requests_and_views::invites::{InviteFilter, InviteView, OpenInvites};
 
 impl Store {
     /// One page of an account's invites, newest first, after the cursor `after`.
@@ -162,7 +162,7 @@ fn open(
     now: Timestamp,
 ) -> Result<OpenInvites, StoreError> {
     let addresses = tx.open_table(ADDRESSES)?;
-    let prefix = addresses::key(account, "");
+    let prefix = address_index::key(account, "");
     let mut open = OpenInvites::default();
     for row in addresses.range(prefix.as_str()..)? {
         let (key, bytes) = row?;

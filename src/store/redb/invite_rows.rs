@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use super::addresses::{self, Addresses};
-use super::change_transaction::ChangeTransaction;
-use super::expiry::{OVER_MS, time_after};
-use super::table_reads::{Rows, TableRead};
+use super::address_index::{self, Addresses};
+use super::expiry_schedule::{OVER_MS, time_after};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::ChangeTransaction;
 use super::tables::{
     INVITE_LINKS, INVITE_TOKENS, INVITES, INVITES_BY_ACCOUNT, INVITES_BY_INVITER, REMOVED,
 };
@@ -17,7 +17,7 @@ use crate::domain::{
     Timestamp, TokenHash,
 };
 use crate::store::records::invites::{InviteRecord, InviteTokenRecord};
-use crate::store::types::invites::InviteView;
+use crate::store::requests_and_views::invites::InviteView;
 
 pub(super) fn put(change: &ChangeTransaction<'_>, record: &InviteRecord) -> Result<(), StoreError> {
     let id = record.invite.id.as_str();
@@ -120,7 +120,7 @@ pub(super) fn with_delivery(rows: &impl Rows, invite: Invite) -> Result<InviteVi
         None => None,
     };
     let delivery = letter.map(|record| record.letter.delivery).unwrap_or_default();
-    let key = addresses::key(&invite.account, invite.email.key());
+    let key = address_index::key(&invite.account, invite.email.key());
     let removed = rows.open(REMOVED)?.get(key.as_str())?.map(|found| Timestamp(found.value()));
     Ok(InviteView { invite, delivery, previously_removed: removed })
 }

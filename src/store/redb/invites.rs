@@ -3,15 +3,15 @@
 //! An invite, its link and the letter with it change together, and an open invite reserves its
 //! address.
 
-use super::addresses::Addresses;
+use super::address_index::Addresses;
 use super::audit_diff;
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::letter_rows::{self, MailToQueue};
 use super::member_rows::{self, AddressHolder, MemberTables};
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::{INVITE_LINKS, INVITE_TOKENS, INVITES_BY_ACCOUNT, INVITES_BY_INVITER};
 use super::{
-    Store, StoreError, account_rows, credential_rows, expiry, idempotency, invariants, invite_rows,
-    rate_limits, record_version,
+    Store, StoreError, account_rows, credential_rows, expiry_schedule, idempotency, invariants,
+    invite_rows, rate_limits, record_version,
 };
 use crate::clock;
 use crate::domain::{
@@ -21,10 +21,10 @@ use crate::domain::{
 };
 use crate::store::preconditions::rights_changed;
 use crate::store::records::invites::{InviteRecord, InviteTokenRecord};
-use crate::store::types::invites::{
+use crate::store::requests_and_views::invites::{
     Acceptance, InviteEdit, InviteTarget, InviteView, NewInvite, NewInviteLink,
 };
-use crate::store::types::mail_queue::NewMail;
+use crate::store::requests_and_views::mail_queue::NewMail;
 use crate::store::{Committed, Preconditions};
 
 impl Store {
@@ -371,7 +371,12 @@ fn begin(change: &ChangeTransaction<'_>, record: &InviteRecord) -> Result<(), St
     if let Some(inviter) = invite.inviter.member() {
         change.tx.open_table(INVITES_BY_INVITER)?.insert((inviter.as_str(), id), ())?;
     }
-    expiry::schedule(change, invite_rows::forgotten_at(invite), expiry::ExpiringKind::Invite, id)
+    expiry_schedule::schedule(
+        change,
+        invite_rows::forgotten_at(invite),
+        expiry_schedule::ExpiringKind::Invite,
+        id,
+    )
 }
 
 /// Ends an expired invite to an address; refuses if somebody else has the address.

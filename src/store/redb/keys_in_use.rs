@@ -1,10 +1,10 @@
 //! Which keys the nodes of a fleet use for new links and secrets: rows that all nodes have alike, so that
 //! none uses a key that another one lacks. Holds numbers, and no key.
 
-use super::change_transaction::TransactionEnd;
-use super::table_reads::{Rows, TableRead as _};
+use super::change_workspace::Workspace;
+use super::row_reads::{Rows, TableRead as _};
+use super::running_change::TransactionEnd;
 use super::tables::META;
-use super::workspace::Workspace;
 use super::{Store, StoreError};
 use crate::domain::{Actor, AuditEvent, Failure, FieldChange, KeyId, KeysInUse, Kind};
 use crate::store::Committed;

@@ -2,12 +2,12 @@
 //!
 //! Written when a session begins, and deleted with the member.
 
-use super::table_reads::TableRead;
+use super::change_workspace::Workspace;
+use super::row_reads::TableRead;
 use super::tables::SIGNED_IN;
-use super::workspace::Workspace;
 use super::{Store, StoreError};
 use crate::domain::{Failure, Member, Session, Timestamp};
-use crate::store::types::personal_data::MemberWithSignIn;
+use crate::store::requests_and_views::personal_data::MemberWithSignIn;
 
 impl Store {
     /// The last sign-ins of members, in the given order.

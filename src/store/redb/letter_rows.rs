@@ -2,9 +2,9 @@
 //!
 //! Only [`replace`] writes a letter, so that the queue and the counts agree with the letters.
 
-use super::change_transaction::ChangeTransaction;
-use super::expiry::{self, OVER_MS, time_after};
-use super::table_reads::{Rows, TableRead};
+use super::expiry_schedule::{self, OVER_MS, time_after};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::ChangeTransaction;
 use super::tables::{
     LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL, MAIL_STOP, META,
 };
@@ -14,7 +14,7 @@ use crate::domain::{
     QueuedMail, Timestamp,
 };
 use crate::store::records::queued_mail::{QueuedMailRecord, decode_mail_stop, encode_mail_stop};
-use crate::store::types::mail_queue::NewMail;
+use crate::store::requests_and_views::mail_queue::NewMail;
 
 /// A letter to be.
 pub(super) struct MailToQueue {
@@ -64,7 +64,12 @@ pub(super) fn queue(
     let key = (letter.account.as_str(), id.0);
     change.tx.open_table(LETTERS_BY_ACCOUNT)?.insert(key, ())?;
     let forgotten = time_after(letter.expires, OVER_MS);
-    expiry::schedule(change, forgotten, expiry::ExpiringKind::Letter, &id.to_string())?;
+    expiry_schedule::schedule(
+        change,
+        forgotten,
+        expiry_schedule::ExpiringKind::Letter,
+        &id.to_string(),
+    )?;
     replace(change, None, Some(&QueuedMailRecord { letter, subject, leased_by: None }))?;
     change.tell(ChangedRecord::LetterQueued);
     Ok(id)

@@ -3,9 +3,9 @@
 //! A link that was used, was replaced or whose member is gone is deleted, with its letter if that
 //! was not sent yet.
 
-use super::change_transaction::ChangeTransaction;
-use super::expiry::{self, OVER_MS, time_after};
-use super::table_reads::{Rows, TableRead};
+use super::expiry_schedule::{self, OVER_MS, time_after};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::ChangeTransaction;
 use super::tables::{LINK_TOKENS, LINKS, LINKS_BY_MEMBER};
 use super::{StoreError, letter_rows};
 use crate::domain::{LinkPurpose, MemberId, Timestamp, TokenHash};
@@ -20,7 +20,12 @@ pub(super) fn begin(
     let (link, id) = (&record.link, record.link.id.as_str());
     change.tx.open_table(LINK_TOKENS)?.insert(&record.token.0.0, id)?;
     change.tx.open_table(LINKS_BY_MEMBER)?.insert((link.member.as_str(), id), ())?;
-    expiry::schedule(change, time_after(link.expires, OVER_MS), expiry::ExpiringKind::Link, id)
+    expiry_schedule::schedule(
+        change,
+        time_after(link.expires, OVER_MS),
+        expiry_schedule::ExpiringKind::Link,
+        id,
+    )
 }
 
 pub(super) fn put(

@@ -9,17 +9,17 @@ use std::sync::atomic::Ordering;
 
 use redb::ReadableDatabase as _;
 
-use super::change_jobs::CommitFault;
+use super::change_queue::CommitFault;
+use super::change_workspace;
 use super::database_file::begin_write;
 use super::group_commit::Ready;
 use super::large_entries::{self, NotApplied};
 use super::log_connection::{LogConnection, Unread, away};
 use super::row_keys;
+use super::row_reads::Rows;
 use super::staged_rows::StagedRows;
-use super::table_reads::Rows;
 use super::tables::{self, LOG, LOG_APPLIED, LOG_ERASED};
-use super::workspace;
-use super::{Store, StoreError, UNAVAILABLE, blocking, entry_rows, revision, told_records};
+use super::{Store, StoreError, UNAVAILABLE, blocking, entry_rows, feed_references, revision};
 use crate::domain::{Change, Failure, Kind, Revision};
 use crate::store::log_seal::{LogCipher, LogSeal};
 use crate::store::records::entry::Difference;
@@ -180,7 +180,7 @@ impl Store {
         self.write_and_tell(&mut writer, |database| {
             let tx = begin_write(database)?;
             staged.mark()?;
-            workspace::apply(&tx, &staged.rows)?;
+            change_workspace::apply(&tx, &staged.rows)?;
             Ok((Some(Ready { tx, told: staged.told }), ()))
         })
     }
@@ -275,7 +275,7 @@ impl Staged {
                 return Err(Failure::internal(why).into());
             }
             self.reached = revision;
-            self.told.push(Change { revision, rows: told_records::resolve(change)? });
+            self.told.push(Change { revision, rows: feed_references::resolve(change)? });
         }
         self.at.at = self.at.at.max(change.at);
         entry_rows::stage(change, &mut self.rows)

@@ -7,15 +7,15 @@
 
 use std::time::Duration;
 
-use super::change_jobs::{CommitFault, Job, Written};
+use super::change_queue::{CommitFault, Job, Written};
+use super::change_workspace::Workspace;
 use super::entry_rows::{self, Split};
 use super::group_commit::{Group, RunRules};
 use super::large_entries::{self, NotApplied};
 use super::log_apply::{check, position};
 use super::log_connection::{LOG_UNCLEAR, LogConnection, Unread, away, unclear};
 use super::staged_rows::StagedRows;
-use super::workspace::Workspace;
-use super::{Store, StoreError, UNAVAILABLE, revision, told_records};
+use super::{Store, StoreError, UNAVAILABLE, feed_references, revision};
 use crate::clock;
 use crate::domain::{Failure, Revision};
 use crate::entropy;
@@ -46,7 +46,7 @@ impl Proposal {
         self.own.extend(local);
         let Written { actor, at, change } = written;
         let told =
-            change.as_ref().map_or(Ok(Vec::new()), |told| told_records::refer(&told.rows))?;
+            change.as_ref().map_or(Ok(Vec::new()), |told| feed_references::refer(&told.rows))?;
         let revision = change.map(|change| change.revision);
         if revision.is_some() || rewrite || !rows.is_empty() {
             self.entry.changes.push(Difference { actor, at, revision, rewrite, rows, told });
@@ -227,9 +227,9 @@ pub(super) mod tests {
     use crate::domain::{AccountSlug, Actor, ChangedRecord, KeyId, Kind, Sealed, Timestamp};
     use crate::store::log_seal::LogCipher;
     use crate::store::records::fleet_membership::FleetMembership;
-    use crate::store::redb::change_jobs::{Message, submitted};
-    use crate::store::redb::change_transaction::TransactionEnd;
+    use crate::store::redb::change_queue::{Message, submitted};
     use crate::store::redb::log_connection::LOG_AWAY;
+    use crate::store::redb::running_change::TransactionEnd;
     use crate::store::redb::tables::ACCOUNTS;
     use crate::store::shared_log::{ENTRY_BYTES_MAX, LogId, LogPart, NodeId, SharedLog};
 

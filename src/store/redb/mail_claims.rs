@@ -7,9 +7,9 @@ use std::ops::Bound;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::expiry::time_after;
-use super::table_reads::TableRead;
+use super::expiry_schedule::time_after;
+use super::row_reads::TableRead;
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::{LETTERS_DUE, LETTERS_WAITING, MAIL};
 use super::{Store, StoreError, letter_rows};
 use crate::domain::{

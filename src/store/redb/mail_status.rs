@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use redb::{ReadTransaction, ReadableTable};
 
-use super::change_transaction::TransactionEnd;
-use super::table_reads::Rows;
+use super::row_reads::Rows;
+use super::running_change::TransactionEnd;
 use super::tables::{
     LETTER_COUNTS, LETTERS, LETTERS_BY_ACCOUNT, LETTERS_DUE, LETTERS_WAITING, MAIL,
 };
@@ -16,7 +16,7 @@ use crate::domain::{
     Timestamp, limits,
 };
 use crate::store::records::queued_mail::{QueuedMailRecord, decode_moment};
-use crate::store::types::mail_queue::{MailStatus, WaitingMail};
+use crate::store::requests_and_views::mail_queue::{MailStatus, WaitingMail};
 use crate::store::{Committed, Page};
 
 impl Store {

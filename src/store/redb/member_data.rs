@@ -10,7 +10,7 @@ use super::{Store, StoreError, invite_rows, member_rows};
 use crate::domain::{
     AccountSlug, Actor, Failure, Invite, InviteOutcome, Member, MemberId, Timestamp,
 };
-use crate::store::types::personal_data::{MemberData, MemberWithSignIn};
+use crate::store::requests_and_views::personal_data::{MemberData, MemberWithSignIn};
 
 impl Store {
     /// All data kept about one member, with at most `limit` entries and `limit` invites; `None` if

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::import_rows::GIVEN_UP;
 use super::log_connection::{LOG_AWAY, LOG_UNCLEAR, away};
 use super::member_rows::{MemberTables, RoleCounts};
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::staged_import::{ImportEnd, PartEnd, audit, refused};
 use super::{Store, StoreError, UNAVAILABLE, account_rows, busy};
 use crate::domain::{AccountSlug, Actor, ChangedRecord, Digest, Failure, ImportId, Kind, limits};

@@ -9,13 +9,13 @@ use std::thread;
 
 use redb::{AccessGuard, ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError};
 
-use super::addresses::{AddressOwner, Addresses};
+use super::address_index::{AddressOwner, Addresses};
 use super::audit_diff;
-use super::change_transaction::ChangeTransaction;
+use super::change_workspace::{WorkTable, Workspace};
 use super::import_rows::{Seen, UnmadeImports};
-use super::table_reads::{Rows, TableRead};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::ChangeTransaction;
 use super::tables::{ERASED, MEMBERS, ROLE_COUNTS};
-use super::workspace::{WorkTable, Workspace};
 use super::{StoreError, import_rows, invite_rows, link_rows, record_version, row_counts};
 use crate::clock;
 use crate::domain::{

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use super::addresses::{self, AddressOwner};
+use super::address_index::{self, AddressOwner};
 use super::audit_diff;
-use super::change_transaction::TransactionEnd;
 use super::member_rows::{self, MemberTables, OwnedTarget};
+use super::running_change::TransactionEnd;
 use super::tables::{ADDRESSES, CREDENTIALS, REMOVED, SIGNED_IN};
 use super::{
     Store, account_rows, api_token_rows, factor_rows, invariants, invite_rows, link_rows,
@@ -61,7 +61,7 @@ impl Store {
         account: &AccountSlug,
         email_key: &str,
     ) -> Result<Option<Member>, Failure> {
-        let key = addresses::key(account, email_key);
+        let key = address_index::key(account, email_key);
         self.read(move |tx| {
             let addresses = tx.open_table(ADDRESSES)?;
             let found = addresses.get(key.as_str())?;
@@ -194,7 +194,7 @@ impl Store {
             change.tx.open_table(CREDENTIALS)?.remove(member.id.as_str())?;
             factor_rows::forget(change, &member.id)?;
             change.tx.open_table(SIGNED_IN)?.remove(member.id.as_str())?;
-            let key = addresses::key(&member.account, member.email.key());
+            let key = address_index::key(&member.account, member.email.key());
             change.tx.open_table(REMOVED)?.insert(key.as_str(), change.now.0)?;
             let sessions_ended = session_rows::end_all(change, &member.id)?;
             link_rows::end_all(change, &member.id)?;

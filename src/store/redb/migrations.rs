@@ -8,12 +8,12 @@
 
 use redb::{Database, ReadableDatabase as _, ReadableTable};
 
+use super::change_workspace::Workspace;
 use super::database_file::begin_write;
-use super::table_reads::TableRead;
+use super::row_reads::TableRead;
 use super::tables::{
     self, FORMAT, FORMAT_ROW, IN_FLEET, LETTERS, LETTERS_WAITING, MEMBERS, META, SESSIONS, layout,
 };
-use super::workspace::Workspace;
 use super::{StoreError, last_sign_in, letter_rows, member_rows, policies};
 use crate::domain::{Failure, MailId};
 use crate::store::records::queued_mail::QueuedMailRecord;

@@ -2,11 +2,11 @@
 //!
 //! The holder of a link acts as its member; a link works once.
 
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::letter_rows::{self, MailToQueue};
 use super::member_rows::{self, MemberTables, OwnedTarget};
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::{
-    Store, StoreError, credential_rows, factor_rows, invariants, link_rows, second_factor,
+    Store, StoreError, credential_rows, factor_rows, invariants, link_rows, second_factor_check,
     session_rows,
 };
 use crate::clock;
@@ -16,9 +16,9 @@ use crate::domain::{
 };
 use crate::store::preconditions::SUSPENDED_MEMBER;
 use crate::store::records::one_time_links::OneTimeLinkRecord;
-use crate::store::types::mail_queue::NewMail;
-use crate::store::types::one_time_links::{EmailConfirmed, NewOneTimeLink};
-use crate::store::types::two_step::StepUp;
+use crate::store::requests_and_views::mail_queue::NewMail;
+use crate::store::requests_and_views::one_time_links::{EmailConfirmed, NewOneTimeLink};
+use crate::store::requests_and_views::two_step::StepUp;
 use crate::store::{Committed, MemberTarget, Preconditions};
 
 impl Store {
@@ -117,7 +117,7 @@ impl Store {
             {
                 return Err(holder.refuse_member(&to).into());
             }
-            second_factor::step_up(change, &member, shown)?;
+            second_factor_check::step_up(change, &member, shown)?;
             link_rows::end_some(change, &member.id, |purpose| {
                 *purpose != LinkPurpose::PasswordReset
             })?;

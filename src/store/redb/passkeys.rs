@@ -3,18 +3,18 @@
 //! A credential belongs to one member of the whole store, and only while that member has an
 //! authenticator app. Contains no cryptography.
 
-use super::change_transaction::TransactionEnd;
 use super::member_rows::{self, OwnedTarget};
+use super::running_change::TransactionEnd;
 use super::tables::PASSKEYS;
-use super::{Store, factor_rows, invariants, second_factor, session_rows};
+use super::{Store, factor_rows, invariants, second_factor_check, session_rows};
 use crate::domain::passkey::{challenge_dead, too_many, unknown};
 use crate::domain::two_step::TwoStepEvent;
 use crate::domain::{
     Actor, AuditEvent, Factors, Failure, FieldChange, Member, Passkey, PasskeyId, TokenHash, limits,
 };
-use crate::store::types::mail_queue::NewMail;
-use crate::store::types::passkeys::NewPasskey;
-use crate::store::types::two_step::StepUp;
+use crate::store::requests_and_views::mail_queue::NewMail;
+use crate::store::requests_and_views::passkeys::NewPasskey;
+use crate::store::requests_and_views::two_step::StepUp;
 use crate::store::{Committed, MemberTarget};
 
 impl Store {
@@ -34,7 +34,7 @@ impl Store {
         self.write(&Actor::Member(target.id.clone()), move |change| {
             let member = invariants::signed_in(change, &target)?;
             room_for_one(&factor_rows::read(change.tx, &member.id)?)?;
-            second_factor::step_up(change, &member, shown)?;
+            second_factor_check::step_up(change, &member, shown)?;
             Ok(TransactionEnd::Quietly(factor_rows::read(change.tx, &member.id)?.round))
         })
         .await
@@ -91,7 +91,7 @@ impl Store {
         self.write(&Actor::Member(target.id.clone()), move |change| {
             let member = invariants::signed_in(change, &target)?;
             session_rows::need_own(change, &member.id, &session)?;
-            second_factor::step_up(change, &member, shown)?;
+            second_factor_check::step_up(change, &member, shown)?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
             let place = factors.passkeys.iter().position(|known| known.id == id);
             let passkey = factors.passkeys.remove(place.ok_or_else(unknown)?);

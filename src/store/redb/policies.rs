@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 
 use redb::ReadTransaction;
 
-use super::change_transaction::TransactionEnd;
-use super::table_reads::{Rows, TableRead};
+use super::change_workspace::Workspace;
+use super::row_reads::{Rows, TableRead};
+use super::running_change::TransactionEnd;
 use super::tables::{META, POLICIES, POLICY_HISTORY, POLICY_SETS, REVISION};
-use super::workspace::Workspace;
 use super::{Store, StoreError};
 use crate::domain::{
     Actor, AuditEvent, Digest, Failure, FieldChange, PolicyCause, PolicyEntry, PolicyOutcome,
@@ -21,7 +21,7 @@ use crate::store::records::policy_history::{
     decode_policy_entry, decode_policy_number, encode_policy_entry, encode_policy_number,
 };
 use crate::store::records::{decode_policies, encode_policies};
-use crate::store::types::policies::PolicyState;
+use crate::store::requests_and_views::policies::PolicyState;
 use crate::store::{Committed, Page, StoredPolicies};
 
 const LAST_GOOD: &str = "last_good";

@@ -3,14 +3,14 @@
 //!
 //! These rows are the same on all nodes. Each takes the set through its own check before it is live there.
 
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
-use super::table_reads::{Rows, TableRead};
+use super::change_workspace::Workspace;
+use super::row_reads::{Rows, TableRead};
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::{MEMBERS, PUBLICATIONS};
-use super::workspace::Workspace;
 use super::{Store, StoreError};
 use crate::domain::{Actor, AuditEvent, Digest, Failure, FieldChange, Kind, PolicyCause, RoleId};
 use crate::store::records::{MemberRecord, decode_policies, encode_policies};
-use crate::store::types::policies::{NewPublication, Publication, Publications};
+use crate::store::requests_and_views::policies::{NewPublication, Publication, Publications};
 use crate::store::{Committed, StoredPolicies};
 
 /// The rows of a set: what is known of it, and its files.

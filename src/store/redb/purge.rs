@@ -3,15 +3,15 @@
 //! A row that has not expired yet when its time comes gets a later time. Audit entries are never
 //! deleted here.
 
-use super::change_transaction::ChangeTransaction;
-use super::expiry::{self, ExpiringKind};
+use super::expiry_schedule::{self, ExpiringKind};
+use super::running_change::ChangeTransaction;
 use super::{
     StoreError, api_token_rows, idempotency, invite_rows, letter_rows, link_rows, rate_limits,
 };
 
 /// Deletes some of what is due; answers whether anything was.
 pub(super) fn some(change: &mut ChangeTransaction<'_>) -> Result<bool, StoreError> {
-    let due = expiry::take_due(change)?;
+    let due = expiry_schedule::take_due(change)?;
     for (kind, key) in &due {
         let Some(kind) = *kind else { continue };
         let not_yet = match kind {
@@ -23,7 +23,7 @@ pub(super) fn some(change: &mut ChangeTransaction<'_>) -> Result<bool, StoreErro
             ExpiringKind::ApiToken => api_token_rows::forget(change, key)?,
         };
         if let Some(later) = not_yet {
-            expiry::schedule(change, later, kind, key)?;
+            expiry_schedule::schedule(change, later, kind, key)?;
         }
     }
     Ok(!due.is_empty())

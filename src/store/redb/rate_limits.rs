@@ -3,9 +3,9 @@
 //! A refused request does not count. Knows the limits, not the callers.
 
 use super::StoreError;
-use super::change_transaction::ChangeTransaction;
-use super::expiry::{self, time_after};
-use super::table_reads::TableRead;
+use super::expiry_schedule::{self, time_after};
+use super::row_reads::TableRead;
+use super::running_change::ChangeTransaction;
 use super::tables::RATES;
 use crate::domain::{AccountSlug, Actor, Email, Failure, Timestamp, limits, plural};
 use crate::store::preconditions::TOO_MANY_INVITES;
@@ -86,10 +86,10 @@ fn count(
     drop(rates);
     if times == 0 {
         // By then the longest window is over, whichever this one is.
-        expiry::schedule(
+        expiry_schedule::schedule(
             change,
             time_after(Timestamp(start), DAY_MS),
-            expiry::ExpiringKind::Rate,
+            expiry_schedule::ExpiringKind::Rate,
             key,
         )?;
     }

@@ -5,8 +5,8 @@
 use redb::TableDefinition;
 
 use super::StoreError;
-use super::table_reads::TableRead;
-use super::workspace::Workspace;
+use super::change_workspace::Workspace;
+use super::row_reads::TableRead;
 
 /// Adds to a count, or subtracts; the row of a count of zero is deleted.
 pub(super) fn add_to_counter(

@@ -4,8 +4,8 @@
 
 use redb::ReadTransaction;
 
-use super::change_transaction::ChangeTransaction;
-use super::table_reads::{Rows, TableRead};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::ChangeTransaction;
 use super::tables::{SESSIONS, SESSIONS_BY_MEMBER};
 use super::{StoreError, last_sign_in};
 use crate::domain::session::ended;

@@ -2,10 +2,11 @@
 //!
 //! Every session that begins or ends is published to the subscribers with the same change.
 
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, OwnedTarget};
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::{
-    Store, StoreError, credential_rows, invariants, link_rows, purge, second_factor, session_rows,
+    Store, StoreError, credential_rows, invariants, link_rows, purge, second_factor_check,
+    session_rows,
 };
 use crate::domain::limits::FORGOTTEN_AT_ONCE_MAX;
 use crate::domain::session::{self, ended, sign_in_refused};
@@ -13,8 +14,10 @@ use crate::domain::{
     AccountSlug, Actor, AuditEvent, Failure, FieldChange, Member, MemberId, Session, SessionLimits,
     Status, Timestamp, TokenHash,
 };
-use crate::store::types::sessions::{Credential, PasswordChange, SessionSelector, SignIn};
-use crate::store::types::two_step::CheckedPassword;
+use crate::store::requests_and_views::sessions::{
+    Credential, PasswordChange, SessionSelector, SignIn,
+};
+use crate::store::requests_and_views::two_step::CheckedPassword;
 use crate::store::{Committed, MemberTarget, Preconditions};
 
 impl Store {
@@ -47,7 +50,7 @@ impl Store {
                 return Err(sign_in_refused().into());
             }
             let (proof, round) = proof.unzip();
-            let factor = second_factor::need(change, &member, proof, round)?;
+            let factor = second_factor_check::need(change, &member, proof, round)?;
             if let Some(password) = rehashed {
                 // The same password: it was not changed.
                 let credential = Credential { password, changed: credential.changed };
@@ -217,7 +220,7 @@ impl Store {
             let record = member_rows::read(change.tx, member.as_str())?;
             let record = record.filter(|record| record.status == Status::Active);
             let Some(member) = record else { return Err(ended().into()) };
-            second_factor::step_up(change, &member, shown)?;
+            second_factor_check::step_up(change, &member, shown)?;
             credential_rows::set(change, &member.id, password)?;
             let others = session_rows::end_all(change, &member.id)?.saturating_sub(1);
             link_rows::end_all(change, &member.id)?;

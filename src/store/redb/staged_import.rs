@@ -17,11 +17,11 @@
 
 use std::sync::Arc;
 
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::import_rows;
 use super::log_connection::unclear;
 use super::member_rows::{self, MemberTables, RoleCounts};
-use super::table_reads::{Rows, TableRead};
+use super::row_reads::{Rows, TableRead};
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::{ERASED, IMPORTS, MEMBERS};
 use super::{Store, StoreError, account_rows};
 use crate::domain::{

@@ -4,12 +4,12 @@
 
 use redb::ReadableTable;
 
-use super::change_transaction::{ChangeTransaction, TransactionEnd};
 use super::member_rows::{self, MemberTables, OwnedTarget};
+use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::FACTORS;
 use super::{
     Store, StoreError, account_rows, credential_rows, factor_rows, invariants, link_rows,
-    second_factor, session_rows,
+    second_factor_check, session_rows,
 };
 use crate::clock;
 use crate::domain::session::sign_in_refused;
@@ -22,8 +22,8 @@ use crate::domain::{
 };
 use crate::store::preconditions::rights_changed;
 use crate::store::records::two_step::decode_factors;
-use crate::store::types::mail_queue::NewMail;
-use crate::store::types::two_step::{
+use crate::store::requests_and_views::mail_queue::NewMail;
+use crate::store::requests_and_views::two_step::{
     ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp,
 };
 use crate::store::{Committed, MemberTarget, Preconditions};
@@ -58,7 +58,7 @@ impl Store {
             let mut factors = factor_rows::read(change.tx, &member.id)?;
             let replaces = factors.authenticator.is_some();
             if replaces {
-                second_factor::spend_proof(change, &member, &mut factors, shown.proof)?;
+                second_factor_check::spend_proof(change, &member, &mut factors, shown.proof)?;
             }
             factors.pending = Some(PendingAuthenticator { secret, expires });
             factor_rows::put(change.tx, &member.id, &factors)?;
@@ -143,7 +143,7 @@ impl Store {
             }
             let (token, next) = renewed;
             session_rows::need_own(change, &member.id, &token)?;
-            second_factor::step_up(change, &member, shown)?;
+            second_factor_check::step_up(change, &member, shown)?;
             factor_rows::take_away(change, &member.id)?;
             let member = set_two_step(change, &member, false)?;
             let others = renew(change, &member, 1, &next)?;
@@ -172,7 +172,7 @@ impl Store {
             if !member.two_step {
                 return Err(factor_rows::not_set_up().into());
             }
-            second_factor::step_up(change, &member, shown)?;
+            second_factor_check::step_up(change, &member, shown)?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
             let unused = FieldChange::added("unused", factors.recovery.len().to_string());
             factors.recovery = recovery;
@@ -311,7 +311,7 @@ fn prove_own_factor(
         return Err(own_factor_first().into());
     }
     let shown = shown.ok_or_else(code_missing)?;
-    second_factor::step_up(change, &member, shown)
+    second_factor_check::step_up(change, &member, shown)
 }
 
 /// Requires that a member who confirms a new factor has a session, or has given the password on an

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Where a module or a name is, from the root of the crate: `admin/wire.rs` is `admin`, `wire`.
+/// Where a module or a name is, from the root of the crate: `admin/response_documents.rs` is `admin`, `response_documents`.
 type Place<'s> = Vec<&'s str>;
 
 /// The paths that one file names.

@@ -6,8 +6,8 @@ use kwic_team::domain::{
     limits,
 };
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::types::api_tokens::{NewApiToken, TokenOwner};
-use kwic_team::store::types::two_step::{CheckedPassword, SecondFactorProof, StepUp};
+use kwic_team::store::requests_and_views::api_tokens::{NewApiToken, TokenOwner};
+use kwic_team::store::requests_and_views::two_step::{CheckedPassword, SecondFactorProof, StepUp};
 use kwic_team::store::{MemberEdit, Preconditions};
 
 use crate::support::store_fixture::{

@@ -8,8 +8,8 @@ use kwic_team::domain::{
     AuditEntry, DeliveryNotice, DeliveryState, Digest, FieldChange, Kind, Member, SendOutcome,
     SessionLimits, Timestamp,
 };
-use kwic_team::store::types::invites::{Acceptance, Idempotency, NewInvite};
-use kwic_team::store::types::personal_data::Erasure;
+use kwic_team::store::requests_and_views::invites::{Acceptance, Idempotency, NewInvite};
+use kwic_team::store::requests_and_views::personal_data::Erasure;
 use kwic_team::store::{AuditFilter, MemberEdit};
 
 use crate::support::store_fixture::{

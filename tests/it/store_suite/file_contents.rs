@@ -8,12 +8,14 @@ use kwic_team::domain::{
     Email, Member, SendOutcome, Session, SessionId, Timestamp, Token, Version,
 };
 use kwic_team::store::Store;
-use kwic_team::store::types::invites::{Acceptance, InviteEdit, NewInvite, NewInviteLink};
-use kwic_team::store::types::one_time_links::NewOneTimeLink;
-use kwic_team::store::types::sessions::{SessionSelector, SignIn};
+use kwic_team::store::requests_and_views::invites::{
+    Acceptance, InviteEdit, NewInvite, NewInviteLink,
+};
+use kwic_team::store::requests_and_views::one_time_links::NewOneTimeLink;
+use kwic_team::store::requests_and_views::sessions::{SessionSelector, SignIn};
 use redb::{ReadableDatabase, ReadableTable};
 
-use crate::support::first_layout::of_layout_1;
+use crate::support::first_layout_store::of_layout_1;
 use crate::support::store_fixture::{
     BY, MINUTE, NOW, StoreFixture, by, bytes, id, invite_id, name, password, refused, shown, slug,
     to_address, to_role, where_administer,

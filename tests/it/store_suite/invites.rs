@@ -5,7 +5,7 @@ use kwic_team::domain::{
     MailKind, Member, Timestamp, Version,
 };
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::types::invites::{
+use kwic_team::store::requests_and_views::invites::{
     Acceptance, Idempotency, InviteEdit, InviteFilter, InviteTarget, NewInvite, NewInviteLink,
 };
 use kwic_team::store::{ImportRow, MemberEdit, Preconditions};

@@ -8,7 +8,7 @@ use kwic_team::domain::{
     SendOutcome, SessionLimits, Timestamp,
 };
 use kwic_team::store::Committed;
-use kwic_team::store::types::invites::{InviteFilter, NewInvite};
+use kwic_team::store::requests_and_views::invites::{InviteFilter, NewInvite};
 
 use crate::support::store_fixture::{
     ACTOR, BY, DAY, LEASE, LIFETIME, MINUTE, NOW, StoreFixture, hash, invite_id, refused, slug,

@@ -3,8 +3,8 @@
 
 use kwic_team::domain::{Failure, Kind, Member};
 use kwic_team::store::Committed;
-use kwic_team::store::types::passkeys::NewPasskey;
-use kwic_team::store::types::two_step::StepUp;
+use kwic_team::store::requests_and_views::passkeys::NewPasskey;
+use kwic_team::store::requests_and_views::two_step::StepUp;
 
 use crate::support::store_fixture::{
     BY, StoreFixture, by_passkey, code, hash, id, passkey, passkey_id, refused, shown,

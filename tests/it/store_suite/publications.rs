@@ -3,7 +3,7 @@
 
 use kwic_team::domain::{Digest, Kind, PolicyCause};
 use kwic_team::store::StoredPolicies;
-use kwic_team::store::types::policies::{NewPublication, Publications};
+use kwic_team::store::requests_and_views::policies::{NewPublication, Publications};
 
 use crate::support::store_fixture::{ACTOR, BY, NOW, StoreFixture, id, refused, role, to_role};
 

@@ -6,8 +6,8 @@ use kwic_team::domain::limits::{FORGOTTEN_AT_ONCE_MAX, SESSIONS_OF_MEMBER_MAX};
 use kwic_team::domain::{ChangedRecord, Kind, Session, SessionLimits, Status};
 use kwic_team::store::change_feed::LoadedRecord;
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::types::sessions::{PasswordChange, SessionSelector, SignIn};
-use kwic_team::store::types::two_step::CheckedPassword;
+use kwic_team::store::requests_and_views::sessions::{PasswordChange, SessionSelector, SignIn};
+use kwic_team::store::requests_and_views::two_step::CheckedPassword;
 
 use crate::support::store_fixture::{
     BY, MINUTE, NOW, StoreFixture, hash, id, member, password, refused, session_id, shown, slug,

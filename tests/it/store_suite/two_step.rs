@@ -4,8 +4,8 @@
 use kwic_team::domain::{ChangedRecord, Kind, Member, limits};
 use kwic_team::store::AccountEdit;
 use kwic_team::store::preconditions::MOVED_ON;
-use kwic_team::store::types::sessions::{PasswordChange, SignIn};
-use kwic_team::store::types::two_step::{
+use kwic_team::store::requests_and_views::sessions::{PasswordChange, SignIn};
+use kwic_team::store::requests_and_views::two_step::{
     CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, ResealedSecret, StepUp,
 };
 
@@ -93,7 +93,7 @@ async fn a_code_is_spent_once_and_a_session_needs_one(stage: StoreFixture) {
     let now = round(&stage).await;
     assert_eq!(refused(store.session_begin(stage.sign_in(&anna, "x")).await), CODE_MISSING);
     assert_eq!(refused(begin("x", Some(code(1)), now).await), WRONG_CODE, "set up with it");
-    let other = kwic_team::store::types::two_step::SecondFactorProof::Step {
+    let other = kwic_team::store::requests_and_views::two_step::SecondFactorProof::Step {
         secret: sealed("other"),
         step: 9,
     };
@@ -239,7 +239,7 @@ async fn a_factor_is_reset_by_who_shows_an_own_one(stage: StoreFixture) {
     stage.pending(&bert).await;
     stage.confirmed(&bert, hash("bert"), "bert2").await;
     let bert = store.member(&bert.id).await.unwrap().unwrap();
-    let step = |step| kwic_team::store::types::two_step::SecondFactorProof::Step {
+    let step = |step| kwic_team::store::requests_and_views::two_step::SecondFactorProof::Step {
         secret: sealed("bert"),
         step,
     };

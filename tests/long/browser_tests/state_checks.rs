@@ -21,7 +21,7 @@ use kwic_team::keys::Keys;
 use serde_json::{Value as Json, json};
 
 use super::browser::{Browser, is_there, key};
-use super::states::{DEMO_PASSWORD, NOBODY, SCENES, SECURED, Scene, State, Step};
+use super::state_list::{DEMO_PASSWORD, NOBODY, SCENES, SECURED, Scene, State, Step};
 use super::user_journeys::{code_of, link_to};
 use crate::support::api_users::{self, PASSWORD, Person};
 use crate::support::sidecar::{

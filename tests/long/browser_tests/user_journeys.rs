@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::browser::{Browser, is_there, key};
 use super::state_checks::{first_link, id_of, sign_in, with_members};
-use super::states::DEMO_PASSWORD;
+use super::state_list::DEMO_PASSWORD;
 use crate::support::api_users::PASSWORD;
 use crate::support::sidecar::{Sidecar, Start, eventually, is_installed};
 

@@ -7,7 +7,7 @@ use kwic_team::domain::{Actor, AuditEvent, Email, Member, MemberId, PolicyReport
 use kwic_team::services::caller::Caller;
 use kwic_team::services::client_info::ClientInfo;
 use kwic_team::services::decide::decide;
-use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::permits::StorePermit;
 use kwic_team::services::set_up::{self, FirstAccountRequest};
 use kwic_team::services::{accounts, directory_sync, mail_delivery, reload};
 use kwic_team::store::{Committed, Store, StoredPolicies};

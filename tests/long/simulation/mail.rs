@@ -3,7 +3,7 @@
 use kwic_team::domain::{Delivery, DeliveryState, MailId, MailKind, QueuedMail, Timestamp};
 use kwic_team::mail::{FaultClass, MailContent, OutgoingMail, SendFault, SmtpStep};
 use kwic_team::services::mail_delivery;
-use kwic_team::services::permissions::StorePermit;
+use kwic_team::services::permits::StorePermit;
 use kwic_team::store::{Committed, Store};
 
 use super::model::{MINUTE_MS, Reasons};

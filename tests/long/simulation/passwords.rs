@@ -7,7 +7,7 @@ use kwic_team::services::caller::Caller;
 use kwic_team::services::client_info::ClientInfo;
 use kwic_team::services::members::ChosenMember;
 use kwic_team::services::{own_profile, passwords};
-use kwic_team::store::types::one_time_links::EmailConfirmed;
+use kwic_team::store::requests_and_views::one_time_links::EmailConfirmed;
 use kwic_team::store::{Committed, Store};
 
 use super::actions::{BAD_PASSWORD, UID};

@@ -13,8 +13,8 @@ use kwic_team::services::sign_in::{self, NewSignIn, SignInAttempt, SignInOutcome
 use kwic_team::services::step_up::StepUpProof;
 use kwic_team::services::two_step::{self, EnabledFactor};
 use kwic_team::services::{accounts, directory_sync};
-use kwic_team::store::types::sessions::SignIn;
-use kwic_team::store::types::two_step::CheckedPassword;
+use kwic_team::store::requests_and_views::sessions::SignIn;
+use kwic_team::store::requests_and_views::two_step::CheckedPassword;
 use kwic_team::store::{AccountEdit, Committed, Store};
 use totp_rs::{Builder, Secret};
 
