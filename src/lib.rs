@@ -24,90 +24,121 @@
 //!
 //! # One decision
 //!
-//! What is in brackets is a detail in a file of its own. The socket is that of the decision listener;
-//! `admin.sock` answers decisions, too, through `routes::admin` and hyper.
+//! The files of the numbered steps are enough to follow a decision, in this order. Where to find the details
+//! is said after them. This is the decision listener; `admin.sock` answers decisions, too, through
+//! `routes::admin` and hyper.
 //!
-//! 1. `http::fast_path` answers small requests that are complete in the buffer, and leaves all others, with
-//!    the rest of their connection, to hyper. (`http::server` has accepted the connection.)
-//! 2. `routes` finds the path, and checks the host (not on a unix socket) and, if keys are configured, the
-//!    caller's key: its function `decision_fast_path`, which leaves a request at fault to hyper, or
-//!    `decision_full_path` behind hyper, which says what is wrong.
-//! 3. `authzen::evaluation`, on both paths by its function `answer`, takes the live [`engine::Snapshot`] and the
-//!    revision of the data, makes a [`domain::Query`] of the body, and denies everything where the node is
-//!    stale and is configured to deny then. (`authzen::fast_parser` reads the usual body in one pass;
-//!    `full_parser` reads any other, or answers a 400 that names the key at fault. `staleness` knows how old the
-//!    node's data is.)
-//! 4. `services::decide` adds the [`directory::Directory`] as the engine's members. From here to the answer
-//!    nothing waits and nothing fails; any doubt is a deny (fails closed). `services::trusted_evaluation`
-//!    asks the engine, or Cedar over the whole set once a cross-check has found the engine wrong.
-//!    (`services::session_auth` knows the member of a session token. Samples go into the queues
-//!    `cross_check` and `app::shadow`, which tasks of the same names in `services` read.)
-//! 5. `engine::decide` resolves subject, action and resource type by name, and looks up role, account and
-//!    status of the member in memory. What is not found is a deny. (`directory::member_index` has them.)
-//! 6. `engine::decision_cache` has the decision, if role, status and the resource's relation to the member's
-//!    account decide alone, and it was asked before. Otherwise the member's whole entry is read
-//!    from the directory.
-//! 7. Of all policies, those are evaluated that could apply: the slices of `engine::evaluate`, built when the
-//!    policies were loaded. (`engine::policy_slices` builds them.) What may be cached is evaluated once,
-//!    by Cedar. Every other decision about a member is made by `engine::compiled_decision`, which
-//!    evaluates each `compiled_condition` on `engine::query_facts`. Cedar evaluates what is not compiled
-//!    (`engine::left_to_cedar`), and everything where a fact is not certain. A `forbid` that cannot be
-//!    evaluated denies. (`engine::entity_builder` builds the few entities that Cedar is given.)
-//! 8. `authzen::evaluation` stamps the answer with the revision and the digest that it is based on.
-//!    `http::response` writes its bytes.
+//! 1. `http::fast_path` reads the connection. It answers a `POST` of JSON that fits into its buffer of 4 KiB
+//!    and has none but the headers of its list. Any other request, with the rest of its connection, goes to
+//!    hyper.
+//! 2. `routes` checks path, size, host (not on a unix socket) and, if keys are configured, the caller's key,
+//!    in `decision_fast_path`. What that does not answer, such as a fault or a request for reasons, goes to
+//!    hyper and `decision_full_path`, which checks the same.
+//! 3. `authzen::evaluation` has one function for both paths: `answer`. It takes the live [`engine::Snapshot`]
+//!    and the revision of the data, and reads the body as a [`domain::Query`]. A body that cannot be read is
+//!    a 400, never a deny. In a fleet, a node whose data is too old denies everything here, if it is
+//!    configured to. (Behind hyper a request can wait for a revision first, with `x-kwic-at-least`.)
+//! 4. `services::decide` finds the member of a session token, and calls `Snapshot::decide` of the engine
+//!    (through `evaluate_trusted`, which has Cedar decide over the whole set once a cross-check has found the
+//!    engine wrong). From here to the answer nothing waits and nothing fails; any doubt is a deny (fails
+//!    closed).
+//! 5. `engine::decide` looks for a cached decision first, by what an index in memory knows of the member:
+//!    account, role and status, which never come from the body. Else `judge` goes on with the member's full
+//!    record. An unknown member, action or type is a deny.
+//! 6. `engine::decision_cache` can answer where nothing but role, status and the relation of the resource to
+//!    the member's account (own, another, none) matters. `judge` has Cedar decide the first query of such a
+//!    kind, and keeps the decision, unless a policy errs. Suspension is such a status: the `forbid` in
+//!    `policies/rules/suspension.cedar` refuses a member who is suspended.
+//! 7. `engine::compiled_decision` makes every other decision about a member, if its facts are certain. It
+//!    evaluates the compiled policies that could apply, by role, principal and resource.
+//! 8. `engine::compiled_condition`: `matches` tries scope and conditions of a policy; its submodule
+//!    `evaluator` evaluates a condition. `engine::compiled_condition_inputs` gives it the values: what the store knows
+//!    of a member never comes from the body. An attribute that is missing makes the policy err: a `permit`
+//!    that errs does not permit, a `forbid` that errs denies. Facts are certain where the body conforms to
+//!    the schema and the resource is neither a member nor in `entities.json`. Cedar evaluates an operand that
+//!    is not compiled (`OperandEvaluation` in `compiled_decision`).
+//! 9. `engine::evaluate` has the slices, that is the policies that could apply. By them Cedar evaluates
+//!    policies that are not compiled, what is to be cached, and everything where a fact is not certain. For
+//!    that, `Snapshot::evaluate` in `engine::decide` builds the entities first, and denies if the body does
+//!    not conform.
+//! 10. `authzen::evaluation` stamps the answer with the revision and the digest that it is based on. The fast
+//!     path writes its bytes; elsewhere hyper does.
 //!
-//! Requests for reasons run outside the decision threads, one at a time: there `engine::explain`
-//! evaluates variations of the query.
+//! Details: `http::server` accepts connections. `authzen::fast_parser` reads the usual body in one pass,
+//! `full_parser` any other, and names the key at fault. `services::session_auth` knows session tokens, and
+//! those of a suspended member no longer. `staleness` knows how old the node's data is. Samples for the
+//! cross-check, and for shadow policies, go into the queues of `cross_check` and `app::shadow`.
+//! `directory::member_index` is the index of step 5. At load, `engine::cacheable_policies` says by syntax
+//! which policies let step 6 decide, `engine::policy_slices` builds slices and caches, and
+//! `compiled_condition::compiler` compiles; `left_to_cedar` is the form of an operand that is not compiled.
+//! `engine::entity_builder` builds the few entities that Cedar is given, `services::trusted_evaluation` is 24
+//! lines between step 4 and 5.
+//!
+//! Requests for reasons run outside the decision threads, one at a time: there `engine::explain` evaluates
+//! variations of the query.
 //!
 //! # One removal
 //!
 //! 1. `cli::member` asks, and sends `DELETE` to `admin.sock`; `routes::admin` hands it over.
-//! 2. `admin::members` reads the call; `services::permissions` makes the permit of the user who owns the socket,
+//! 2. `admin::members` reads the call; `services::permits` makes the permit of the user who owns the socket,
 //!    or asks the live policies about the member who is signed in.
 //! 3. `services::members` runs the change in a task of its own, so that nobody can hang up on half
 //!    of it, and calls the one transition, `store::redb::members`.
 //! 4. `store::redb::invariants` compares what was judged with what is there: the last administrator
 //!    stays. `store::redb::session_rows` and those beside it end sessions, links, invites and API
-//!    tokens; `store::redb::change_transaction` adds the audit entry and the next revision, and
+//!    tokens; `store::redb::running_change` adds the audit entry and the next revision, and
 //!    `store::redb::group_commit` writes all of it in one durable transaction, then tells the feed.
 //! 5. `services::directory_sync` applies the change to the directory, and lets the service wait for it: only
 //!    then does the caller get the receipt. From that answer on no decision says allow.
 //!
 //! # One invite
 //!
-//! From the console; `admin::invites` is the same call for programs. Details are in brackets.
+//! From the console; `admin::invites` is the same call for programs. As above, the files of the numbered
+//! steps are enough.
 //!
-//! 1. `console::route` finds the page for the path in its table, and has `browser_security` refuse a foreign host and what another
-//!    site sent. `console::invite_form` makes an invitation of the form, with the form's idempotency key: a
-//!    second click makes no second invite. (`console::page_request` reads the form, and knows the member by
-//!    the cookie and `services::session_auth`.)
-//! 2. `services::invites`: `send`, in a task of its own, so that nobody can hang up on half of it, keeps the
-//!    role from being removed by a reload meanwhile (`services::roles` has the lock), and has
-//!    `services::permissions` ask the live policies for the rights to invite and to give the role.
-//!    `services::links` derives the token, of which only the hash is kept, and draws the message id of the
-//!    letter, whose text is written at delivery. (Which rights there are is in `services::rights`.)
-//! 3. `store::redb::invites` writes invite, link and audit entry, and with `store::redb::letter_rows` the
-//!    letter, in one transaction. If the form's key was used before, it answers the invite made then
-//!    (`store::redb::idempotency`). It refuses if the address is taken, a rate limit is reached
-//!    (`store::redb::rate_limits`), or the inviter has changed since the check (`store::redb::invariants`); in the
-//!    last case `services::permissions` checks and tries again, once. (`store::redb::group_commit` writes the transactions that wait at
-//!    the same time in one commit; then the feed tells what has changed, and `services::directory_sync`
-//!    waits until the directory has it.)
-//! 4. `services::mail_delivery` is woken by the feed or when a letter is due. `store::redb::mail_claims` gives it
-//!    the letter under a lease, and takes the result if the lease is still held. A letter whose invite is no
-//!    longer open, or has a newer link, is dropped; for any other `services::links` derives the token
-//!    again, and [`mail::Mailer`] sends it: `mail::message` writes it, `mail::smtp` hands its bytes to the mail
-//!    server.
+//! 1. `console`: `route` finds the page in its table. `browser_security` refuses a foreign host before that,
+//!    and after it a form that another site sent.
+//! 2. `console::invite_form`: `show` has put a random idempotency key into the form. `send` makes an
+//!    invitation of the form; rights are checked by the service, not here. In the end it leads to the list of
+//!    invitations, or shows the link where no mail is sent.
+//! 3. `services::invites`: `send` runs in a task of its own, so that nobody can hang up on half of it. It
+//!    refuses an unknown role and keeps the role from being removed by a reload meanwhile
+//!    (`services::roles`), authorizes, and makes invite, link and, where mail is sent, a letter: a message id
+//!    without a text, which is written at delivery.
+//! 4. `services::permits`: the live policies say whether the member may invite, and may give the role. The
+//!    permit runs the transaction, and waits until the directory has the change. If the member has changed
+//!    since the check, it checks and tries again, once.
+//! 5. `services::links` derives the token of the link from a key; the store keeps its hash alone.
+//! 6. `store::redb::invites` is the transaction. It refuses if the inviter has changed since the check. If
+//!    the same form was sent before, it answers the invite that was made then. It refuses if the address is
+//!    taken or a rate limit is reached. Else it writes invite, link, letter and audit entry.
+//! 7. `store::redb::group_commit` writes the transactions that wait at the same time in one durable commit;
+//!    then the feed tells what has changed. (In a fleet `store::redb::log_commit` appends them to the shared
+//!    log first.)
+//! 8. `store::redb::mail_claims` gives a letter that is due to a sender, under a lease. It marks an expired
+//!    one as failed.
+//! 9. `services::mail_delivery` is that sender, a task that `serve` starts; the feed wakes it. It drops a
+//!    letter whose invite is no longer open or has a newer link, and derives the token for any other.
+//! 10. `mail`: a `MailBatch` renders the message, and `mail::smtp` hands its bytes to the mail server. Then
+//!     `mail_claims` records the result, if the lease is still held.
+//!
+//! Details: `console::page_request` reads the form, and knows the member by the cookie, with
+//! `services::session_auth`. `services::rights` has the questions to the live policies. In the transaction,
+//! `store::redb::invariants` compares the inviter with what was checked, `idempotency` knows the keys of
+//! forms, `member_rows` who has an address, `rate_limits` counts, `letter_rows` queues the letter; a
+//! transaction that ends an invite withdraws its letter. `services::directory_sync` keeps the directory in
+//! step. `mail::message` writes the text.
 //!
 //! Then the invitee accepts:
 //!
-//! 1. The link has the token behind `#`, which no browser sends. `console::accept_invitation` gets it in a form,
-//!    shows the invitation, which changes nothing, and takes the password.
-//! 2. `services::invites::accept` checks the password (`services::passwords`, by `password::rules`), hashes it,
-//!    and checks again whether the inviter may give the role. `store::redb::invites` creates the member and
-//!    ends the invite in one transaction.
-//! 3. `services::sign_in` begins a session, unless a second factor comes first; `store::redb::sessions` writes
-//!    it. `services::session_auth` recognizes it from then on, for the console and as the subject of decisions.
+//! 1. The link has the token behind `#`, which no browser sends. `console::accept_invitation` gets it in a
+//!    form, shows the invitation, which changes nothing, and takes the password.
+//! 2. `services::invites::accept` checks the password (`services::passwords`, by `password::rules`), hashes
+//!    it, and checks again whether the inviter may give the role. `store::redb::invites` creates the member
+//!    and ends the invite in one transaction.
+//! 3. `services::sign_in` begins a session, unless a second factor comes first; `store::redb::sessions`
+//!    writes it. `services::session_auth` recognizes it from then on, for the console and as the subject of
+//!    decisions.
 //!
 //! # One second factor
 //!
@@ -115,14 +146,14 @@
 //!    `services::sign_in_ticket`, which nobody keeps.
 //! 2. `services::step_up` opens the secret with [`keys::Keys`], finds the time step of the code with
 //!    [`totp`], and counts what is wrong in [`throttle`] and in the store.
-//! 3. `store::redb::second_factor` spends the code in the transaction that begins the session: the
+//! 3. `store::redb::second_factor_check` spends the code in the transaction that begins the session: the
 //!    step must be later than the last one, the ticket of this round. Every way to a session, and
 //!    every change of how somebody signs in, comes through there.
 //!
 //! # One reload
 //!
 //! 1. `policy_folder` notices a change, or a signal or a command requests a reload.
-//! 2. `services::reload` reads the folder and passes it to [`gate`], which runs `engine::load` in a
+//! 2. `services::reload` reads the folder and passes it to [`gate`], which runs `engine::policy_loader` in a
 //!    separate process, and then here, on its own thread at the priority of the process.
 //!    `engine::guards` checks the guards on cases, and `engine::guard_proof` proves them with the solver of
 //!    `gate::solver_process`.
