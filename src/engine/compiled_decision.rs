@@ -3,6 +3,8 @@
 
 use std::cell::OnceCell;
 
+use cedar_policy::{Entities, Request};
+
 use super::attribute_types::BadAttributes;
 use super::compiled_condition::CompiledPolicy;
 use super::compiled_condition_inputs::{MemberQuery, QueryFacts, Stop};
@@ -14,15 +16,14 @@ use super::left_to_cedar::CedarOperand;
 use super::schema_and_static_entities::SchemaFacts;
 use super::{Members, QueryContext, Snapshot};
 
-/// Evaluates with Cedar what is not compiled, for one query: entities are built once, and only if the
+/// Evaluates with Cedar what is not compiled, for one query: what Cedar needs is built once, and only if the
 /// evaluation reaches such an operand.
 pub(super) struct OperandEvaluation<'o, M> {
-    sources: SchemaFacts<'o>,
-    members: &'o M,
+    builder: EntityBuilder<'o, M>,
     case: &'o ResolvedQuery<'o>,
-    /// Only principal and resource.
-    alone: OnceCell<Option<RequestEntities>>,
-    with_relatives: OnceCell<Option<RequestEntities>>,
+    /// For operands that need no entities.
+    request: OnceCell<Option<Request>>,
+    with_entities: OnceCell<Option<RequestEntities>>,
 }
 
 impl<'o, M: Members> OperandEvaluation<'o, M> {
@@ -31,22 +32,23 @@ impl<'o, M: Members> OperandEvaluation<'o, M> {
         members: &'o M,
         case: &'o ResolvedQuery<'o>,
     ) -> Self {
-        Self { sources, members, case, alone: OnceCell::new(), with_relatives: OnceCell::new() }
+        let SchemaFacts { names, stored, .. } = sources;
+        let attributes = BuiltAttributes::LeftToCedar;
+        let builder = EntityBuilder { names, stored, members, attributes };
+        Self { builder, case, request: OnceCell::new(), with_entities: OnceCell::new() }
     }
 
     /// # Errors
-    /// [`Stop::Errs`] where the evaluation fails; [`Stop::LeftToCedar`] where an entity cannot be built.
+    /// [`Stop::Errs`] where the evaluation fails; [`Stop::LeftToCedar`] where a value cannot be built.
     pub(super) fn evaluate(&self, operand: &CedarOperand) -> Result<bool, Stop> {
-        let (built, attributes) = if operand.reads_relatives {
-            (&self.with_relatives, BuiltAttributes::LeftToCedar)
+        if operand.needs_entities {
+            let built = self.with_entities.get_or_init(|| self.builder.gather(self.case).ok());
+            let built = built.as_ref().ok_or(Stop::LeftToCedar)?;
+            evaluate_operand(operand, &built.request, &built.entities)
         } else {
-            (&self.alone, BuiltAttributes::LeftToCedarAlone)
-        };
-        let SchemaFacts { names, stored, .. } = self.sources;
-        let builder = EntityBuilder { names, stored, members: self.members, attributes };
-        match built.get_or_init(|| builder.gather(self.case).ok()) {
-            Some(built) => evaluate_operand(operand, &built.request, &built.entities),
-            None => Err(Stop::LeftToCedar),
+            let request = self.request.get_or_init(|| self.builder.operand_request(self.case).ok());
+            let request = request.as_ref().ok_or(Stop::LeftToCedar)?;
+            evaluate_operand(operand, request, &Entities::empty())
         }
     }
 }

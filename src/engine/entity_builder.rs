@@ -5,7 +5,7 @@
 //! attribute at fault is named. Does not decide, and reads only the members that are named.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression};
 
@@ -14,6 +14,7 @@ use super::attribute_types::{
     Attribute, AttributeFaults, AttributeShape, AttributeType, BadAttributes, Extension,
     ReferencedEntities, check_listed, read, read_entity, read_shape,
 };
+use super::left_to_cedar::context_field;
 use super::static_entities::{StaticEntities, StaticEntity};
 use super::symbols::{ActionInfo, Symbols};
 use crate::clock;
@@ -68,12 +69,13 @@ pub(super) enum BuiltAttributes {
     Read,
     /// Only those that are read by what is not compiled. The query is known to conform.
     LeftToCedar,
-    /// The same, without other entities and without ancestors: for what reads neither.
-    LeftToCedarAlone,
 }
 
 /// The attributes that a caller gives of an entity.
 type GivenAttributes<'q> = [(Cow<'q, str>, Value<'q>)];
+
+/// An attribute of an entity: its name and its value.
+type BuiltAttribute = (String, RestrictedExpression);
 
 /// An entity under construction: its uid, its ancestors, and what its attributes name.
 struct EntityDraft {
@@ -85,11 +87,6 @@ struct EntityDraft {
 impl<M: Members> EntityBuilder<'_, M> {
     const fn leaves_out(&self, attribute: &Attribute) -> bool {
         !matches!(self.attributes, BuiltAttributes::Read) && !attribute.left_to_cedar
-    }
-
-    /// Whether entities have ancestors, and those that attributes name are built.
-    const fn with_relatives(&self) -> bool {
-        !matches!(self.attributes, BuiltAttributes::LeftToCedarAlone)
     }
 
     /// Gathers everything for one query.
@@ -116,10 +113,8 @@ impl<M: Members> EntityBuilder<'_, M> {
         if resource.uid != principal.uid {
             entities.extend(resource.entity);
         }
-        if self.with_relatives() {
-            entities.extend(case.action.entity.clone());
-            self.reach(&named, &mut entities)?;
-        }
+        entities.extend(case.action.entity.clone());
+        self.reach(&named, &mut entities)?;
         let request =
             Request::new(principal.uid, case.action.uid.clone(), resource.uid, context, None)
                 .map_err(|fault| broken("the request", &fault))?;
@@ -204,7 +199,22 @@ impl<M: Members> EntityBuilder<'_, M> {
         let uid = self.uid(self.names.user, view.id)?;
         let role_lineage = self.lineage(self.names.role, view.role)?;
         let account_lineage = self.lineage(self.names.account, account)?;
-        let (mut attributes, mut faults) = (HashMap::new(), AttributeFaults::default());
+        let attributes = self.member_attributes(view, account, said, named)?;
+        let parents = role_lineage.iter().chain(&account_lineage).cloned().collect();
+        let entity = entity(uid.clone(), attributes, parents)?;
+        let lineage = std::iter::once(uid.clone()).chain(account_lineage).collect();
+        Ok((EntityDraft { uid, entity: Some(entity), lineage }, role_lineage))
+    }
+
+    /// The attributes of a member, in `account`. `said` only adds what the store does not know.
+    fn member_attributes(
+        &self,
+        view: &MemberView<'_>,
+        account: &str,
+        said: &GivenAttributes<'_>,
+        named: &mut ReferencedEntities,
+    ) -> Result<Vec<BuiltAttribute>, BadAttributes> {
+        let (mut attributes, mut faults) = (Vec::new(), AttributeFaults::default());
         let declared = self.names.shape(self.names.user).attributes.iter();
         for attribute in declared.filter(|attribute| !self.leaves_out(attribute)) {
             let name = attribute.name.as_str();
@@ -224,11 +234,7 @@ impl<M: Members> EntityBuilder<'_, M> {
             let value = faults.keep(value.map_err(|bad| bad.within(name)));
             attributes.extend(value.map(|value| (attribute.name.clone(), value)));
         }
-        let attributes = faults.unless_any(attributes)?;
-        let parents = role_lineage.iter().chain(&account_lineage).cloned().collect();
-        let entity = entity(uid.clone(), attributes, parents)?;
-        let lineage = std::iter::once(uid.clone()).chain(account_lineage).collect();
-        Ok((EntityDraft { uid, entity: Some(entity), lineage }, role_lineage))
+        faults.unless_any(attributes)
     }
 
     fn resource(
@@ -357,23 +363,10 @@ impl<M: Members> EntityBuilder<'_, M> {
         uid: EntityUid,
         named: &mut ReferencedEntities,
     ) -> Result<EntityDraft, BadAttributes> {
-        let shape = self.names.shape(case.resource_type);
         let may_be_in_account =
             self.names.get(case.resource_type).is_some_and(|info| info.in_account);
-        let said = &case.query.resource;
         let mut faults = AttributeFaults::default();
-        let account = if case.resource_type == self.names.account {
-            None
-        } else {
-            match case.moved_to {
-                Some(account) => Some(Cow::Borrowed(account)),
-                None => match faults.keep(self.said_account(said)) {
-                    Some(account) => account.or(case.default_account.map(Cow::Borrowed)),
-                    None => None,
-                },
-            }
-        };
-        let is_account_bad = faults.is_any();
+        let account = self.account_of_said(case, &mut faults);
         // Everything in it would be in the account, too: a caller could move members and stored
         // entities by asking about it.
         let holds_others = case.resource_type == self.names.role || self.stored.are_in(&uid);
@@ -383,28 +376,7 @@ impl<M: Members> EntityBuilder<'_, M> {
             );
             return Err(BadAttributes::because(why).within("account"));
         }
-        let mut attributes = HashMap::new();
-        for attribute in shape.attributes.iter().filter(|attribute| !self.leaves_out(attribute)) {
-            let filled;
-            let value = match (&account, attribute.name.as_str()) {
-                (Some(slug), "account") => {
-                    filled = Value::String(Cow::Borrowed(slug.as_ref()));
-                    Some(&filled)
-                }
-                // Already reported if the account is invalid.
-                (None, "account") if is_account_bad => continue,
-                (None, "account") => None,
-                (_, name) => property(said.properties, name),
-            };
-            let value = match value {
-                Some(value) => read(&attribute.kind, value, named),
-                None if attribute.required => Err(BadAttributes::missing()),
-                None => continue,
-            };
-            let value = faults.keep(value.map_err(|bad| bad.within(&attribute.name)));
-            attributes.extend(value.map(|value| (attribute.name.clone(), value)));
-        }
-        let attributes = faults.unless_any(attributes)?;
+        let attributes = self.said_attributes(case, account.as_deref(), named, faults)?;
         let mut lineage = vec![uid.clone()];
         // Policies are validated for the parents that the schema allows; there must be no other.
         if let Some(slug) = account.as_ref().filter(|_| may_be_in_account) {
@@ -415,6 +387,88 @@ impl<M: Members> EntityBuilder<'_, M> {
         }
         let parents = lineage.iter().skip(1).cloned().collect();
         Ok(EntityDraft { entity: Some(entity(uid.clone(), attributes, parents)?), uid, lineage })
+    }
+
+    /// The account of a resource that only the caller knows.
+    fn account_of_said<'q>(
+        &self,
+        case: &ResolvedQuery<'q>,
+        faults: &mut AttributeFaults,
+    ) -> Option<Cow<'q, str>> {
+        if case.resource_type == self.names.account {
+            return None;
+        }
+        match case.moved_to {
+            Some(account) => Some(Cow::Borrowed(account)),
+            None => match faults.keep(self.said_account(&case.query.resource)) {
+                Some(account) => account.or(case.default_account.map(Cow::Borrowed)),
+                None => None,
+            },
+        }
+    }
+
+    /// The attributes of a resource that only the caller knows. `faults` are those of its account.
+    fn said_attributes(
+        &self,
+        case: &ResolvedQuery<'_>,
+        account: Option<&str>,
+        named: &mut ReferencedEntities,
+        mut faults: AttributeFaults,
+    ) -> Result<Vec<BuiltAttribute>, BadAttributes> {
+        let is_account_bad = faults.is_any();
+        let shape = self.names.shape(case.resource_type);
+        let mut attributes = Vec::new();
+        for attribute in shape.attributes.iter().filter(|attribute| !self.leaves_out(attribute)) {
+            let filled;
+            let value = match (account, attribute.name.as_str()) {
+                (Some(slug), "account") => {
+                    filled = Value::String(Cow::Borrowed(slug));
+                    Some(&filled)
+                }
+                // Already reported if the account is invalid.
+                (None, "account") if is_account_bad => continue,
+                (None, "account") => None,
+                (_, name) => property(case.query.resource.properties, name),
+            };
+            let value = match value {
+                Some(value) => read(&attribute.kind, value, named),
+                None if attribute.required => Err(BadAttributes::missing()),
+                None => continue,
+            };
+            let value = faults.keep(value.map_err(|bad| bad.within(&attribute.name)));
+            attributes.extend(value.map(|value| (attribute.name.clone(), value)));
+        }
+        faults.unless_any(attributes)
+    }
+
+    /// The request for operands that need no entities: the attributes of principal, resource and context are
+    /// in its context, as [`context_field`]s. For a member, and a resource that only the caller knows.
+    ///
+    /// # Errors
+    /// The attributes that do not conform to the schema.
+    pub(super) fn operand_request(
+        &self,
+        case: &ResolvedQuery<'_>,
+    ) -> Result<Request, BadAttributes> {
+        let Principal::Member(view) = case.principal else { return Err(BadAttributes::missing()) };
+        let Query { subject, resource, .. } = case.query;
+        let (mut named, mut faults) = (ReferencedEntities::new(), AttributeFaults::default());
+        let member = self.member_attributes(&view, view.account, subject.properties, &mut named)?;
+        let account = self.account_of_said(case, &mut faults);
+        let said = self.said_attributes(case, account.as_deref(), &mut named, faults)?;
+        let context = context_fields(&case.action.context, case.query, &mut named)?;
+        let mut fields = Vec::with_capacity(member.len() + said.len() + context.len());
+        for (variable, attributes) in
+            [("principal", member), ("resource", said), ("context", context)]
+        {
+            let attributes = attributes.into_iter();
+            fields.extend(attributes.map(|(name, value)| (context_field(variable, &name), value)));
+        }
+        let context = Context::from_pairs(fields).map_err(|fault| broken("context", &fault))?;
+        let principal = self.uid(self.names.user, view.id)?;
+        let resource = self.uid(case.resource_type, resource.id)?;
+        Request::new(principal, case.action.uid.clone(), resource, context, None)
+            .map_err(|fault| broken("the request", &fault))
     }
 
     /// Adds the entities that attributes name, stored ones and members, as far as a condition may
@@ -466,11 +520,8 @@ impl<M: Members> EntityBuilder<'_, M> {
         }
     }
 
-    /// An entity and its ancestors, if they are built.
+    /// An entity and its ancestors.
     fn lineage(&self, kind: usize, id: &str) -> Result<Vec<EntityUid>, BadAttributes> {
-        if !self.with_relatives() {
-            return Ok(Vec::new());
-        }
         Ok(self.stored.lineage(self.uid(kind, id)?))
     }
 
@@ -497,7 +548,7 @@ fn context_fields(
     shape: &AttributeShape,
     query: &Query<'_>,
     named: &mut ReferencedEntities,
-) -> Result<Vec<(String, RestrictedExpression)>, BadAttributes> {
+) -> Result<Vec<BuiltAttribute>, BadAttributes> {
     match shape.get("action") {
         Some(_) if !query.action_properties.is_empty() => {
             let mut members: Vec<_> =
@@ -571,13 +622,14 @@ fn datetime(at: Timestamp) -> String {
 
 fn entity(
     uid: EntityUid,
-    attributes: HashMap<String, RestrictedExpression>,
+    attributes: Vec<BuiltAttribute>,
     parents: HashSet<EntityUid>,
 ) -> Result<Entity, BadAttributes> {
     if attributes.is_empty() {
         return Ok(Entity::new_no_attrs(uid, parents));
     }
-    Entity::new(uid, attributes, parents).map_err(|fault| broken("an attribute", &fault))
+    Entity::new(uid, attributes.into_iter().collect(), parents)
+        .map_err(|fault| broken("an attribute", &fault))
 }
 
 fn of_resource(bad: BadAttributes) -> BadAttributes {

@@ -1,12 +1,15 @@
 //! What of a condition is not compiled, and why: Cedar evaluates it by itself, where the evaluation of the
 //! compiled policy reaches it.
+//!
+//! Most such operands read only attributes of principal, resource and context. Cedar gets those as fields of
+//! the context: to build entities for them would take most of the time.
 
 use std::fmt;
 
 use cedar_policy::{Expression, Policy};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
-use super::cedar_expression_json::{operation, part};
+use super::cedar_expression_json::{operation, part, variable};
 
 /// Most operators and values of one compiled policy.
 pub(super) const NODES_MAX: usize = 256;
@@ -44,9 +47,9 @@ impl fmt::Display for NotCompiled {
 pub(super) struct CedarOperand {
     pub(super) expression: Expression,
     /// Whether it may read more than attributes of principal, resource and context: what they are in, or
-    /// other entities.
-    pub(super) reads_relatives: bool,
-    /// Cedar's JSON form.
+    /// other entities. If not, `expression` reads attributes as [`context_field`]s.
+    pub(super) needs_entities: bool,
+    /// Cedar's JSON form, as the policy has it.
     pub(super) json: Json,
     pub(super) why: NotCompiled,
 }
@@ -57,21 +60,78 @@ impl CedarOperand {
     /// # Errors
     /// `why`, if Cedar does not take it as a condition.
     pub(super) fn new(json: Json, follows: bool, why: NotCompiled) -> Result<Self, NotCompiled> {
+        let in_context =
+            if follows || reads_ancestors(&json) { None } else { reading_context(&json) };
         let policy = json!({
             "effect": "permit",
             "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"},
-            "conditions": [{"kind": "when", "body": json}],
+            "conditions": [{"kind": "when", "body": in_context.as_ref().unwrap_or(&json)}],
         });
         match Policy::from_json(None, policy).ok().as_ref().and_then(condition) {
-            Some(expression) => Ok(Self {
-                expression,
-                reads_relatives: follows || reads_ancestors(&json),
-                json,
-                why,
-            }),
+            Some(expression) => {
+                Ok(Self { expression, needs_entities: in_context.is_none(), json, why })
+            }
             None => Err(why),
         }
     }
+}
+
+/// The field of the context that has an attribute of `variable`.
+pub(super) fn context_field(variable: &str, attribute: &str) -> String {
+    [variable, ".", attribute].concat()
+}
+
+/// The same expression on [`context_field`]s; `None` where it may read anything else of an entity, or the
+/// context as a whole. Recursion is limited by the depth of a policy.
+fn reading_context(json: &Json) -> Option<Json> {
+    let (operator, inside) = operation(json)?;
+    let changed = match (operator, inside) {
+        ("Value", _) => inside.clone(),
+        ("Var", Json::String(name)) if name != "context" => inside.clone(),
+        ("." | "has", Json::Object(parts)) => {
+            let attribute = match parts.get("attr")? {
+                Json::String(name) => name,
+                Json::Array(names) => match names.as_slice() {
+                    [Json::String(name)] => name,
+                    _ => return None,
+                },
+                _ => return None,
+            };
+            let left = parts.get("left")?;
+            match variable(left) {
+                Some("action") => return None,
+                Some(of) => {
+                    json!({"left": {"Var": "context"}, "attr": context_field(of, attribute)})
+                }
+                // An attribute of an attribute, which is a record: what follows an entity is excluded.
+                None if operation(left)?.0 == "." => {
+                    json!({"left": reading_context(left)?, "attr": attribute})
+                }
+                None => return None,
+            }
+        }
+        ("Record", Json::Object(fields)) => {
+            let fields =
+                fields.iter().map(|(name, field)| Some((name.clone(), reading_context(field)?)));
+            Json::Object(fields.collect::<Option<Map<_, _>>>()?)
+        }
+        ("hasTag" | "getTag", _) => return None,
+        // A set, or the call of a function.
+        (_, Json::Array(items)) => {
+            Json::Array(items.iter().map(reading_context).collect::<Option<Vec<_>>>()?)
+        }
+        (_, Json::Object(parts)) => {
+            let parts = parts.iter().map(|(name, part)| {
+                let is_expression =
+                    matches!(name.as_str(), "left" | "right" | "arg" | "if" | "then" | "else");
+                let part = if is_expression { reading_context(part)? } else { part.clone() };
+                Some((name.clone(), part))
+            });
+            Json::Object(parts.collect::<Option<Map<_, _>>>()?)
+        }
+        _ => return None,
+    };
+    Some(json!({operator: changed}))
 }
 
 /// The only condition of a policy. Cedar makes an expression of text alone, so its text is parsed, and must

@@ -676,7 +676,7 @@ fn only_the_operands_that_need_cedar_are_left_to_it() {
     let operands = |condition: &str| {
         let text = format!("permit (principal, action, resource) when {{ {condition} }};");
         let compiled = world.compile(&Policy::parse(None, text).unwrap()).unwrap();
-        compiled.left_to_cedar().map(|operand| operand.reads_relatives).collect::<Vec<_>>()
+        compiled.left_to_cedar().map(|operand| operand.needs_entities).collect::<Vec<_>>()
     };
     let (set, follows) = ("[1].containsAny([resource.n])", "resource.owner.active");
     assert!(operands("principal.active").is_empty());
@@ -690,6 +690,9 @@ fn only_the_operands_that_need_cedar_are_left_to_it() {
     assert_eq!(operands(&format!("if true then {set} else false")), [false]);
     assert_eq!(operands("[1].containsAny([1]) && principal in resource.owner"), [false]);
     assert_eq!(operands("[principal in resource.owner].containsAny([true])"), [true]);
+    assert_eq!(operands("[context] == [context]"), [true]);
+    assert_eq!(operands("resource.hasTag(\"t\") && [1].containsAny([1])"), [true]);
+    assert_eq!(operands("[(if true then principal else principal).active] == []"), [true]);
     // Cedar's text of it is another expression to Cedar: the whole policy is left to it.
     let text = "permit (principal, action, resource) when { [resource is Paper in Account::\"a\"].containsAny([true]) };";
     assert!(world.compile(&Policy::parse(None, text).unwrap()).is_err());
