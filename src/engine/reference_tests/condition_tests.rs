@@ -154,13 +154,17 @@ const SETS: [&str; 6] = [
 ];
 
 /// Booleans that are left to Cedar: extension types, sets and records as values, other entities.
-const NOT_COMPILED: [&str; 14] = [
+const NOT_COMPILED: [&str; 18] = [
     "ip(\"127.0.0.1\").isLoopback()",
     "decimal(\"1.0\").lessThan(decimal(\"2.0\"))",
     "ip(resource.title).isIpv4()",
     "resource.numbers == [1, 2]",
     "resource.labels.isEmpty()",
     "{ n: resource.n }.n == 1",
+    "[resource has n].containsAny([true])",
+    "{ one: principal has nickname, other: context has n } == { one: true, other: true }",
+    "{ \"Var\": resource.n, \".\": context.n } == { \"Var\": 1, \".\": 1 }",
+    "{ nested: resource.meta.inner }.nested.flag",
     "resource.hasTag(\"t\")",
     "resource.owner.active",
     "resource.owner has level",
