@@ -52,11 +52,11 @@
 //! 7. `engine::compiled_decision` makes every other decision about a member, if its facts are certain. It
 //!    evaluates the compiled policies that could apply, by role, principal and resource.
 //! 8. `engine::compiled_condition`: `matches` tries scope and conditions of a policy; its submodule
-//!    `evaluator` evaluates a condition. `engine::compiled_condition_inputs` gives it the values: what the store knows
-//!    of a member never comes from the body. An attribute that is missing makes the policy err: a `permit`
-//!    that errs does not permit, a `forbid` that errs denies. Facts are certain where the body conforms to
-//!    the schema and the resource is neither a member nor in `entities.json`. Cedar evaluates an operand that
-//!    is not compiled (`OperandEvaluation` in `compiled_decision`).
+//!    `evaluator` evaluates a condition. `engine::compiled_condition_inputs` gives it the values: what the
+//!    store knows of a member never comes from the body. An attribute that is missing makes the policy err: a
+//!    `permit` that errs does not permit, a `forbid` that errs denies. Facts are certain where the body
+//!    conforms to the schema and the resource is neither a member nor in `entities.json`. Cedar evaluates an
+//!    operand that is not compiled (`OperandEvaluation` in `compiled_decision`).
 //! 9. `engine::evaluate` has the slices, that is the policies that could apply. By them Cedar evaluates
 //!    policies that are not compiled, what is to be cached, and everything where a fact is not certain. For
 //!    that, `Snapshot::evaluate` in `engine::decide` builds the entities first, and denies if the body does
@@ -70,9 +70,9 @@
 //! cross-check, and for shadow policies, go into the queues of `cross_check` and `app::shadow`.
 //! `directory::member_index` is the index of step 5. At load, `engine::cacheable_policies` says by syntax
 //! which policies let step 6 decide, `engine::policy_slices` builds slices and caches, and
-//! `compiled_condition::compiler` compiles; `left_to_cedar` is the form of an operand that is not compiled.
-//! `engine::entity_builder` builds the few entities that Cedar is given, `services::trusted_evaluation` is 24
-//! lines between step 4 and 5.
+//! `engine::compiled_condition::compiler` compiles; `left_to_cedar` is the form of an operand that is not
+//! compiled. `engine::entity_builder` builds the few entities that Cedar is given,
+//! `services::trusted_evaluation` is 24 lines between step 4 and 5.
 //!
 //! Requests for reasons run outside the decision threads, one at a time: there `engine::explain` evaluates
 //! variations of the query.

@@ -59,16 +59,28 @@ impl<'n> EntityAttributes<'n> {
             return false;
         }
         let attribute = left.get(".").and_then(|read| read.get("attr")).and_then(Json::as_str);
-        attribute.is_none_or(|name| self.0.contains(name))
+        attribute.is_none_or(|name| self.0.contains(name)) || !begins_at_variable(left)
     }
 
     /// `has a.b` reads `a` to test `b`.
     fn is_on_the_way(&self, value: &Json) -> bool {
         let names = value.get("attr").and_then(Json::as_array);
         names.and_then(|names| names.split_last()).is_some_and(|(_, way)| {
-            way.iter().any(|name| name.as_str().is_none_or(|name| self.0.contains(name)))
+            way.iter().any(|name| {
+                name.as_str().is_none_or(|name| self.0.contains(name))
+                    || !value.get("left").is_some_and(begins_at_variable)
+            })
         })
     }
+}
+
+/// Whether an expression is a variable, or an attribute of an attribute of one: then the schema knows
+/// what its names are. Not so the names of a record that the policy makes.
+fn begins_at_variable(mut expression: &Json) -> bool {
+    while let Some(left) = expression.get(".").and_then(|read| read.get("left")) {
+        expression = left;
+    }
+    expression.get("Var").is_some()
 }
 
 #[cfg(test)]
@@ -100,6 +112,10 @@ mod tests {
             ("principal has account.plan", true),
             ("Account::\"x\".plan == \"\"", true),
             ("(if principal.active then principal else resource).active", true),
+            ("{o: principal.account}.o.plan == \"\"", true),
+            ("{o: principal.account}.o has plan", true),
+            ("{o: principal.account} has o.plan", true),
+            ("{o: principal.account}.o == principal.account", false),
             ("principal.hasTag(\"t\")", false),
             ("principal.hasTag(\"t\") && principal.getTag(\"t\").plan == \"\"", true),
         ] {

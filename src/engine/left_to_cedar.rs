@@ -7,7 +7,7 @@
 use std::fmt;
 
 use cedar_policy::{Expression, Policy};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
 use super::cedar_expression_json::{operation, part, variable};
 
@@ -60,12 +60,13 @@ impl CedarOperand {
     /// # Errors
     /// `why`, if Cedar does not take it as a condition.
     pub(super) fn new(json: Json, follows: bool, why: NotCompiled) -> Result<Self, NotCompiled> {
+        let printed = as_printed(&json).ok_or_else(|| why.clone())?;
         let in_context =
-            if follows || reads_ancestors(&json) { None } else { reading_context(&json) };
+            if follows || reads_ancestors(&json) { None } else { reading_context(&printed) };
         let policy = json!({
             "effect": "permit",
             "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"},
-            "conditions": [{"kind": "when", "body": in_context.as_ref().unwrap_or(&json)}],
+            "conditions": [{"kind": "when", "body": in_context.as_ref().unwrap_or(&printed)}],
         });
         match Policy::from_json(None, policy).ok().as_ref().and_then(condition) {
             Some(expression) => {
@@ -85,49 +86,85 @@ pub(super) fn context_field(variable: &str, attribute: &str) -> String {
 /// context as a whole. Recursion is limited by the depth of a policy.
 fn reading_context(json: &Json) -> Option<Json> {
     let (operator, inside) = operation(json)?;
-    let changed = match (operator, inside) {
-        ("Value", _) => inside.clone(),
-        ("Var", Json::String(name)) if name != "context" => inside.clone(),
-        ("." | "has", Json::Object(parts)) => {
-            let attribute = match parts.get("attr")? {
-                Json::String(name) => name,
-                Json::Array(names) => match names.as_slice() {
-                    [Json::String(name)] => name,
-                    _ => return None,
-                },
-                _ => return None,
+    match operator {
+        "Var" if variable(json)? == "context" => None,
+        "hasTag" | "getTag" => None,
+        "." | "has" => {
+            let attributes = match part(inside, "attr") {
+                Json::Array(names) => names.as_slice(),
+                name => std::slice::from_ref(name),
             };
-            let left = parts.get("left")?;
-            match variable(left) {
-                Some("action") => return None,
-                Some(of) => {
-                    json!({"left": {"Var": "context"}, "attr": context_field(of, attribute)})
-                }
+            let (first, others) = attributes.split_first()?;
+            let left = part(inside, "left");
+            let Some(of) = variable(left) else {
                 // An attribute of an attribute, which is a record: what follows an entity is excluded.
-                None if operation(left)?.0 == "." => {
-                    json!({"left": reading_context(left)?, "attr": attribute})
-                }
-                None => return None,
+                let left =
+                    if operation(left)?.0 == "." { reading_context(left)? } else { return None };
+                return Some(json!({operator: {"left": left, "attr": part(inside, "attr")}}));
+            };
+            if of == "action" {
+                return None;
             }
+            let field =
+                json!({"left": {"Var": "context"}, "attr": context_field(of, first.as_str()?)});
+            Some(match others {
+                [] => json!({operator: field}),
+                // Cedar's text has no name with a dot before others.
+                _ => json!({"&&": {
+                    "left": {"has": field},
+                    "right": {"has": {"left": {".": field}, "attr": others}},
+                }}),
+            })
         }
+        _ => with_operands(json, &reading_context),
+    }
+}
+
+/// The same expression with the operators that Cedar's text of it has. Recursion is limited by the depth of
+/// a policy.
+fn as_printed(json: &Json) -> Option<Json> {
+    let (operator, inside) = operation(json)?;
+    let sides = |operator: &str| {
+        let (left, right) = (as_printed(part(inside, "left"))?, as_printed(part(inside, "right"))?);
+        Some(json!({"!": {"arg": {operator: {"left": left, "right": right}}}}))
+    };
+    match operator {
+        "!=" => sides("=="),
+        ">" => sides("<="),
+        ">=" => sides("<"),
+        "is" if !part(inside, "in").is_null() => {
+            let (left, within) =
+                (as_printed(part(inside, "left"))?, as_printed(part(inside, "in"))?);
+            Some(json!({"&&": {
+                "left": {"is": {"left": left, "entity_type": part(inside, "entity_type")}},
+                "right": {"in": {"left": left, "right": within}},
+            }}))
+        }
+        _ => with_operands(json, &as_printed),
+    }
+}
+
+/// An expression with other operands; `None` if it has a form that is unknown here, or `change` answers
+/// `None` to one of them.
+fn with_operands(json: &Json, change: &dyn Fn(&Json) -> Option<Json>) -> Option<Json> {
+    let (operator, inside) = operation(json)?;
+    let changed = match (operator, inside) {
+        ("Value" | "Var", _) => inside.clone(),
         ("Record", Json::Object(fields)) => {
-            let fields =
-                fields.iter().map(|(name, field)| Some((name.clone(), reading_context(field)?)));
-            Json::Object(fields.collect::<Option<Map<_, _>>>()?)
+            let fields = fields.iter().map(|(name, field)| Some((name.clone(), change(field)?)));
+            Json::Object(fields.collect::<Option<_>>()?)
         }
-        ("hasTag" | "getTag", _) => return None,
         // A set, or the call of a function.
-        (_, Json::Array(items)) => {
-            Json::Array(items.iter().map(reading_context).collect::<Option<Vec<_>>>()?)
-        }
+        (_, Json::Array(items)) => Json::Array(items.iter().map(change).collect::<Option<_>>()?),
         (_, Json::Object(parts)) => {
             let parts = parts.iter().map(|(name, part)| {
-                let is_expression =
-                    matches!(name.as_str(), "left" | "right" | "arg" | "if" | "then" | "else");
-                let part = if is_expression { reading_context(part)? } else { part.clone() };
+                let part = match name.as_str() {
+                    "left" | "right" | "arg" | "if" | "then" | "else" => change(part)?,
+                    _ => part.clone(),
+                };
                 Some((name.clone(), part))
             });
-            Json::Object(parts.collect::<Option<Map<_, _>>>()?)
+            Json::Object(parts.collect::<Option<_>>()?)
         }
         _ => return None,
     };
