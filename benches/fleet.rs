@@ -181,12 +181,12 @@ impl BareEtcd {
             EtcdSettings { prefix: prefix.to_owned(), ..of }
         };
         let client = |member| {
-            let own = settings(member, "bare/");
+            let own = settings(member, "/bare/");
             EtcdLog::new(&own, LogId([1; 16]), runtime.handle().clone()).unwrap()
         };
         let clients: Vec<EtcdLog> = (0..3).map(client).collect();
         clients[0].create(&LogId([1; 16]).start()).unwrap();
-        Self { fleet: settings(0, "team/"), clients, runtime }
+        Self { fleet: settings(0, "/team/"), clients, runtime }
     }
 
     fn head(&self) -> LogHead {

@@ -1,8 +1,9 @@
 //! Following the shared log: applies what other nodes append, and notes when this node had
 //! everything.
 //!
-//! The log is asked for its head at least once a second, whatever wakes this task: a watch may hang
-//! without a word. Without a log there is nothing to follow, and no task.
+//! The log is asked for its head once a second, whatever wakes this task: a watch may hang without a
+//! word. Where a watch wakes it before, the server that told has what it told, and is asked alone. Without
+//! a log there is nothing to follow, and no task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::config::OnStale;
 use crate::domain::Failure;
 use crate::store::LOG_HALTED;
 
-/// The longest time between two questions for the head.
+/// The time between two questions for the head.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The pause after a question that failed: an engine that answers at once that it is away is not
 /// asked all the time.
@@ -31,13 +32,23 @@ pub async fn follow(app: Arc<App>) {
 }
 
 async fn keep_up(app: &App, node: &Arc<FleetNode>) {
+    let mut asked: Option<Duration> = None;
     loop {
-        match step(app, node).await {
-            // More may be there.
-            Ok(false) => {}
+        let now = clock::since_boot();
+        let left = asked.and_then(|asked| (asked + ASK_EVERY).checked_sub(now));
+        let step = if left.is_some() {
+            step_nearby(app, node).await
+        } else {
+            asked = Some(now);
+            step(app, node).await
+        };
+        match step {
+            // More is there: read at once as much as may be.
+            Ok(false) => asked = None,
             Ok(true) => {
                 let log = Arc::clone(&node.log);
-                let wait = tokio::task::spawn_blocking(move || log.wait_for_change(ASK_EVERY));
+                let most = left.unwrap_or(ASK_EVERY);
+                let wait = tokio::task::spawn_blocking(move || log.wait_for_change(most));
                 // One that panics is followed by the next question all the same.
                 if wait.await.is_err() {
                     tokio::time::sleep(RETRY_EVERY).await;
@@ -46,9 +57,23 @@ async fn keep_up(app: &App, node: &Arc<FleetNode>) {
             Err(fault) => {
                 missed(node, &fault);
                 tokio::time::sleep(RETRY_EVERY).await;
+                asked = None;
             }
         }
     }
+}
+
+/// Applies what the nearest server has of the log; whether that was all of it. Says nothing of how fresh the
+/// node is: the server may be cut off from the others.
+async fn step_nearby(app: &App, node: &FleetNode) -> Result<bool, Failure> {
+    let Some(seen) = app.store.follow_nearby().await? else { return Ok(true) };
+    // Entries may also have been applied for a change of this node.
+    if seen.applied > node.applied() {
+        wait_until_settled(app, app.store.revision().await?).await?;
+        follow_keys(app).await?;
+        node.reached(seen.applied, seen.head);
+    }
+    Ok(seen.applied >= seen.head)
 }
 
 /// Asks the log once, and applies what it has; whether that was everything. A node registers before it

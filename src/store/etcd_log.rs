@@ -270,10 +270,13 @@ impl EtcdLog {
     }
 
     /// Entries from an index on, up to a number of them, and the head.
-    fn step(&self, from: u64, most: usize) -> Result<LogPart, CallFault> {
+    fn step(&self, from: u64, most: usize, reader: Reader) -> Result<LogPart, CallFault> {
         let entries = Operation::read_range(&self.keys.entries_from(from), most, false);
-        let transaction =
-            Transaction { success: vec![self.read_head(), entries], ..Transaction::default() };
+        let mut success = vec![self.read_head(), entries];
+        if reader == Reader::Nearby {
+            success.iter_mut().for_each(Operation::take_what_the_member_has);
+        }
+        let transaction = Transaction { success, ..Transaction::default() };
         let mut read = self.transact(&transaction, Repeat::Harmless)?.read();
         let decoded = self.own_head(read.next()).and_then(|(head, _)| {
             let found = read.next().unwrap_or_default();
@@ -331,7 +334,8 @@ impl SharedLog for EtcdLog {
     /// Several requests where entries are small: the head is that of the last one.
     fn read(&self, after: u64, most: usize) -> Result<LogPart, String> {
         // No limit at all is what etcd takes 0 for.
-        let first = self.step(after.saturating_add(1), READ_STEP.min(most).max(1));
+        let from = after.saturating_add(1);
+        let first = self.step(from, READ_STEP.min(most).max(1), Reader::Majority);
         let mut part = first.map_err(|fault| fault.why)?;
         let mut step = READ_STEP;
         while let Some(last) = part.entries.last().map(|entry| entry.head.index) {
@@ -344,7 +348,7 @@ impl SharedLog for EtcdLog {
             let next = last.saturating_add(1);
             // What was read is an answer, too: the next read meets the fault again, and begins with
             // fewer entries where these are too large.
-            let Ok(more) = self.step(next, step.min(left)) else { break };
+            let Ok(more) = self.step(next, step.min(left), Reader::Majority) else { break };
             // Trimmed meanwhile.
             if more.entries.first().is_none_or(|entry| entry.head.index != next) {
                 break;
@@ -356,9 +360,23 @@ impl SharedLog for EtcdLog {
         Ok(part)
     }
 
+    fn read_nearby(&self, after: u64, most: usize) -> Result<LogPart, String> {
+        let most = READ_STEP.min(most).max(1);
+        self.step(after.saturating_add(1), most, Reader::Nearby).map_err(|fault| fault.why)
+    }
+
     fn objects(&self) -> Option<&dyn FleetLog> {
         Some(self)
     }
+}
+
+/// Who answers a read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// The member that is asked, after it has asked the others.
+    Majority,
+    /// The member that is asked, by what it has.
+    Nearby,
 }
 
 /// How many of the first entries have no more bytes than one read answers with; the first one always.

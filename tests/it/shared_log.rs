@@ -90,6 +90,33 @@ async fn a_node_that_is_cut_off_reads_and_changes_nothing() {
     nodes[0].create("carl").await.unwrap();
 }
 
+/// A server may be cut off from the others: what it lacks stops no node, and proves nothing.
+#[tokio::test]
+async fn the_nearest_server_may_have_less_than_the_log() {
+    let (log, nodes) = three().await;
+    nodes[0].create("anna").await.unwrap();
+    nodes[0].create("bert").await.unwrap();
+    nodes[1].line.set_lag(1);
+    let near = nodes[1].store.follow_nearby().await.unwrap().unwrap();
+    assert_eq!((near.entries, near.applied), (1, near.head));
+    assert!(nodes[1].knows("anna").await && !nodes[1].knows("bert").await);
+    nodes[1].follow().await;
+    assert!(nodes[1].knows("bert").await);
+    for lag in [1, 2, 9] {
+        nodes[1].line.set_lag(lag);
+        let near = nodes[1].store.follow_nearby().await.unwrap().unwrap();
+        assert_eq!((near.entries, near.applied), (0, near.head), "{lag}");
+    }
+    assert_eq!(nodes[1].store.log_fault(), None);
+    nodes[1].create("carl").await.unwrap();
+    // Whether this node was away too long is for the others to say.
+    log.trim(2);
+    let near = nodes[2].store.follow_nearby().await.unwrap().unwrap();
+    assert_eq!((near.entries, near.applied), (0, near.head));
+    assert_eq!(nodes[2].store.log_fault(), None);
+    assert_halted(&nodes[2]).await;
+}
+
 /// Whether a node has stopped, and changes nothing any more.
 async fn assert_halted(node: &Node) {
     let before = node.store.content_digest().await.unwrap();

@@ -203,7 +203,14 @@ impl Fleet {
             }
             65..78 => {
                 self.plan_disk(at);
-                let _ = self.nodes[at].store.follow_log().await;
+                let lag = self.below(6);
+                let node = &self.nodes[at];
+                if lag < 3 {
+                    let _ = node.store.follow_log().await;
+                } else {
+                    node.line.set_lag(lag - 3);
+                    let _ = node.store.follow_nearby().await;
+                }
             }
             78..86 => {
                 let is_cut = self.nodes[at].is_cut;

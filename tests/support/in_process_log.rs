@@ -220,6 +220,8 @@ pub struct LogLine {
 struct LineState {
     faults: VecDeque<AppendFault>,
     is_cut: bool,
+    /// What the nearest server lacks, in entries.
+    lag: usize,
     /// After so many more objects the line is cut.
     objects_left: Option<usize>,
 }
@@ -238,6 +240,11 @@ impl LogLine {
     pub fn cut(&self, is_cut: bool) {
         let mut line = self.line.lock().unwrap();
         (line.is_cut, line.objects_left) = (is_cut, None);
+    }
+
+    /// The nearest server lacks so many of the last entries.
+    pub fn set_lag(&self, entries: usize) {
+        self.line.lock().unwrap().lag = entries;
     }
 
     /// Cuts the node off once it has kept so many more objects.
@@ -290,6 +297,15 @@ impl SharedLog for LogLine {
         let state = self.reached()?;
         let behind = state.entries.iter().filter(|entry| entry.head.index > after);
         Ok(LogPart { entries: behind.take(most).cloned().collect(), head: state.head() })
+    }
+
+    fn read_nearby(&self, after: u64, most: usize) -> Result<LogPart, String> {
+        let lag = self.line.lock().unwrap().lag;
+        let state = self.reached()?;
+        let has = &state.entries[..state.entries.len().saturating_sub(lag)];
+        let head = has.last().map_or(state.start, |entry| entry.head);
+        let behind = has.iter().filter(|entry| entry.head.index > after);
+        Ok(LogPart { entries: behind.take(most).cloned().collect(), head })
     }
 
     fn objects(&self) -> Option<&dyn FleetLog> {

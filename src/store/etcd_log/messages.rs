@@ -95,7 +95,7 @@ pub(super) enum Operation {
     Delete { key: Base64, range_end: Base64 },
 }
 
-/// `RangeRequest`, in the order of keys. Linearizable, as etcd's default is.
+/// `RangeRequest`, in the order of keys. Linearizable, as etcd's default is, unless `serializable`.
 #[derive(Serialize)]
 pub(super) struct RangeRequest {
     key: Base64,
@@ -104,6 +104,8 @@ pub(super) struct RangeRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<String>,
     keys_only: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    serializable: bool,
 }
 
 impl Operation {
@@ -114,13 +116,27 @@ impl Operation {
     /// Reads a key.
     pub(super) fn read(key: &[u8]) -> Self {
         let key = Base64::of(key);
-        Self::Read(RangeRequest { key, range_end: None, limit: None, keys_only: false })
+        Self::Read(RangeRequest {
+            key,
+            range_end: None,
+            limit: None,
+            keys_only: false,
+            serializable: false,
+        })
     }
 
     /// Reads the first keys of a range.
     pub(super) fn read_range(Range { key, end }: &Range, limit: usize, keys_only: bool) -> Self {
         let (key, range_end) = (Base64::of(key), Some(Base64::of(end)));
-        Self::Read(RangeRequest { key, range_end, limit: Some(limit.to_string()), keys_only })
+        let limit = Some(limit.to_string());
+        Self::Read(RangeRequest { key, range_end, limit, keys_only, serializable: false })
+    }
+
+    /// Reads what the member has that is asked.
+    pub(super) const fn take_what_the_member_has(&mut self) {
+        if let Self::Read(request) = self {
+            request.serializable = true;
+        }
     }
 
     pub(super) fn delete(Range { key, end }: &Range) -> Self {
@@ -242,6 +258,8 @@ mod tests {
     #[test]
     fn a_transaction_is_written_as_the_gateway_reads_it() {
         let range = Range { key: b"a".to_vec(), end: b"b".to_vec() };
+        let mut nearby = Operation::read_range(&range, 2, true);
+        nearby.take_what_the_member_has();
         let all = Transaction {
             compare: vec![
                 Compare::has_value(b"a", b"1"),
@@ -249,9 +267,9 @@ mod tests {
                 Compare::was_created_at(b"a", "7"),
             ],
             success: vec![Operation::put(b"a", b"1"), Operation::delete(&range)],
-            failure: vec![Operation::read(b"a"), Operation::read_range(&range, 2, true)],
+            failure: vec![Operation::read(b"a"), nearby],
         };
-        let expected = r#"{"compare":[{"key":"YQ==","result":"EQUAL","target":"VALUE","value":"MQ=="},{"key":"YQ==","range_end":"Yg==","result":"EQUAL","target":"VERSION","version":"0"},{"key":"YQ==","result":"EQUAL","target":"CREATE","create_revision":"7"}],"success":[{"request_put":{"key":"YQ==","value":"MQ=="}},{"request_delete_range":{"key":"YQ==","range_end":"Yg=="}}],"failure":[{"request_range":{"key":"YQ==","keys_only":false}},{"request_range":{"key":"YQ==","range_end":"Yg==","limit":"2","keys_only":true}}]}"#;
+        let expected = r#"{"compare":[{"key":"YQ==","result":"EQUAL","target":"VALUE","value":"MQ=="},{"key":"YQ==","range_end":"Yg==","result":"EQUAL","target":"VERSION","version":"0"},{"key":"YQ==","result":"EQUAL","target":"CREATE","create_revision":"7"}],"success":[{"request_put":{"key":"YQ==","value":"MQ=="}},{"request_delete_range":{"key":"YQ==","range_end":"Yg=="}}],"failure":[{"request_range":{"key":"YQ==","keys_only":false}},{"request_range":{"key":"YQ==","range_end":"Yg==","limit":"2","keys_only":true,"serializable":true}}]}"#;
         assert_eq!(serde_json::to_string(&all).unwrap(), expected);
     }
 

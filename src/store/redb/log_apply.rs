@@ -71,6 +71,28 @@ impl Store {
         .await
     }
 
+    /// As [`Self::follow_to_head`], by what the nearest server has of the log, which may be less. What it
+    /// answers is no proof that this node has everything. `None` without a log.
+    ///
+    /// # Errors
+    /// As [`Self::follow_log`].
+    pub async fn follow_nearby(&self) -> Result<Option<Followed>, Failure> {
+        let store = self.clone();
+        blocking(move || {
+            let Some(link) = store.0.log.get() else { return Ok(None) };
+            let followed = (|| {
+                let at = store.guarded(|database| position(&database.begin_read()?))?;
+                let nothing = Followed { entries: 0, applied: at.head.index, head: at.head.index };
+                match link.read_nearby(&at.head)? {
+                    Some(part) => store.apply_behind(link, &at.head, &part),
+                    None => Ok(nothing),
+                }
+            })();
+            store.noted(followed).map(Some)
+        })
+        .await
+    }
+
     /// Up to where the log is in the file; `None` without a log.
     ///
     /// # Errors
@@ -113,10 +135,21 @@ impl Store {
         let at = self.guarded(|database| position(&database.begin_read()?))?;
         // No lock is held meanwhile: another caller may apply the same entries.
         let part = self.read_log(link, &at.head)?;
-        let (before, head) = (at.head.index, part.head.index);
         if part.head == at.head {
-            return Ok(Followed { entries: 0, applied: before, head });
+            let index = at.head.index;
+            return Ok(Followed { entries: 0, applied: index, head: index });
         }
+        self.apply_behind(link, &at.head, &part)
+    }
+
+    /// Applies what was read behind a head.
+    fn apply_behind(
+        &self,
+        link: &LogConnection,
+        at: &LogHead,
+        part: &LogPart,
+    ) -> Result<Followed, Failure> {
+        let (before, head) = (at.index, part.head.index);
         self.apply(link, &part.entries, None).map_err(|fault| fault.fault)?;
         let entries = part.entries.iter().filter(|entry| entry.head.index > before).count();
         let applied = part.entries.last().map_or(before, |last| last.head.index.max(before));

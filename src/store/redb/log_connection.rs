@@ -157,6 +157,17 @@ impl LogConnection {
         }
         Ok(part)
     }
+
+    /// What follows a head, by what the nearest server has; `None` if it has nothing that follows. It may be
+    /// behind this node, so nothing that it lacks is a fault of the log.
+    pub(super) fn read_nearby(&self, before: &LogHead) -> Result<Option<LogPart>, Failure> {
+        self.followed()?;
+        let part = self.log.read_nearby(before.index, READ_MAX).map_err(|why| away(&why))?;
+        let next = before.index.saturating_add(1);
+        let follows = part.head.index > before.index
+            && part.entries.first().is_some_and(|entry| entry.head.index == next);
+        Ok(follows.then_some(part))
+    }
 }
 
 /// Why what follows a head was not read.

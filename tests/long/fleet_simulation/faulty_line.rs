@@ -152,6 +152,13 @@ impl SharedLog for PlantedLine {
         }
         Ok(part)
     }
+
+    fn read_nearby(&self, after: u64, most: usize) -> Result<LogPart, String> {
+        match self.plant {
+            Some(_) => self.read(after, most),
+            None => self.line.read_nearby(after, most),
+        }
+    }
 }
 
 /// Objects are those of the line.
