@@ -22,9 +22,9 @@ use crate::domain::{
 use crate::engine::{AccessChanges, Snapshot};
 use crate::keys::Keys;
 use crate::mail::{Mailer, RefusalTracker};
+use crate::own_socket_file::SocketFile;
 use crate::password::PasswordHasher;
 use crate::policy_folder;
-use crate::socket_file::SocketFile;
 use crate::staleness::Stale;
 use crate::store::Store;
 use crate::telemetry::Telemetry;

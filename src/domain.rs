@@ -35,7 +35,7 @@ pub mod policy_files;
 pub mod policy_history;
 pub mod queued_mail;
 mod random_id;
-pub mod revision;
+pub mod revision_and_timestamp;
 pub mod role;
 pub mod sealed_secret;
 pub mod session;
@@ -72,7 +72,7 @@ pub use policy_history::{PolicyCause, PolicyEntry, PolicyOutcome, PolicyReport, 
 pub use queued_mail::{
     Delivery, DeliveryNotice, DeliveryState, MailKind, MailStop, QueuedMail, SendOutcome,
 };
-pub use revision::{Revision, Timestamp, Version};
+pub use revision_and_timestamp::{Revision, Timestamp, Version};
 pub use role::RoleId;
 pub use sealed_secret::Sealed;
 pub use session::{Session, SessionLimits};

@@ -52,11 +52,11 @@ mod role_matrix_diff;
 mod schema;
 mod schema_and_static_entities;
 mod schema_conformity;
+mod schema_names;
 mod size_limits;
 mod smt_solver;
 mod static_entities;
 mod symbolic_difference;
-mod symbols;
 mod type_titles;
 mod validate;
 
@@ -128,7 +128,7 @@ struct PolicyMeta {
 /// One immutable policy set.
 #[derive(Debug)]
 pub struct Snapshot {
-    names: symbols::Symbols,
+    names: schema_names::Symbols,
     stored: static_entities::StaticEntities,
     conformity: schema_conformity::Conformity,
     slices: policy_slices::PolicySlices,

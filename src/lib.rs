@@ -19,7 +19,7 @@
 //! | 4 | [`services`] | the use cases; the only layer where engine, directory, store and mail meet |
 //! | 3 | [`app`] [`http`] [`gate`] [`fleet`] | the handles that a use case needs; sockets, requests, responses; a policy set, tried in a process of its own; what the nodes of a fleet share |
 //! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`totp`] [`webauthn`] [`backup`] [`throttle`] [`cross_check`] [`staleness`] [`telemetry`] | tools; none knows another |
-//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`file_limit`] [`file_lock`] [`socket_file`] [`tls_authorities`] | the environment: threads, configuration, time, files, trust |
+//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`file_limit`] [`file_lock`] [`own_socket_file`] [`tls_authorities`] | the environment: threads, configuration, time, files, trust |
 //! | 0 | [`domain`] [`percent_encoding`] [`sharded_counter`] | the types of the domain: no IO, no async, no serde, no Cedar, no HTTP; an encoding; a counter without a lock |
 //!
 //! # One decision
@@ -183,7 +183,7 @@ pub mod config;
 pub mod entropy;
 pub mod file_limit;
 pub mod file_lock;
-pub mod socket_file;
+pub mod own_socket_file;
 pub mod tls_authorities;
 
 pub mod backup;

@@ -33,6 +33,7 @@ use crate::http::{ConnectionBounds, Listen, Listener, SOCKET_TAKEN, Server, Smal
 use crate::keys::epoch_keys::EpochKeys;
 use crate::keys::{Keys, caller_keys};
 use crate::mail::Mailer;
+use crate::own_socket_file;
 use crate::policy_folder::{self, FolderWatch};
 use crate::routes;
 use crate::services::permits::StorePermit;
@@ -42,7 +43,6 @@ use crate::services::{
     import, mail_delivery, policy_publish, reload, sessions, set_up, shadow, startup_policies,
     two_step,
 };
-use crate::socket_file;
 use crate::store::change_feed::Follower;
 use crate::store::log_seal::LogSeal;
 use crate::store::shared_log::SharedLog;
@@ -664,7 +664,7 @@ fn remove_stale_files(config: &Config) -> Result<(), Failure> {
     }
     let mut removed = abandoned_files::remove(&config.data, &[]);
     removed.extend(abandoned_files::remove_of_restores(&config.data, &config.store.path));
-    let mut sockets = socket_file::left_behind(&socket_paths(config));
+    let mut sockets = own_socket_file::left_behind(&socket_paths(config));
     sockets.retain(|socket| fs::remove_file(socket).is_ok());
     removed.extend(sockets);
     for path in removed {

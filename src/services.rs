@@ -7,7 +7,7 @@
 //!
 //! A service uses only those below it in this list:
 //!
-//! 1. `set_up`, then `accounts`, `member_changes`, `personal_data` and `who_may`, which use several
+//! 1. `set_up`, then `accounts`, `bulk_member_changes`, `personal_data` and `who_may`, which use several
 //!    others;
 //! 2. `invites`, `search_token`, `sessions`, `store_and_key_checks`, `fleet_key_activation`, `policy_comparison` and
 //!    `policy_rollback`;
@@ -20,7 +20,7 @@
 //! 6. `fleet_status`;
 //! 7. `permits`, the proof that a caller may do it; `passkeys`; `import`;
 //! 8. `caller`: who calls; `step_up`, by which somebody shows who it is;
-//! 9. `token_auth`, `member_notices`, `sign_in_log_lines`, `detached_changes`;
+//! 9. `token_auth`, `notice_letters`, `sign_in_log_lines`, `detached_changes`;
 //! 10. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
 //!     `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `invites_without_role`;
 //! 11. `trusted_evaluation`.
@@ -32,6 +32,7 @@ pub mod api_tokens;
 pub mod audit;
 pub mod background_retries;
 pub mod backup;
+pub mod bulk_member_changes;
 pub mod caller;
 pub mod caller_keys;
 pub mod client_info;
@@ -50,10 +51,9 @@ pub mod invites;
 mod invites_without_role;
 mod links;
 pub mod mail_delivery;
-pub mod member_changes;
 pub mod member_event_stream;
-mod member_notices;
 pub mod members;
+mod notice_letters;
 pub mod operator_warnings;
 pub mod own_profile;
 pub mod passkeys;

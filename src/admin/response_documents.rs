@@ -87,9 +87,9 @@ pub(super) use who_may::{ActionOfMember, MemberWhoMay};
 use crate::app::App;
 use crate::domain::{Failure, MemberId, Revision};
 use crate::http;
+use crate::services::bulk_member_changes::ChangeResult;
 use crate::services::fleet_status::SeenBy;
 use crate::services::invites::InviteWithLink;
-use crate::services::member_changes::ChangeResult;
 use crate::store::{Committed, Page};
 
 /// A list, or one page of it.

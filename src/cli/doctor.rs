@@ -17,10 +17,10 @@ use crate::backup::{abandoned_files, staged_restore};
 use crate::config::resolve_symlinks;
 use crate::domain::plural;
 use crate::keys::Keys;
+use crate::own_socket_file;
 use crate::serve::folder_lock;
 use crate::services::access_review::FindingKind;
 use crate::services::store_and_key_checks;
-use crate::socket_file;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CheckState {
@@ -494,7 +494,7 @@ fn left_behind(global: &Global) -> Vec<CheckLine> {
         let place = path.display();
         format!("an interrupted backup, restore, import or start has left `{place}`, which may hold records or keys: {next}")
     });
-    let sockets = socket_file::left_behind(&sockets);
+    let sockets = own_socket_file::left_behind(&sockets);
     let sockets = sockets.iter().map(|path| {
         let place = path.display();
         format!("a killed process has left the socket `{place}`, where nobody listens: {next}")

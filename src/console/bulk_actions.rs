@@ -9,7 +9,7 @@ use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::page_urls::BACK;
 use super::texts as w;
 use crate::domain::{Failure, Member, MemberId, RoleId, limits};
-use crate::services::member_changes::MemberChange;
+use crate::services::bulk_member_changes::MemberChange;
 use crate::services::members::{self, ChosenMember};
 
 /// The default list to return to.

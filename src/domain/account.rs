@@ -8,7 +8,7 @@ use super::escaped_text::printable;
 use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::limits;
-use super::revision::{Timestamp, Version};
+use super::revision_and_timestamp::{Timestamp, Version};
 use super::text_id::text_id;
 
 /// The name of an account in addresses, decisions and commands: 1 to 63 characters of

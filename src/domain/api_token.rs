@@ -8,7 +8,7 @@ use super::account::AccountSlug;
 use super::failure::{Failure, Kind};
 use super::ids::ApiTokenId;
 use super::member::{MemberId, Name};
-use super::revision::Timestamp;
+use super::revision_and_timestamp::Timestamp;
 use super::role::RoleId;
 use super::token::{Token, TokenHash};
 

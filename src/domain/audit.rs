@@ -7,7 +7,7 @@ use super::account::AccountSlug;
 use super::digest::Digest;
 use super::ids::{ApiTokenId, InviteId};
 use super::member::MemberId;
-use super::revision::{Revision, Timestamp};
+use super::revision_and_timestamp::{Revision, Timestamp};
 use super::worded_enum::worded;
 
 /// The actor.

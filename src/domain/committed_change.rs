@@ -7,7 +7,7 @@ use super::api_token::ApiToken;
 use super::ids::ImportId;
 use super::member::{Member, MemberId};
 use super::queued_mail::MailStop;
-use super::revision::Revision;
+use super::revision_and_timestamp::Revision;
 use super::session::Session;
 use super::token::TokenHash;
 

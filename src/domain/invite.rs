@@ -9,7 +9,7 @@ use super::email::Email;
 use super::failure::{Failure, Kind};
 use super::ids::{InviteId, KeyId, MailId};
 use super::member::{MemberId, Name, full_name};
-use super::revision::{Timestamp, Version};
+use super::revision_and_timestamp::{Timestamp, Version};
 use super::role::RoleId;
 use super::worded_enum::worded;
 

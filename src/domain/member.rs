@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::input_cleanup::pasted;
 use super::invisible_characters::hidden;
 use super::opaque_debug::opaque_debug;
-use super::revision::{Timestamp, Version};
+use super::revision_and_timestamp::{Timestamp, Version};
 use super::role::RoleId;
 use super::text_id::text_id;
 use super::worded_enum::worded;

@@ -8,7 +8,7 @@ use super::email::Email;
 use super::failure::{Failure, Kind};
 use super::ids::{KeyId, LinkId};
 use super::member::MemberId;
-use super::revision::Timestamp;
+use super::revision_and_timestamp::Timestamp;
 
 /// The purpose of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]

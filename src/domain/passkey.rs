@@ -8,7 +8,7 @@ use super::failure::{Failure, Kind};
 use super::ids::PasskeyId;
 use super::limits;
 use super::member::Name;
-use super::revision::Timestamp;
+use super::revision_and_timestamp::Timestamp;
 
 /// The code of a passkey that does not exist.
 pub const UNKNOWN: &str = "unknown_passkey";

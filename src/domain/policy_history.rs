@@ -5,7 +5,7 @@
 use super::digest::Digest;
 use super::guard_outcomes::GuardOutcomes;
 use super::limits;
-use super::revision::{Revision, Timestamp};
+use super::revision_and_timestamp::{Revision, Timestamp};
 use super::text_truncation::cut;
 use super::worded_enum::worded;
 

@@ -8,7 +8,7 @@ use super::email::Email;
 use super::ids::{InviteId, LinkId, MailId};
 use super::invite::Generation;
 use super::member::MemberId;
-use super::revision::Timestamp;
+use super::revision_and_timestamp::Timestamp;
 use super::two_step::TwoStepEvent;
 use super::worded_enum::worded;
 

@@ -8,7 +8,7 @@ use super::account::AccountSlug;
 use super::failure::{Failure, Kind};
 use super::ids::SessionId;
 use super::member::MemberId;
-use super::revision::Timestamp;
+use super::revision_and_timestamp::Timestamp;
 use super::token::TokenHash;
 
 /// The code of a session that does not exist.

@@ -11,7 +11,7 @@ use super::limits;
 use super::opaque_debug::opaque_debug;
 use super::passkey::Passkey;
 use super::plural::plural;
-use super::revision::Timestamp;
+use super::revision_and_timestamp::Timestamp;
 use super::sealed_secret::Sealed;
 
 /// The second factors of one member.

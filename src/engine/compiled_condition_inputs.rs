@@ -14,8 +14,8 @@ use super::entity_builder::is_supplied;
 use super::extension_values::datetime_ms;
 use super::left_to_cedar::CedarOperand;
 use super::schema_and_static_entities::SchemaFacts;
+use super::schema_names::ActionInfo;
 use super::static_entities::StaticEntities;
-use super::symbols::ActionInfo;
 use crate::domain::access_query::property;
 use crate::domain::{MemberView, Query, Value};
 

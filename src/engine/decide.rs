@@ -13,7 +13,7 @@ use super::decision_cache::{self, CacheKey, CacheKeyParts, DecisionCache};
 use super::entity_builder::{BuiltAttributes, EntityBuilder, Principal, ResolvedQuery};
 use super::evaluate::{Environment, Evaluation, Findings, SliceKeys, Verdict};
 use super::policy_scope::PolicyScope;
-use super::symbols::ActionInfo;
+use super::schema_names::ActionInfo;
 use super::{Members, QueryContext, Snapshot};
 use crate::domain::{Decision, MemberAccess, Query};
 

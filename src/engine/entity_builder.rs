@@ -15,8 +15,8 @@ use super::attribute_types::{
     ReferencedEntities, check_listed, read, read_entity, read_shape,
 };
 use super::left_to_cedar::context_field;
+use super::schema_names::{ActionInfo, Symbols};
 use super::static_entities::{StaticEntities, StaticEntity};
-use super::symbols::{ActionInfo, Symbols};
 use crate::clock;
 use crate::domain::access_query::property;
 use crate::domain::{EntityRef, MemberView, Query, Timestamp, Value};

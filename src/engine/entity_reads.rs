@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 
 use super::attribute_types::{AttributeShape, AttributeType};
-use super::symbols::Symbols;
+use super::schema_names::Symbols;
 
 /// The attributes that hold an entity somewhere in the schema, by name.
 #[derive(Debug, Default)]

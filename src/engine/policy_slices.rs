@@ -23,8 +23,8 @@ use super::left_to_cedar::NotCompiled;
 use super::policy_scope::PolicyScope;
 use super::schema_and_static_entities::SchemaFacts;
 use super::schema_conformity::Conformity;
+use super::schema_names::Symbols;
 use super::static_entities::StaticEntities;
-use super::symbols::Symbols;
 
 /// Up to this many policies for everyone are merged into each role's slice; with more, the copies
 /// would cost more than the second call of Cedar that they save. Few in tests, which so cover both

@@ -10,8 +10,8 @@ use super::entity_builder::{can_hold_attribute, is_supplied};
 use super::folder_files::SCHEMA;
 use super::nesting_limit::schema_too_deep;
 use super::policy_fault::{NOTES_MAX, PolicyFault};
+use super::schema_names::Symbols;
 use super::size_limits::{self, SizeExcess};
-use super::symbols::Symbols;
 
 /// Parses the schema; `None` if it is at fault.
 pub(super) fn read_schema(

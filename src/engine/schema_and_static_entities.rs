@@ -2,8 +2,8 @@
 
 use super::Snapshot;
 use super::schema_conformity::Conformity;
+use super::schema_names::Symbols;
 use super::static_entities::StaticEntities;
-use super::symbols::Symbols;
 
 #[derive(Clone, Copy)]
 pub(super) struct SchemaFacts<'f> {

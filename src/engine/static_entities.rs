@@ -12,7 +12,7 @@ use cedar_policy::{
 use foldhash::fast::RandomState;
 use serde_json::Value as Json;
 
-use super::symbols::Symbols;
+use super::schema_names::Symbols;
 
 #[derive(Debug)]
 pub(super) struct StaticEntity {

@@ -33,7 +33,7 @@ use super::response::Reply;
 use crate::clock;
 use crate::config::remedy;
 use crate::domain::{Failure, Kind, limits};
-use crate::socket_file::{self, SocketFile};
+use crate::own_socket_file::{self, SocketFile};
 use crate::telemetry::log::{self, DueLogLine};
 
 /// How long a client has for the rest of a request, or to read more of a response, when the server
@@ -73,7 +73,7 @@ impl Listen {
     /// As [`Listen::bind`].
     pub fn check(&self) -> Result<(), Failure> {
         let Self::Unix { path, .. } = self else { return Ok(()) };
-        SocketName::from_pathname(socket_file::draft(path))
+        SocketName::from_pathname(own_socket_file::draft(path))
             .map_err(|fault| taken(&path.display().to_string(), &fault))?;
         match fs::symlink_metadata(path) {
             Ok(there) if !there.file_type().is_socket() => Err(no_socket(path)),
@@ -114,7 +114,7 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<Listener, Failure> {
     if fs::symlink_metadata(path).is_ok() {
         make_sure_it_is_dead(path).await?;
     }
-    let new = socket_file::draft(path);
+    let new = own_socket_file::draft(path);
     let bound = || -> io::Result<(UnixListener, SocketFile)> {
         let _ = fs::remove_file(&new);
         let socket = UnixSocket::new_stream()?;

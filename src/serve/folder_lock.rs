@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::domain::{Failure, Kind};
 use crate::file_lock::FileLock;
 use crate::http::{Listen, Listener, SOCKET_TAKEN};
-use crate::socket_file::SocketFile;
+use crate::own_socket_file::SocketFile;
 
 /// The code of a failure that tells of such a command under way.
 pub const RESTORING: &str = "restore_runs";

@@ -17,7 +17,7 @@ use super::account_and_inviter::inviter;
 use super::caller::Caller;
 use super::directory_sync;
 use super::links::{KEY_GONE, new_letter, valid_invite_token, valid_link_token};
-use super::member_notices::may_write_to;
+use super::notice_letters::may_write_to;
 use super::permits::{Permit, StorePermit};
 use super::rights::Right;
 use crate::app::App;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::client_info::ClientInfo;
 use super::detached_changes::{run_applied, run_detached};
 use super::links::new_link;
-use super::member_notices::{may_write_to, new_notice};
+use super::notice_letters::{may_write_to, new_notice};
 use super::permits::by_self;
 use super::session_auth::SignedIn;
 use super::step_up::{StepUpProof, check_own};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::client_info::ClientInfo;
 use super::detached_changes::run_applied;
-use super::member_notices::new_notice;
+use super::notice_letters::new_notice;
 use super::session_auth::SignedIn;
 use super::sign_in_ticket::{self, SignInTicket};
 use super::step_up::{StepUpProof, check_own, count_failure};

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::client_info::ClientInfo;
-use super::member_notices::new_notice;
+use super::notice_letters::new_notice;
 use super::sign_in_log_lines::log_failed_sign_in;
 use crate::app::App;
 use crate::domain::two_step::{

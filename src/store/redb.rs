@@ -78,13 +78,13 @@ mod publications;
 mod sessions;
 mod two_step;
 
+mod all_data_of_member;
 mod content_digest;
 mod erasure;
 mod erasure_progress;
 mod fleet_membership;
 mod invite_list;
 mod keys_in_use;
-mod member_data;
 mod member_pages;
 
 mod backup;

@@ -19,7 +19,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("entropy", 1),
     ("file_limit", 1),
     ("file_lock", 1),
-    ("socket_file", 1),
+    ("own_socket_file", 1),
     ("tls_authorities", 1),
     ("engine", 2),
     ("policy_folder", 2),

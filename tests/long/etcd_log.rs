@@ -1,9 +1,9 @@
 //! The shared log on a real etcd cluster: each outcome of an append, what is refused and in which
 //! words, and what members that die leave behind.
 
-mod bad_input;
 mod faulty_proxy;
 mod lost_members;
+mod misconfigured_cluster;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};

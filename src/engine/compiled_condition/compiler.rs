@@ -13,7 +13,7 @@ use crate::engine::entity_reads::EntityAttributes;
 use crate::engine::extension_values::datetime_ms;
 use crate::engine::left_to_cedar::{CedarOperand, DEPTH_MAX, NODES_MAX, NotCompiled};
 use crate::engine::policy_scope::{PolicyScope, ScopeConstraint};
-use crate::engine::symbols::Symbols;
+use crate::engine::schema_names::Symbols;
 
 type Compiled<T = NodeId> = Result<T, NotCompiled>;
 

@@ -23,8 +23,8 @@ use crate::engine::policy_scope::PolicyScope;
 use crate::engine::schema::read_schema;
 use crate::engine::schema_and_static_entities::SchemaFacts;
 use crate::engine::schema_conformity::Conformity;
+use crate::engine::schema_names::Symbols;
 use crate::engine::static_entities::StaticEntities;
-use crate::engine::symbols::Symbols;
 
 const SCHEMA: &str = r#"
     entity Region in [Region];
