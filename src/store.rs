@@ -1,7 +1,7 @@
 //! The store: accounts, members, invites, letters, sessions, API tokens, the audit log and the last
 //! good policies.
 //!
-//! What callers bring and get is described in [`types`]; the methods of [`Store`] are in
+//! What callers bring and get is described in [`requests_and_views`]; the methods of [`Store`] are in
 //! `redb`, one file for each kind of thing.
 //!
 //! Offers transactions, not tables: each checks its preconditions, writes the rows and the audit

@@ -1,9 +1,9 @@
 //! Following the shared log: applies what other nodes append, and notes when this node had
 //! everything.
 //!
-//! The log is asked for its head once a second, whatever wakes this task: a watch may hang without a
-//! word. Where a watch wakes it before, the server that told has what it told, and is asked alone. Without
-//! a log there is nothing to follow, and no task.
+//! The log is asked for its head at least once a second, whatever wakes this task: a watch may hang
+//! without a word. Where a watch wakes it before, one server is asked alone, which mostly has what is new;
+//! where it has nothing, the log is asked. Without a log there is nothing to follow, and no task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::config::OnStale;
 use crate::domain::Failure;
 use crate::store::LOG_HALTED;
 
-/// The time between two questions for the head.
+/// The longest time between two questions for the head.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The pause after a question that failed: an engine that answers at once that it is away is not
 /// asked all the time.
@@ -63,16 +63,16 @@ async fn keep_up(app: &App, node: &Arc<FleetNode>) {
     }
 }
 
-/// Applies what the nearest server has of the log; whether that was all of it. Says nothing of how fresh the
-/// node is: the server may be cut off from the others.
+/// Applies what one server has of the log; whether that was all of it, as far as that server knows. Says
+/// nothing of how fresh the node is: the server may be cut off from the others.
 async fn step_nearby(app: &App, node: &FleetNode) -> Result<bool, Failure> {
-    let Some(seen) = app.store.follow_nearby().await? else { return Ok(true) };
-    // Entries may also have been applied for a change of this node.
-    if seen.applied > node.applied() {
-        wait_until_settled(app, app.store.revision().await?).await?;
-        follow_keys(app).await?;
-        node.reached(seen.applied, seen.head);
-    }
+    let Some(seen) = app.store.follow_nearby().await? else {
+        // Woken by nothing new, as for a change of this node, or by what that server lacks.
+        return Ok(false);
+    };
+    wait_until_settled(app, app.store.revision().await?).await?;
+    follow_keys(app).await?;
+    node.reached(seen.applied, seen.head);
     Ok(seen.applied >= seen.head)
 }
 

@@ -1,7 +1,7 @@
 //! A shared log on etcd, by the JSON gateway that etcd offers beside gRPC.
 //!
 //! etcd does the consensus: an append is one transaction, which compares the head and puts head and
-//! entry. Reads are linearizable, head and entries in one transaction. Keys and values are in
+//! entry. Reads are linearizable but for that of a caller who was woken, head and entries in one transaction. Keys and values are in
 //! [`rows`]. etcd's history is never compacted and its file never defragmented from here: a cluster
 //! may have other users.
 //!
@@ -270,14 +270,21 @@ impl EtcdLog {
     }
 
     /// Entries from an index on, up to a number of them, and the head.
-    fn step(&self, from: u64, most: usize, reader: Reader) -> Result<LogPart, CallFault> {
+    fn step(&self, from: u64, most: usize) -> Result<LogPart, CallFault> {
+        self.step_by(from, most, Reader::Majority).map(|(part, _)| part)
+    }
+
+    /// The same, with the revision of the member that answers.
+    fn step_by(&self, from: u64, most: usize, reader: Reader) -> Result<(LogPart, u64), CallFault> {
         let entries = Operation::read_range(&self.keys.entries_from(from), most, false);
         let mut success = vec![self.read_head(), entries];
         if reader == Reader::Nearby {
             success.iter_mut().for_each(Operation::take_what_the_member_has);
         }
         let transaction = Transaction { success, ..Transaction::default() };
-        let mut read = self.transact(&transaction, Repeat::Harmless)?.read();
+        let answer = self.transact(&transaction, Repeat::Harmless)?;
+        let revision = answer.header.revision();
+        let mut read = answer.read();
         let decoded = self.own_head(read.next()).and_then(|(head, _)| {
             let found = read.next().unwrap_or_default();
             let entries = found.iter().map(|found| {
@@ -285,7 +292,7 @@ impl EtcdLog {
                 let entry = index.and_then(|index| rows::decode_entry(index, &found.value.0));
                 entry.ok_or_else(|| self.altered())
             });
-            Ok(LogPart { entries: entries.collect::<Result<_, _>>()?, head })
+            Ok((LogPart { entries: entries.collect::<Result<_, _>>()?, head }, revision))
         });
         decoded.map_err(|why| CallFault { outcome: Outcome::Rejected, why })
     }
@@ -335,7 +342,7 @@ impl SharedLog for EtcdLog {
     fn read(&self, after: u64, most: usize) -> Result<LogPart, String> {
         // No limit at all is what etcd takes 0 for.
         let from = after.saturating_add(1);
-        let first = self.step(from, READ_STEP.min(most).max(1), Reader::Majority);
+        let first = self.step(from, READ_STEP.min(most).max(1));
         let mut part = first.map_err(|fault| fault.why)?;
         let mut step = READ_STEP;
         while let Some(last) = part.entries.last().map(|entry| entry.head.index) {
@@ -348,7 +355,7 @@ impl SharedLog for EtcdLog {
             let next = last.saturating_add(1);
             // What was read is an answer, too: the next read meets the fault again, and begins with
             // fewer entries where these are too large.
-            let Ok(more) = self.step(next, step.min(left), Reader::Majority) else { break };
+            let Ok(more) = self.step(next, step.min(left)) else { break };
             // Trimmed meanwhile.
             if more.entries.first().is_none_or(|entry| entry.head.index != next) {
                 break;
@@ -360,9 +367,12 @@ impl SharedLog for EtcdLog {
         Ok(part)
     }
 
-    fn read_nearby(&self, after: u64, most: usize) -> Result<LogPart, String> {
+    /// `None` also where the member that answers lacks what the watch has told, as it may be another one.
+    fn read_nearby(&self, after: u64, most: usize) -> Option<LogPart> {
+        let told = self.watch.get()?.told();
         let most = READ_STEP.min(most).max(1);
-        self.step(after.saturating_add(1), most, Reader::Nearby).map_err(|fault| fault.why)
+        let read = self.step_by(after.saturating_add(1), most, Reader::Nearby);
+        read.ok().filter(|(_, revision)| *revision >= told).map(|(part, _)| part)
     }
 
     fn objects(&self) -> Option<&dyn FleetLog> {

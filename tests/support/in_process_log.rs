@@ -299,13 +299,13 @@ impl SharedLog for LogLine {
         Ok(LogPart { entries: behind.take(most).cloned().collect(), head: state.head() })
     }
 
-    fn read_nearby(&self, after: u64, most: usize) -> Result<LogPart, String> {
+    fn read_nearby(&self, after: u64, most: usize) -> Option<LogPart> {
         let lag = self.line.lock().unwrap().lag;
-        let state = self.reached()?;
+        let state = self.reached().ok()?;
         let has = &state.entries[..state.entries.len().saturating_sub(lag)];
         let head = has.last().map_or(state.start, |entry| entry.head);
         let behind = has.iter().filter(|entry| entry.head.index > after);
-        Ok(LogPart { entries: behind.take(most).cloned().collect(), head })
+        Some(LogPart { entries: behind.take(most).cloned().collect(), head })
     }
 
     fn objects(&self) -> Option<&dyn FleetLog> {

@@ -4,6 +4,7 @@
 //! then, and each beginning wakes too; a caller that waits no longer than a second misses nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -24,14 +25,21 @@ const LINE_BYTES_MAX: usize = 1 << 16;
 /// A watch, which ends with this.
 pub(super) struct HeadWatch {
     changed: Arc<Notify>,
+    /// The revision of the last line.
+    told: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
 impl HeadWatch {
     pub(super) fn start(runtime: &Handle, gateway: Arc<Gateway>, key: Vec<u8>) -> Self {
-        let changed = Arc::new(Notify::new());
-        let task = runtime.spawn(watch(gateway, key, changed.clone()));
-        Self { changed, task }
+        let (changed, told) = (Arc::new(Notify::new()), Arc::new(AtomicU64::new(0)));
+        let task = runtime.spawn(watch(gateway, key, changed.clone(), told.clone()));
+        Self { changed, told, task }
+    }
+
+    /// The revision of etcd at which the last change was told.
+    pub(super) fn told(&self) -> u64 {
+        self.told.load(Ordering::Acquire)
     }
 
     /// Waits for a change since the last wait ended.
@@ -46,9 +54,13 @@ impl Drop for HeadWatch {
     }
 }
 
-async fn watch(gateway: Arc<Gateway>, key: Vec<u8>, changed: Arc<Notify>) {
+async fn watch(gateway: Arc<Gateway>, key: Vec<u8>, changed: Arc<Notify>, told: Arc<AtomicU64>) {
     loop {
-        if let Err(why) = watch_once(&gateway, &key, &changed).await {
+        let tell = |revision| {
+            told.store(revision, Ordering::Release);
+            changed.notify_one();
+        };
+        if let Err(why) = watch_once(&gateway, &key, tell).await {
             tracing::debug!(why, "the watch on the shared log broke; it is polled meanwhile");
             sleep(PAUSE).await;
         }
@@ -56,7 +68,7 @@ async fn watch(gateway: Arc<Gateway>, key: Vec<u8>, changed: Arc<Notify>) {
 }
 
 /// One watch, until it is to be renewed.
-async fn watch_once(gateway: &Gateway, key: &[u8], changed: &Notify) -> Result<(), String> {
+async fn watch_once(gateway: &Gateway, key: &[u8], tell: impl Fn(u64)) -> Result<(), String> {
     let end = Instant::now() + RENEWED_AFTER;
     let opened = timeout_at(end, gateway.stream("watch", &Watch::key(key))).await;
     let opened = opened.map_err(|_| "it did not begin".to_owned())?;
@@ -71,19 +83,19 @@ async fn watch_once(gateway: &Gateway, key: &[u8], changed: &Notify) -> Result<(
                 return Err("a line is too long".to_owned());
             }
             if line.ends_with(b"\n") {
-                refused(&line)?;
+                let revision = revision_of(&line)?;
                 line.clear();
-                changed.notify_one();
+                tell(revision);
             }
         }
     }
 }
 
-/// Whether a line says that there is no watch.
-fn refused(line: &[u8]) -> Result<(), String> {
+/// The revision of a line, unless it says that there is no watch.
+fn revision_of(line: &[u8]) -> Result<u64, String> {
     let line: WatchLine = serde_json::from_slice(line).map_err(|fault| fault.to_string())?;
     match line.result {
-        Some(answer) if !answer.canceled => Ok(()),
+        Some(answer) if !answer.canceled => Ok(answer.header.revision()),
         Some(answer) => Err(answer.cancel_reason),
         None => Err("etcd refuses it".to_owned()),
     }

@@ -144,9 +144,25 @@ impl Operation {
     }
 }
 
+/// `ResponseHeader`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Header {
+    #[serde(default)]
+    revision: String,
+}
+
+impl Header {
+    /// The revision of the member that answers.
+    pub(super) fn revision(&self) -> u64 {
+        self.revision.parse().unwrap_or(0)
+    }
+}
+
 /// `TxnResponse`.
 #[derive(Debug, Deserialize)]
 pub(super) struct TransactionAnswer {
+    #[serde(default)]
+    pub(super) header: Header,
     #[serde(default)]
     pub(super) succeeded: bool,
     #[serde(default)]
@@ -237,6 +253,8 @@ pub(super) struct WatchLine {
 /// `WatchResponse`.
 #[derive(Deserialize)]
 pub(super) struct WatchAnswer {
+    #[serde(default)]
+    pub(super) header: Header,
     #[serde(default)]
     pub(super) canceled: bool,
     #[serde(default)]

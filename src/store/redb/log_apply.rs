@@ -71,8 +71,8 @@ impl Store {
         .await
     }
 
-    /// As [`Self::follow_to_head`], by what the nearest server has of the log, which may be less. What it
-    /// answers is no proof that this node has everything. `None` without a log.
+    /// As [`Self::follow_to_head`], by what one server has of the log, which may be less: no proof that this
+    /// node has everything. `None` without a log, or if that server has nothing more than the file.
     ///
     /// # Errors
     /// As [`Self::follow_log`].
@@ -80,15 +80,9 @@ impl Store {
         let store = self.clone();
         blocking(move || {
             let Some(link) = store.0.log.get() else { return Ok(None) };
-            let followed = (|| {
-                let at = store.guarded(|database| position(&database.begin_read()?))?;
-                let nothing = Followed { entries: 0, applied: at.head.index, head: at.head.index };
-                match link.read_nearby(&at.head)? {
-                    Some(part) => store.apply_behind(link, &at.head, &part),
-                    None => Ok(nothing),
-                }
-            })();
-            store.noted(followed).map(Some)
+            let at = store.guarded(|database| position(&database.begin_read()?))?;
+            let Some(part) = link.read_nearby(&at.head)? else { return Ok(None) };
+            store.noted(store.apply_behind(link, &at.head, &part)).map(Some)
         })
         .await
     }

@@ -158,11 +158,11 @@ impl LogConnection {
         Ok(part)
     }
 
-    /// What follows a head, by what the nearest server has; `None` if it has nothing that follows. It may be
-    /// behind this node, so nothing that it lacks is a fault of the log.
+    /// What follows a head, by what one server has; `None` if it has nothing that follows, or does not
+    /// answer. It may be behind this node, so nothing that it lacks is a fault of the log.
     pub(super) fn read_nearby(&self, before: &LogHead) -> Result<Option<LogPart>, Failure> {
         self.followed()?;
-        let part = self.log.read_nearby(before.index, READ_MAX).map_err(|why| away(&why))?;
+        let Some(part) = self.log.read_nearby(before.index, READ_MAX) else { return Ok(None) };
         let next = before.index.saturating_add(1);
         let follows = part.head.index > before.index
             && part.entries.first().is_some_and(|entry| entry.head.index == next);

@@ -1,6 +1,6 @@
 //! Transitions of second factors: set up, confirm, switch off, reset.
 //!
-//! [`second_factor`] consumes what is shown. Has no key: sealed secrets stay sealed.
+//! [`second_factor_check`] consumes what is shown. Has no key: sealed secrets stay sealed.
 
 use redb::ReadableTable;
 

@@ -114,6 +114,10 @@ fn a_member_apart_from_its_peers_makes_nothing_and_reads_nothing_of_before() {
         let others = (0..3).filter(|other| *other != leader).map(|other| cluster.endpoint(other));
         let [apart, majority] = [vec![cluster.endpoint(leader)], others.collect()];
         let [apart, majority] = [fleet.by(apart), fleet.by(majority)];
+        // Begins the watch, without which nothing tells that there is something to read nearby.
+        assert!(apart.read_nearby(0, READ_MAX).is_none());
+        let is_told = || apart.wait_for_change(Duration::from_millis(100));
+        eventually("the watch begins", is_told);
         cluster.pass_to_peers(leader, how);
         let lost = entry(&head, "apart");
         let outcome = apart.append(&head, &lost);
@@ -125,6 +129,8 @@ fn a_member_apart_from_its_peers_makes_nothing_and_reads_nothing_of_before() {
             Appended::Unknown(_) | Appended::Refused(_) => false,
         });
         assert!(apart.read(0, READ_MAX).is_err(), "{how:?}: it reads what is no longer the end");
+        let nearby = apart.read_nearby(0, READ_MAX).map(|part| part.head);
+        assert_eq!(nearby, Some(head), "{how:?}: what that member has");
         cluster.pass_to_peers(leader, Passing::All);
         eventually("it has what the others have", || {
             apart.read(0, READ_MAX).is_ok_and(|part| part.head == next.head)

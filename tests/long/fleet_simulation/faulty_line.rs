@@ -153,9 +153,9 @@ impl SharedLog for PlantedLine {
         Ok(part)
     }
 
-    fn read_nearby(&self, after: u64, most: usize) -> Result<LogPart, String> {
+    fn read_nearby(&self, after: u64, most: usize) -> Option<LogPart> {
         match self.plant {
-            Some(_) => self.read(after, most),
+            Some(_) => self.read(after, most).ok(),
             None => self.line.read_nearby(after, most),
         }
     }
