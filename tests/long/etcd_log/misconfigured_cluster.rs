@@ -171,7 +171,9 @@ impl OtherServer {
                 let mut stream = BufReader::new(stream.unwrap());
                 // What is not read breaks the connection before the answer is heard.
                 let _ = message(&mut stream);
-                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 5\r\n\r\nhello");
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello"
+                );
                 let _ = stream.get_mut().write_all(answer.as_bytes());
             }
         });
