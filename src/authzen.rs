@@ -6,11 +6,11 @@
 mod evaluation;
 mod fast_parser;
 mod forward_auth;
-mod full_parser;
 mod health;
 mod metadata;
 mod metrics;
 mod plan;
+mod request_reader;
 mod search;
 mod strict_json;
 

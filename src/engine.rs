@@ -54,7 +54,7 @@ mod schema_and_static_entities;
 mod schema_conformity;
 mod schema_names;
 mod size_limits;
-mod smt_solver;
+mod solver_protocol;
 mod static_entities;
 mod symbolic_difference;
 mod type_titles;
@@ -78,7 +78,7 @@ pub use policy_warnings::{Oddity, PolicyWarning};
 pub use role_catalogue::RoleCard;
 pub use role_matrix::{Cell, Matrix, MatrixRow};
 pub use role_matrix_diff::AccessChange;
-pub use smt_solver::SmtSolver;
+pub use solver_protocol::SmtSolver;
 pub use symbolic_difference::{KindChange, Relation, SymbolicDifference};
 pub use type_titles::TypeTitles;
 

@@ -54,9 +54,10 @@
 //! 8. `engine::compiled_condition`: `matches` tries scope and conditions of a policy; its submodule
 //!    `evaluator` evaluates a condition. `engine::compiled_condition_inputs` gives it the values: what the
 //!    store knows of a member never comes from the body. An attribute that is missing makes the policy err: a
-//!    `permit` that errs does not permit, a `forbid` that errs denies. Facts are certain where the body
-//!    conforms to the schema and the resource is neither a member nor in `entities.json`. Cedar evaluates an
-//!    operand that is not compiled (`OperandEvaluation` in `compiled_decision`).
+//!    `permit` that errs does not permit, a `forbid` that errs denies. Facts are certain, but for the rare
+//!    cases that `QueryFacts::read` lists, where the body conforms to the schema and the resource is neither
+//!    a member nor in `entities.json`. Cedar evaluates an operand that is not compiled (`OperandEvaluation`
+//!    in `compiled_decision`).
 //! 9. `engine::evaluate` has the slices, that is the policies that could apply. By them Cedar evaluates
 //!    policies that are not compiled, what is to be cached, and everything where a fact is not certain. For
 //!    that, `Snapshot::evaluate` in `engine::decide` builds the entities first, and denies if the body does
@@ -65,7 +66,7 @@
 //!     path writes its bytes; elsewhere hyper does.
 //!
 //! Details: `http::server` accepts connections. `authzen::fast_parser` reads the usual body in one pass,
-//! `full_parser` any other, and names the key at fault. `services::session_auth` knows session tokens, and
+//! `request_reader` any other, and names the key at fault. `services::session_auth` knows session tokens, and
 //! those of a suspended member no longer. `staleness` knows how old the node's data is. Samples for the
 //! cross-check, and for shadow policies, go into the queues of `cross_check` and `app::shadow`.
 //! `directory::member_index` is the index of step 5. At load, `engine::cacheable_policies` says by syntax

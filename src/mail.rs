@@ -4,13 +4,13 @@
 //! result of the delivery. Never retries by itself, never reads the clock, and never logs a link or
 //! a password.
 
+mod access_tokens;
 pub mod bounce;
 mod eml_folder;
 mod in_memory_server;
 mod mail_texts;
 mod maildir;
 mod message;
-mod oauth;
 mod refusal_tracker;
 mod retry_schedule;
 mod sanitize;

@@ -39,9 +39,9 @@ use crate::routes;
 use crate::services::permits::StorePermit;
 use crate::services::store_and_key_checks::{self, keys_are_there};
 use crate::services::{
-    background_retries, cross_check, directory_sync, fleet_follow, fleet_snapshots, fleet_status,
-    import, mail_delivery, policy_publish, reload, sessions, set_up, shadow, startup_policies,
-    two_step,
+    cross_check, directory_sync, fleet_follow, fleet_snapshots, fleet_status, import,
+    mail_delivery, policy_publish, policy_reload_loops, reload, sessions, set_up, shadow,
+    startup_policies, two_step,
 };
 use crate::store::change_feed::Follower;
 use crate::store::log_seal::LogSeal;
@@ -180,7 +180,7 @@ async fn serve(
         }));
     }
     if let Some(watch) = watch {
-        lasting(&mut tasks, &app, "policy folder", |app| background_retries::watch(app, watch));
+        lasting(&mut tasks, &app, "policy folder", |app| policy_reload_loops::watch(app, watch));
     }
     if app.has_policies_of_fleet() {
         lasting(&mut tasks, &app, "published policies", policy_publish::follow);
@@ -195,7 +195,7 @@ async fn serve(
         let tell = |app| startup_policies::tell(app, untold, reloading);
         lasting(&mut tasks, &app, "policies told", tell);
     }
-    lasting(&mut tasks, &app, "policies", background_retries::retry_failed_reload);
+    lasting(&mut tasks, &app, "policies", policy_reload_loops::retry_failed_reload);
     let mail = mail_delivery::deliver(Arc::clone(&app), app.store.subscribe());
     let mail = {
         let app = Arc::clone(&app);
@@ -204,7 +204,7 @@ async fn serve(
     lasting(&mut tasks, &app, "bounces", mail_delivery::watch_bounces);
     lasting(&mut tasks, &app, "mail queue", mail_delivery::watch_queue);
     lasting(&mut tasks, &app, "sessions", sessions::run_expiry);
-    lasting(&mut tasks, &app, "policies kept", background_retries::save_unsaved_policies);
+    lasting(&mut tasks, &app, "policies kept", policy_reload_loops::save_unsaved_policies);
     lasting(&mut tasks, &app, "imports", import::retry_spool);
     lasting(&mut tasks, &app, "cross-check", cross_check::run);
     lasting(&mut tasks, &app, "shadow folder", shadow::follow);

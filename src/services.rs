@@ -12,7 +12,7 @@
 //! 2. `invites`, `search_token`, `sessions`, `store_and_key_checks`, `fleet_key_activation`, `policy_comparison` and
 //!    `policy_rollback`;
 //! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `shadow`,
-//!    `startup_policies`, `policy_approval`, `policy_history`, `background_retries`, `fleet_follow`
+//!    `startup_policies`, `policy_approval`, `policy_history`, `policy_reload_loops`, `fleet_follow`
 //!    and `fleet_snapshots`;
 //! 4. `policy_publish`;
 //! 5. `decide`, `search`, `plan`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`,
@@ -30,7 +30,6 @@ mod account_and_inviter;
 pub mod accounts;
 pub mod api_tokens;
 pub mod audit;
-pub mod background_retries;
 pub mod backup;
 pub mod bulk_member_changes;
 pub mod caller;
@@ -65,6 +64,7 @@ pub mod policy_approval;
 pub mod policy_comparison;
 pub mod policy_history;
 pub mod policy_publish;
+pub mod policy_reload_loops;
 pub mod policy_rollback;
 pub mod reload;
 pub mod rights;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::fast_parser;
-use super::full_parser::{BatchSemantic, RequestBody, values};
+use super::request_reader::{BatchSemantic, RequestBody, values};
 use super::strict_json;
 use crate::app::App;
 use crate::domain::{Decision, Digest, Failure, Kind, Query, Revision, Value, limits, plural};

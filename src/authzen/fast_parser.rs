@@ -328,7 +328,7 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
-    use crate::authzen::{full_parser, strict_json};
+    use crate::authzen::{request_reader, strict_json};
 
     const USUAL: &str = r#"{"subject":{"type":"user","id":"m1"},"action":{"name":"templates:view"},"resource":{"type":"template","id":"t1","properties":{"account":"acme"}}}"#;
 
@@ -496,7 +496,8 @@ mod tests {
             taken += 1;
             let shown = String::from_utf8_lossy(&body);
             let value = strict_json::parse(&body).unwrap_or_else(|_| panic!("{shown}"));
-            let full = full_parser::RequestBody::read(&value).unwrap_or_else(|_| panic!("{shown}"));
+            let full =
+                request_reader::RequestBody::read(&value).unwrap_or_else(|_| panic!("{shown}"));
             let source = full.single();
             let other = source.query().unwrap_or_else(|_| panic!("{shown}"));
             assert_eq!(format!("{query:?}"), format!("{other:?}"), "{shown}");
@@ -516,13 +517,15 @@ mod tests {
             taken += 1;
             let shown = String::from_utf8_lossy(&body);
             let value = strict_json::parse(&body).unwrap_or_else(|_| panic!("{shown}"));
-            let full = full_parser::RequestBody::read(&value).unwrap_or_else(|_| panic!("{shown}"));
+            let full =
+                request_reader::RequestBody::read(&value).unwrap_or_else(|_| panic!("{shown}"));
             let items = full.items(9).unwrap().unwrap_or_else(|| panic!("{shown}"));
             let sources: Vec<_> = items.iter().map(|item| full.item(item).unwrap()).collect();
             let others: Vec<_> = sources.iter().map(|source| source.query().unwrap()).collect();
             assert_eq!(format!("{queries:?}"), format!("{others:?}"), "{shown}");
             assert!(
-                !full.explain && full.semantic().unwrap() == full_parser::BatchSemantic::ExecuteAll
+                !full.explain
+                    && full.semantic().unwrap() == request_reader::BatchSemantic::ExecuteAll
             );
         }
         assert!(taken > 10_000, "only {taken}: nothing is shown");

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::evaluation::{AnswerBasis, read, wait_for_revision};
-use super::full_parser::RequestBody;
+use super::request_reader::RequestBody;
 use super::strict_json;
 use crate::app::App;
 use crate::domain::{Failure, Kind, Query, Value};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::evaluation::{AnswerBasis, read, wait_for_revision};
-use super::full_parser::RequestBody;
+use super::request_reader::RequestBody;
 use super::strict_json;
 use crate::app::App;
 use crate::domain::digest::Hasher;

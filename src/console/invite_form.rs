@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use askama::Template;
 
 use super::form_page::{FormPage, FormPart, Input, Select, kind};
-use super::link_page::LinkPage;
+use super::handed_over_link::LinkPage;
 use super::page_layout::{PageLayout, page, redirect_with_notice};
 use super::page_request::{CurrentUser, FormBody, FormReader, PageRequest, PageResult};
 use super::page_urls::member_path;

@@ -9,7 +9,7 @@ use askama::Template;
 
 use super::edit_conflict::{self, of_member};
 use super::form_page::{EditConflict, FormPage, FormPart, Input, kind};
-use super::link_page::LinkPage;
+use super::handed_over_link::LinkPage;
 use super::page_layout::{PageLayout, not_possible, page, redirect_with_notice, unknown_path};
 use super::page_request::{CurrentUser, FormBody, PageRequest, PageResult};
 use super::page_urls::{self, BACK, member_path};

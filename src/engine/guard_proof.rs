@@ -16,7 +16,7 @@ use super::counterexample::{NOT_REPLAYED, QueryMaker};
 use super::example_query::ExampleQuery;
 use super::guards::{Guard, GuardCheck, GuardKind};
 use super::request_kind::{AnalysedSet, KindPolicies, Reasons, RequestKind, literals};
-use super::smt_solver::{Proof, Questions, SmtSolver, denies_always, implies, never_errs};
+use super::solver_protocol::{Proof, Questions, SmtSolver, denies_always, implies, never_errs};
 use crate::domain::{GuardState, PolicyFiles};
 
 /// A guard, and what is known about it.

@@ -12,7 +12,7 @@ use super::Snapshot;
 use super::counterexample::QueryMaker;
 use super::example_query::ExampleQuery;
 use super::request_kind::{AnalysedSet, KindPolicies, literals};
-use super::smt_solver::{Proof, Questions, SmtSolver, implies, never_errs};
+use super::solver_protocol::{Proof, Questions, SmtSolver, implies, never_errs};
 use crate::domain::{PolicyFiles, worded};
 
 /// Sets with more policies are not looked at: each policy is a question or more.

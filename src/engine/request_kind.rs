@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::Snapshot;
 use super::entity_reads::EntityAttributes;
-use super::smt_solver::{reason, set_of};
+use super::solver_protocol::{reason, set_of};
 use crate::domain::{PolicyFiles, RoleId};
 use crate::engine::folder_files::SCHEMA;
 use crate::engine::schema::read_schema;

@@ -14,7 +14,7 @@ use super::Snapshot;
 use super::counterexample::{NOT_REPLAYED, QueryMaker};
 use super::example_query::ExampleQuery;
 use super::request_kind::{AnalysedSet, KindPolicies, RequestKind, literals};
-use super::smt_solver::{Proof, Questions, SmtSolver, denies_always, implies, never_errs};
+use super::solver_protocol::{Proof, Questions, SmtSolver, denies_always, implies, never_errs};
 use crate::domain::{PolicyFiles, RoleId, worded};
 
 worded! {

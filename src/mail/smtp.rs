@@ -13,7 +13,7 @@ use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Star
 use lettre::transport::smtp::extension::{ClientId, MailParameter, RcptParameter};
 use tokio::net::TcpStream;
 
-use super::oauth;
+use super::access_tokens;
 use super::sanitize;
 use super::send_fault::{AcceptedMail, FaultClass, SendFault, SmtpStep};
 use super::smtp_auth::{self, SmtpSecret};
@@ -199,7 +199,11 @@ impl Smtp {
             config::SmtpCredential::Password(_) => None,
             config::SmtpCredential::Token(source) => {
                 let patience = self.patience.min(Duration::from_millis(limits::MAIL_TOKEN_MS_MAX));
-                Some(oauth::token(source, patience).await.map_err(|why| no_token(source, &why))?)
+                Some(
+                    access_tokens::token(source, patience)
+                        .await
+                        .map_err(|why| no_token(source, &why))?,
+                )
             }
         };
         let proof = match (&login.proof, &token) {

@@ -88,7 +88,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("redb", &["store"]),
     (
         "rustix",
-        &["clock.rs", "file_limit.rs", "gate", "mail/oauth.rs", "policy_folder/folder_exchange.rs"],
+        &[
+            "clock.rs",
+            "file_limit.rs",
+            "gate",
+            "mail/access_tokens.rs",
+            "policy_folder/folder_exchange.rs",
+        ],
     ),
     ("rustls_native_certs", &["tls_authorities.rs"]),
     ("strsim", &["domain/spelling_suggestions.rs"]),

@@ -8,13 +8,13 @@
 mod actions;
 mod concurrency;
 mod environment;
-mod fault_injection;
 mod invariants;
 mod invites;
 mod mail;
 mod members;
 mod model;
 mod passwords;
+mod planted_violations;
 mod policies;
 mod random;
 mod second_factors;
@@ -34,8 +34,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kwic_team::domain::{AccountSlug, MailId, QueuedMail};
 
-use fault_injection::{Fault, FaultInjection};
 use model::{ACCOUNTS, Model};
+use planted_violations::{Fault, FaultInjection};
 use policies::Set;
 use random::{ActionKind, Random, Swarm};
 use system::System;
