@@ -25,11 +25,12 @@ mod example_query;
 mod explain;
 #[cfg(test)]
 mod explanation_tests;
-mod extension_values;
+mod extension_value_spelling;
 mod folder_files;
 mod guard_proof;
 mod guards;
 mod left_to_cedar;
+mod load_progress;
 mod management_checks;
 mod nesting_limit;
 mod parallel;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use cedar_policy::{Context, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use serde_json::Value as Json;
 
-use super::extension_values;
+use super::extension_value_spelling;
 use super::type_titles::TypeTitles;
 use crate::domain::Value;
 use crate::domain::access_query::property;
@@ -295,9 +295,11 @@ fn read_extension(
         None => Some(wrapped),
     };
     let text = match (extension, given) {
-        (Extension::DateTime, Some(Value::String(text))) => extension_values::datetime(text),
+        (Extension::DateTime, Some(Value::String(text))) => {
+            extension_value_spelling::datetime(text)
+        }
         (_, Some(Value::String(text))) => Cow::Borrowed(text.as_ref()),
-        (Extension::Decimal, Some(number)) => match extension_values::decimal(number) {
+        (Extension::Decimal, Some(number)) => match extension_value_spelling::decimal(number) {
             Some(text) => Cow::Owned(text),
             None => return Err(BadAttributes::mistyped(wanted, number)),
         },

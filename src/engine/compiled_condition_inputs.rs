@@ -11,7 +11,7 @@ use cedar_policy::{EntityTypeName, EntityUid};
 
 use super::attribute_types::{AttributeShape, AttributeType, Extension, check_listed, entity_id};
 use super::entity_builder::is_supplied;
-use super::extension_values::datetime_ms;
+use super::extension_value_spelling::datetime_ms;
 use super::left_to_cedar::CedarOperand;
 use super::schema_and_static_entities::SchemaFacts;
 use super::schema_names::ActionInfo;

@@ -65,12 +65,10 @@ impl<'n> EntityAttributes<'n> {
     /// `has a.b` reads `a` to test `b`.
     fn is_on_the_way(&self, value: &Json) -> bool {
         let names = value.get("attr").and_then(Json::as_array);
-        names.and_then(|names| names.split_last()).is_some_and(|(_, way)| {
-            way.iter().any(|name| {
-                name.as_str().is_none_or(|name| self.0.contains(name))
-                    || !value.get("left").is_some_and(begins_at_variable)
-            })
-        })
+        let Some((_, way)) = names.and_then(|names| names.split_last()) else { return false };
+        let is_entity = |name: &Json| name.as_str().is_none_or(|name| self.0.contains(name));
+        let is_known = value.get("left").is_some_and(begins_at_variable);
+        way.iter().any(is_entity) || !(way.is_empty() || is_known)
     }
 }
 

@@ -19,6 +19,7 @@ use super::evaluate::{Evaluation, SliceKeys};
 use super::folder_files::{ENTITIES, FolderFiles, SCHEMA, sort};
 use super::guards::Guard;
 use super::left_to_cedar::NotCompiled;
+use super::load_progress::LoadProgress;
 use super::management_checks::ADMINISTERING;
 use super::parallel::{STACK, in_parallel};
 use super::policy_fault::{PolicyFault, bounded, bounded_notes, is_full};
@@ -111,6 +112,8 @@ fn load(
     let tell = |file: &str| passage.tell(file);
     let mut live = read_policies(folder.roles.iter().chain(&folder.rules), tell, &mut faults);
     let mut guards = read_policies(folder.guards.iter(), tell, &mut faults);
+    // What is slow from here on is of no file, unless one is told.
+    passage.tell("");
     folder.note_empty(live.iter().chain(&guards).map(|placed| placed.file));
     let cards = read_cards(&folder, &live, &mut faults);
     check_ids(live.iter().chain(&guards), &mut faults);
@@ -125,10 +128,11 @@ fn load(
     let Some((schema, names)) = schema.filter(|_| live.len() <= limits::POLICIES_MAX) else {
         return Err(faults);
     };
+    let progress = LoadProgress::new(&tell);
     for policies in [&mut live, &mut guards] {
-        read_syntax(policies, &mut faults);
-        if let LoadMode::Whole(tell) = passage {
-            validate(&schema, policies, tell, &mut folder.notes, &mut faults);
+        read_syntax(policies, &progress, &mut faults);
+        if let LoadMode::Whole(_) = passage {
+            validate(&schema, policies, &progress, &mut folder.notes, &mut faults);
         }
     }
     passage.tell(ENTITIES);

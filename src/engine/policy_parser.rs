@@ -7,6 +7,7 @@ use std::str::FromStr;
 use cedar_policy::{Policy, PolicyId, PolicySet};
 use serde_json::Value as Json;
 
+use super::load_progress::LoadProgress;
 use super::nesting_limit::too_deep;
 use super::parallel::in_parallel;
 use super::policy_fault::{FAULTS_MAX, PolicyFault, is_full};
@@ -115,7 +116,12 @@ pub(super) fn read_policies<'a, 'f: 'a>(
     placed
 }
 
-pub(super) fn read_syntax(policies: &mut [ParsedPolicy<'_>], faults: &mut Vec<PolicyFault>) {
+/// Fills in the syntax of each policy.
+pub(super) fn read_syntax(
+    policies: &mut [ParsedPolicy<'_>],
+    progress: &LoadProgress<'_>,
+    faults: &mut Vec<PolicyFault>,
+) {
     let read = in_parallel(policies, |share| {
         let syntax = |placed: &ParsedPolicy<'_>| {
             placed
@@ -123,7 +129,12 @@ pub(super) fn read_syntax(policies: &mut [ParsedPolicy<'_>], faults: &mut Vec<Po
                 .to_json()
                 .map_err(|fault| PolicyFault::new(placed.file, fault.to_string()))
         };
-        share.iter().map(syntax).collect::<Vec<_>>()
+        let of_files = share.chunk_by(|one, next| one.file == next.file);
+        let syntax_of = |file: &[ParsedPolicy<'_>]| {
+            let name = file.first().map_or("", |placed| placed.file);
+            progress.on(name, || file.iter().map(syntax).collect::<Vec<_>>())
+        };
+        of_files.flat_map(syntax_of).collect::<Vec<_>>()
     });
     for (placed, syntax) in policies.iter_mut().zip(read.into_iter().flatten()) {
         match syntax {

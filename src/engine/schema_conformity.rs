@@ -9,7 +9,7 @@ use cedar_policy::EntityTypeName;
 
 use super::attribute_types::{AttributeShape, AttributeType, Extension, entity_id};
 use super::entity_builder::is_supplied;
-use super::extension_values::datetime_ms;
+use super::extension_value_spelling::datetime_ms;
 use super::schema_names::Symbols;
 use crate::domain::access_query::property;
 use crate::domain::{Query, Value};

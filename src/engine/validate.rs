@@ -9,6 +9,7 @@ use cedar_policy::{PolicyId, PolicySet, Schema, ValidationMode, ValidationResult
 use serde_json::Value as Json;
 
 use super::entity_builder::REACH;
+use super::load_progress::LoadProgress;
 use super::parallel::in_parallel;
 use super::policy_fault::{NOTES_MAX, PolicyFault, is_full};
 use super::policy_parser::ParsedPolicy;
@@ -17,7 +18,7 @@ use super::policy_parser::ParsedPolicy;
 pub(super) fn validate(
     schema: &Schema,
     policies: &[ParsedPolicy<'_>],
-    tell: &(dyn Fn(&str) + Sync),
+    progress: &LoadProgress<'_>,
     notes: &mut Vec<String>,
     faults: &mut Vec<PolicyFault>,
 ) {
@@ -28,9 +29,15 @@ pub(super) fn validate(
     let places: HashMap<&PolicyId, &ParsedPolicy<'_>> =
         first_of_id.iter().map(|placed| (placed.policy.id(), *placed)).collect();
     let results = in_parallel(&first_of_id, |share| {
-        tell(share.first().map_or("", |placed| placed.file));
-        validate_share(schema, share)
+        let validator = Validator::new(schema.clone());
+        let of_files = share.chunk_by(|one, next| one.file == next.file);
+        let results = of_files.map(|file| {
+            let name = file.first().map_or("", |placed| placed.file);
+            progress.on(name, || validate_file(&validator, file))
+        });
+        results.collect::<Vec<_>>()
     });
+    let results: Vec<_> = results.into_iter().flatten().collect();
     for (unadded, _) in &results {
         faults.extend(unadded.iter().cloned());
     }
@@ -51,8 +58,9 @@ pub(super) fn validate(
     }
 }
 
-fn validate_share(
-    schema: &Schema,
+/// Validates policies of one file.
+fn validate_file(
+    validator: &Validator,
     policies: &[&ParsedPolicy<'_>],
 ) -> (Vec<PolicyFault>, [ValidationResult; 2]) {
     let mut unadded = Vec::new();
@@ -63,9 +71,8 @@ fn validate_share(
             unadded.push(PolicyFault::new(placed.file, fault.to_string()));
         }
     }
-    let validator = Validator::new(schema.clone());
     let near = validator.validate(&near, ValidationMode::Strict);
-    (unadded, [near, validate_reach(&validator, &far)])
+    (unadded, [near, validate_reach(validator, &far)])
 }
 
 fn validate_reach(validator: &Validator, policies: &PolicySet) -> ValidationResult {

@@ -16,7 +16,8 @@ fn what_takes_for_ever_to_check_is_refused_in_the_end() {
     fs::write(schema, format!("{shipped}\n{questions}")).unwrap();
     let rule =
         |n| format!("@id(\"m{n}\") forbid(principal, action, resource) when {{ 1 == 2 }};\n");
-    let rules: String = (0..5_000).map(rule).collect();
+    // So few that they are validated together with those of other files.
+    let rules: String = (0..400).map(rule).collect();
     fs::write(folder.path().join("rules/many.cedar"), rules).unwrap();
     let check = ["policy", "check", folder.path().to_str().unwrap()];
     let output = std::process::Command::new(binary()).args(check).env_clear().output().unwrap();

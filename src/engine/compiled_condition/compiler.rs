@@ -10,7 +10,7 @@ use super::text_pattern::TextPattern;
 use super::{CompiledPolicy, Node, NodeId, Variable};
 use crate::engine::cedar_expression_json::{operation, part, variable};
 use crate::engine::entity_reads::EntityAttributes;
-use crate::engine::extension_values::datetime_ms;
+use crate::engine::extension_value_spelling::datetime_ms;
 use crate::engine::left_to_cedar::{CedarOperand, DEPTH_MAX, NODES_MAX, NotCompiled};
 use crate::engine::policy_scope::{PolicyScope, ScopeConstraint};
 use crate::engine::schema_names::Symbols;
