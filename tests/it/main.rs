@@ -48,7 +48,7 @@ mod fleet_policies;
 mod fleet_snapshots;
 mod fleet_upgrade;
 mod http;
-mod import;
+mod import_file_formats;
 mod invites_sessions_passwords;
 mod last_administrator_and_own_role;
 mod letters_of_a_fleet;
