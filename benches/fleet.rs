@@ -241,10 +241,8 @@ impl BareEtcd {
                         let entry = entry_behind(&head, bytes);
                         match client.append(&head, &entry) {
                             Appended::Made => (head, made) = (entry.head, made + 1),
-                            // As a node, it reads what it has missed.
-                            Appended::Moved => {
-                                head = client.read(head.index, READ_MAX).unwrap().head;
-                            }
+                            // As a node, it learns what it has missed.
+                            Appended::Moved(told) => head = told.unwrap().head,
                             other => panic!("{other:?}"),
                         }
                     }

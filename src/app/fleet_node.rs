@@ -32,6 +32,8 @@ pub struct FleetNode {
     pub staleness: Staleness,
     /// The index up to which decisions see the log.
     applied: AtomicU64,
+    /// The index up to which the log is in the file on the disk.
+    persisted: AtomicU64,
     /// The index of the log's head, when it was asked the last time.
     head: AtomicU64,
     /// Whether this is the node that does the regular work of the fleet.
@@ -75,6 +77,7 @@ impl FleetNode {
             since,
             staleness: Staleness::new(config.max_staleness, config.on_stale),
             applied: AtomicU64::new(0),
+            persisted: AtomicU64::new(0),
             head: AtomicU64::new(0),
             tends: AtomicBool::new(false),
             is_copy: AtomicBool::new(false),
@@ -95,6 +98,17 @@ impl FleetNode {
     #[must_use]
     pub fn applied(&self) -> u64 {
         self.applied.load(Ordering::Acquire)
+    }
+
+    /// Notes up to where the log is in the file on the disk.
+    pub fn set_persisted(&self, index: u64) {
+        self.persisted.fetch_max(index, Ordering::AcqRel);
+    }
+
+    /// The index up to which decisions see the log after a crash, too: what other nodes are told.
+    #[must_use]
+    pub fn persisted(&self) -> u64 {
+        self.persisted.load(Ordering::Acquire)
     }
 
     /// The index of the log's head, as far as is known; at least [`Self::applied`].

@@ -164,8 +164,7 @@ pub(super) async fn remove_from_log(
 ) -> Result<(), Failure> {
     // What cannot be read may be far behind.
     let applied = |node: &RegisteredNode| node.report.as_ref().map_or(0, |report| report.applied);
-    let others = all.iter().filter(|other| other.id != node.id).map(applied);
-    let applied_by_all = others.fold(node.applied(), u64::min);
+    let applied_by_all = all.iter().map(applied).fold(node.persisted(), u64::min);
     let work = ErasureInLog { store: &app.store, log: &node.log, seal: &node.seal, scratch };
     if work.step(erased, applied_by_all).await? {
         tracing::info!(erased, "what was erased is removed from the shared log");

@@ -3,7 +3,7 @@
 //!
 //! The log is asked for its head at least once a second, whatever wakes this task: a watch may hang
 //! without a word. Where a watch wakes it before, one server is asked alone, which mostly has what is new;
-//! where it has nothing, the log is asked. Without a log there is nothing to follow, and no task.
+//! where it lacks that, the log is asked. Without a log there is nothing to follow, and no task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,12 +66,11 @@ async fn keep_up(app: &App, node: &Arc<FleetNode>) {
 /// Applies what one server has of the log; whether that was all of it, as far as that server knows. Says
 /// nothing of how fresh the node is: the server may be cut off from the others.
 async fn step_nearby(app: &App, node: &FleetNode) -> Result<bool, Failure> {
-    let Some(seen) = app.store.follow_nearby().await? else {
-        // Woken by nothing new, as for a change of this node, or by what that server lacks.
-        return Ok(false);
-    };
-    wait_until_settled(app, app.store.revision().await?).await?;
-    follow_keys(app).await?;
+    let Some(seen) = app.store.follow_nearby().await? else { return Ok(false) };
+    if seen.applied > node.applied() {
+        wait_until_settled(app, app.store.revision().await?).await?;
+        follow_keys(app).await?;
+    }
     node.reached(seen.applied, seen.head);
     Ok(seen.applied >= seen.head)
 }

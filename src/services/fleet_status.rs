@@ -182,8 +182,16 @@ pub async fn note_choice(app: &App, node: &FleetNode) -> Result<(), Failure> {
 
 async fn put(app: &App, node: &Arc<FleetNode>) -> Result<(), String> {
     let sent = clock::since_boot();
-    // Of a file that cannot be read, nothing good is said.
-    let reach = app.store.erasure_reach().await.ok().flatten().unwrap_or_default();
+    // Others rely on a report: what it says is on the disk first. Of a file that cannot be read or written,
+    // nothing good is said.
+    let (applied, reach) = (node.applied(), app.store.erasure_reach().await);
+    let reach = match app.store.persist().await {
+        Ok(()) => {
+            node.set_persisted(applied);
+            reach.ok().flatten().unwrap_or_default()
+        }
+        Err(_) => ErasureReach::default(),
+    };
     let report = own(app, node, reach);
     let (of, has_reported) = (Arc::clone(node), node.last_reported().is_some());
     let put = move || {
@@ -223,7 +231,7 @@ fn own(app: &App, node: &FleetNode, reach: ErasureReach) -> NodeReport {
     NodeReport {
         name: node.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        applied: node.applied(),
+        applied: node.persisted(),
         revision: app.directory.revision(),
         policies: app.policies.load().digest(),
         policies_refused: app.policy_status.load().fault.is_some(),

@@ -276,25 +276,33 @@ impl EtcdLog {
 
     /// The same, with the revision of the member that answers.
     fn step_by(&self, from: u64, most: usize, reader: Reader) -> Result<(LogPart, u64), CallFault> {
-        let entries = Operation::read_range(&self.keys.entries_from(from), most, false);
-        let mut success = vec![self.read_head(), entries];
+        let mut success = vec![self.read_head(), self.read_entries(from, most)];
         if reader == Reader::Nearby {
             success.iter_mut().for_each(Operation::take_what_the_member_has);
         }
         let transaction = Transaction { success, ..Transaction::default() };
         let answer = self.transact(&transaction, Repeat::Harmless)?;
-        let revision = answer.header.revision();
+        let revision = answer.header.revision().unwrap_or(0);
+        let part = self.part(answer);
+        part.map(|part| (part, revision))
+            .map_err(|why| CallFault { outcome: Outcome::Rejected, why })
+    }
+
+    fn read_entries(&self, from: u64, most: usize) -> Operation {
+        Operation::read_range(&self.keys.entries_from(from), most, false)
+    }
+
+    /// The head and the entries of an answer to a question for both.
+    fn part(&self, answer: TransactionAnswer) -> Result<LogPart, String> {
         let mut read = answer.read();
-        let decoded = self.own_head(read.next()).and_then(|(head, _)| {
-            let found = read.next().unwrap_or_default();
-            let entries = found.iter().map(|found| {
-                let index = self.keys.index_of(found);
-                let entry = index.and_then(|index| rows::decode_entry(index, &found.value.0));
-                entry.ok_or_else(|| self.altered())
-            });
-            Ok((LogPart { entries: entries.collect::<Result<_, _>>()?, head }, revision))
+        let (head, _) = self.own_head(read.next())?;
+        let found = read.next().unwrap_or_default();
+        let entries = found.iter().map(|found| {
+            let index = self.keys.index_of(found);
+            let entry = index.and_then(|index| rows::decode_entry(index, &found.value.0));
+            entry.ok_or_else(|| self.altered())
         });
-        decoded.map_err(|why| CallFault { outcome: Outcome::Rejected, why })
+        Ok(LogPart { entries: entries.collect::<Result<_, _>>()?, head })
     }
 }
 
@@ -315,12 +323,13 @@ impl SharedLog for EtcdLog {
                 Operation::put(&key, head.as_bytes()),
                 Operation::put(&self.keys.entry(entry.head.index), &rows::encode_entry(entry)),
             ],
-            failure: vec![self.read_head()],
+            // What other nodes were faster with comes with the answer: they need no second request.
+            failure: vec![self.read_head(), self.read_entries(entry.head.index, READ_STEP)],
         };
         match self.transact(&transaction, Repeat::Never) {
             Ok(answer) if answer.succeeded => Appended::Made,
-            Ok(answer) => match self.own_head(answer.read().next()) {
-                Ok(_) => Appended::Moved,
+            Ok(answer) => match self.part(answer) {
+                Ok(part) => Appended::Moved(Some(part)),
                 Err(why) => Appended::Refused(why),
             },
             // The append that fills etcd is made, and answered as those after it are, which are not.

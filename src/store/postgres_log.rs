@@ -204,7 +204,7 @@ impl PostgresLog {
         // The answer is whole only with the end of the transaction.
         let asked = session.client().query(&session.append, &parameters);
         match self.answered(&session, asked).await {
-            Ok(rows) if rows.is_empty() => Appended::Moved,
+            Ok(rows) if rows.is_empty() => Appended::Moved(None),
             Ok(_) => Appended::Made,
             Err(Unanswered::Fault(fault)) if is_certain(&fault) => Appended::Refused(said(&fault)),
             Err(fault) => Appended::Unknown(fault.said()),

@@ -1,12 +1,13 @@
 //! The store over redb: one file on this machine, or memory.
 //!
 //! Every call runs on a thread of the blocking pool, never on one that answers decisions. Every
-//! commit is two-phase and leaves a file that reopens fast after a crash; none is ever made without
-//! durability. After an input or output error the file is closed, and opened again by the next call,
-//! so that freed space is all it takes to go on.
+//! commit is two-phase and leaves a file that reopens fast after a crash. After an input or output error
+//! the file is closed, and opened again by the next call, so that freed space is all it takes to go on.
 //!
 //! A store can share a log with those of other nodes ([`super::shared_log`]): then each change is
-//! appended there first, and every node writes it to a file of its own.
+//! appended there first, and every node writes it to a file of its own. What other nodes have appended is
+//! written without waiting for the disk, as the log has it; everything that anybody was told of as done
+//! by this node is on the disk ([`Store::persist`]).
 //!
 //! The modules stand below in layers, and each uses only those before it: the file on the disk; the
 //! tables, how rows are read, what a change writes to, and how that is an entry of a log; what every
@@ -44,6 +45,7 @@ mod log_key_rotation;
 mod rate_limits;
 mod record_version;
 mod running_change;
+mod unsynced_rows;
 
 mod account_rows;
 mod address_index;
@@ -115,6 +117,7 @@ use self::running_change::TransactionEnd;
 pub use self::snapshot_copy::SnapshotContent;
 pub use self::tables::FORMAT as LAYOUT;
 use self::tables::{META, REVISION};
+use self::unsynced_rows::UnsyncedRows;
 use super::change_feed::{Follower, Followers, LoadedRecord};
 use crate::clock::Clock;
 use crate::domain::{Actor, Change, Failure, Kind, Revision};
@@ -145,6 +148,8 @@ struct Inner {
     log: OnceLock<LogConnection>,
     /// The last revision that is known to be in the file.
     reached: AtomicU64,
+    /// What the file may not have on the disk yet.
+    unsynced: Mutex<UnsyncedRows>,
     /// Whether the outcome of the last commit is unknown.
     unsettled: AtomicBool,
     /// What the sender of letters keeps in mind from one claim to the next.
@@ -258,6 +263,7 @@ impl Store {
             copies: RwLock::default(),
             log: OnceLock::new(),
             reached: AtomicU64::new(0),
+            unsynced: Mutex::default(),
             unsettled: AtomicBool::new(false),
             claimant: Mutex::default(),
             clock,
@@ -471,6 +477,10 @@ impl Store {
         self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn unsynced(&self) -> MutexGuard<'_, UnsyncedRows> {
+        self.0.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs work on the open database, and closes it after a disk error.
     fn guarded<T>(
         &self,
@@ -524,6 +534,10 @@ impl Store {
             }
             let reached = self.0.reached.load(Ordering::Acquire);
             let database = (self.0.opener)(reached == 0)?;
+            self.unsynced().write_again(&database).map_err(|fault| match fault {
+                StoreError::Rule(failure) => failure,
+                StoreError::Disk(error) => self.not_done(&error),
+            })?;
             if reached > 0 {
                 check_known(&database, reached)?;
             }

@@ -138,8 +138,9 @@ impl LogEntry {
 pub enum Appended {
     /// It is the head.
     Made,
-    /// The head is another one than it named.
-    Moved,
+    /// The head is another one than it named. With what follows the one that it named, as [`SharedLog::read`]
+    /// answers it, where the engine tells that at once.
+    Moved(Option<LogPart>),
     /// The log does not take it, and says why.
     Refused(String),
     /// It is not known, and why.
@@ -169,7 +170,8 @@ pub trait SharedLog: Send + Sync {
 
     /// The same, by what one server of the engine has, which may be less: for a caller who was woken, and asks
     /// by [`Self::read`] where it must know. Spares the servers a question to each other. `None`, where no
-    /// server answers, or the engine has no quicker answer than that of [`Self::read`].
+    /// server answers, where this one lacks what the caller was woken for, or where the engine has no quicker
+    /// answer than that of [`Self::read`].
     fn read_nearby(&self, after: u64, most: usize) -> Option<LogPart> {
         let _ = (after, most);
         None

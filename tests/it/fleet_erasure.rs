@@ -146,6 +146,8 @@ async fn an_erasure_leaves_nothing_in_files_in_the_log_and_in_copies_of_the_log(
     // A snapshot has the person, too.
     one.snapshot().await;
     two.follow().await;
+    // The file on the disk has the person, not only memory.
+    two.store.persist().await.unwrap();
     let (acme, zaphodia) = (slug("acme"), id("zaphodia"));
     let target = MemberTarget { account: &acme, id: &zaphodia, expected: None };
     one.store.member_remove(&BY, target).await.unwrap();

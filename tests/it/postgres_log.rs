@@ -136,11 +136,11 @@ fn an_append_is_made_after_the_head_that_it_names_and_once() {
     let first = entry(&from, b"first");
     assert_eq!(log.append(&from, &first), Appended::Made);
     // The same request once more, and another entry in its place.
-    assert_eq!(log.append(&from, &first), Appended::Moved);
-    assert_eq!(log.append(&from, &entry(&from, b"other")), Appended::Moved);
+    assert_eq!(log.append(&from, &first), Appended::Moved(None));
+    assert_eq!(log.append(&from, &entry(&from, b"other")), Appended::Moved(None));
     // The index is right, and what is authenticated is not.
     let forked = LogHead { authenticator: Digest::of(&[b"a fork"]), ..first.head };
-    assert_eq!(log.append(&forked, &entry(&forked, b"other")), Appended::Moved);
+    assert_eq!(log.append(&forked, &entry(&forked, b"other")), Appended::Moved(None));
     let second = entry(&first.head, b"");
     assert_eq!(log.append(&first.head, &second), Appended::Made);
     let part = log.read(0, 256).unwrap();
@@ -197,7 +197,7 @@ fn what_was_trimmed_is_not_read_and_cannot_be_appended_to() {
     assert_eq!(part.entries, entries[3..]);
     // A node that slept is behind what was trimmed.
     let (slept, late) = (entries[0].head, entry(&entries[0].head, b"late"));
-    assert_eq!(node.log.append(&slept, &late), Appended::Moved);
+    assert_eq!(node.log.append(&slept, &late), Appended::Moved(None));
     // The head stays where all is removed.
     assert_eq!(node.log.trim(5), Ok(2));
     assert_eq!(node.log.read(0, 256).unwrap(), LogPart { entries: vec![], head: part.head });
@@ -259,7 +259,7 @@ fn eight_nodes_append_at_once_in_one_order() {
                     head = entry.head;
                     made.push(entry.id);
                 }
-                Appended::Moved => {
+                Appended::Moved(_) => {
                     moved += 1;
                     head = node.head();
                 }
@@ -304,7 +304,7 @@ fn an_answer_that_is_lost_is_unknown_and_the_id_tells() {
 
         // The same again, as a node does.
         proxy.pass(Passing::All);
-        let again = if arrives { Appended::Moved } else { Appended::Made };
+        let again = if arrives { Appended::Moved(None) } else { Appended::Made };
         assert_eq!(node.log.append(&before, &entry), again);
         assert_eq!(node.log.read(before.index, 1).unwrap().entries, std::slice::from_ref(&entry));
         before = entry.head;
@@ -342,7 +342,7 @@ fn a_silent_connection_is_given_up_in_time_and_its_request_may_arrive_late() {
 
     proxy.pass(Passing::All);
     eventually("the request arrives", || direct.head() == late.head);
-    assert_eq!(node.log.append(&before, &late), Appended::Moved);
+    assert_eq!(node.log.append(&before, &late), Appended::Moved(None));
     assert_eq!(node.log.read(before.index, 1).unwrap().entries, [late]);
 }
 
@@ -408,7 +408,7 @@ fn sessions_that_end_in_a_burst_lose_and_double_nothing() {
             let is_made = loop {
                 match node.log.append(&head, &entry) {
                     Appended::Made => break true,
-                    Appended::Moved => {
+                    Appended::Moved(_) => {
                         let Ok(part) = node.log.read(head.index, 1) else { continue };
                         break part.entries.first().is_some_and(|found| found.id == entry.id);
                     }
@@ -662,7 +662,7 @@ fn a_log_that_is_missing_another_one_or_newer_is_told_apart() {
     // Another deployment made its log here, while this node was connected and before.
     server.sql("UPDATE none_yet.head SET log_id = decode(repeat('09', 16), 'hex')");
     let head = LogHead { ..node_head(&server, "none_yet") };
-    assert_eq!(node.append(&head, &entry(&head, b"")), Appended::Moved);
+    assert_eq!(node.append(&head, &entry(&head, b"")), Appended::Moved(None));
     let other = PostgresLog::open(&none, runtime.handle().clone(), LOG).unwrap();
     for node in [&node, &other] {
         let said = node.read(0, 1).unwrap_err();
@@ -675,7 +675,7 @@ fn a_log_that_is_missing_another_one_or_newer_is_told_apart() {
         other.append(&head, &entry(&head, b"")),
         Appended::Refused(other.read(0, 1).unwrap_err())
     );
-    assert_eq!(node.append(&head, &entry(&head, b"")), Appended::Moved);
+    assert_eq!(node.append(&head, &entry(&head, b"")), Appended::Moved(None));
     let said = node.read(0, 1).unwrap_err();
     assert!(said.contains("is of format 2, and this version reads 1"), "{said}");
     assert!(PostgresLog::inspect(&none, runtime.handle()).unwrap_err().contains("format 2"));
@@ -713,7 +713,7 @@ fn a_server_that_takes_no_changes_is_refused() {
     let before = node.add(b"the connections are open").head;
     server.set("default_transaction_read_only = on");
     // An open session is told, and answers so.
-    let said = std::cell::RefCell::new(Appended::Moved);
+    let said = std::cell::RefCell::new(Appended::Moved(None));
     eventually("the server reads its settings", || {
         let head = node_head(&server, "read_only");
         *said.borrow_mut() = node.log.append(&head, &entry(&head, b"x"));
@@ -759,7 +759,7 @@ fn a_failover_is_followed_and_what_it_lost_is_seen() {
     let part = node.log.read(lost.head.index, 256).unwrap();
     // The head goes back: what this means is the caller's to say.
     assert_eq!(part, LogPart { entries: vec![], head: kept.head });
-    assert_eq!(node.log.append(&lost.head, &entry(&lost.head, b"x")), Appended::Moved);
+    assert_eq!(node.log.append(&lost.head, &entry(&lost.head, b"x")), Appended::Moved(None));
     node.add(b"after");
 }
 

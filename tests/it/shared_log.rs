@@ -6,15 +6,17 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::{Actor, Digest, Failure, Kind, PolicyReport, Revision};
 use kwic_team::store::shared_log::{Appended, FleetLog, LogEntry, LogHead, LogPart, SharedLog};
 use kwic_team::store::{
-    AuditFilter, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, MemberTarget, Store, StoredPolicies,
-    UNAVAILABLE,
+    AuditFilter, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, MemberEdit, MemberTarget, Store,
+    StoredPolicies, UNAVAILABLE,
 };
 
-use crate::support::failing_storage::FailingStorage;
+use crate::support::failing_storage::{FailingStorage, Survives};
 use crate::support::in_process_log::AppendFault::{Late, LostAnswer, LostRequest, Refused, Twice};
 use crate::support::in_process_log::{AppendFault, LogLine};
 use crate::support::log_nodes::{Node, assert_alike, three};
-use crate::support::store_fixture::{ACTOR, BY, HOUR, NOW, id, member, refused, slug, to_role};
+use crate::support::store_fixture::{
+    ACTOR, BY, HOUR, NOW, id, member, name, refused, slug, to_role,
+};
 
 #[tokio::test]
 async fn a_change_on_one_node_is_on_all_of_them() {
@@ -102,9 +104,13 @@ async fn the_nearest_server_may_have_less_than_the_log() {
     assert!(nodes[1].knows("anna").await && !nodes[1].knows("bert").await);
     nodes[1].follow().await;
     assert!(nodes[1].knows("bert").await);
-    for lag in [1, 2, 9] {
+    for lag in [0, 1, 2, 9] {
         nodes[1].line.set_lag(lag);
-        assert!(nodes[1].store.follow_nearby().await.unwrap().is_none(), "{lag}");
+        let none_new = nodes[1].store.follow_nearby().await.unwrap().unwrap();
+        assert_eq!(
+            (none_new.entries, none_new.applied, none_new.head),
+            (0, near.applied + 1, near.applied + 1)
+        );
     }
     assert_eq!(nodes[1].store.log_fault(), None);
     nodes[1].create("carl").await.unwrap();
@@ -113,6 +119,76 @@ async fn the_nearest_server_may_have_less_than_the_log() {
     assert!(nodes[2].store.follow_nearby().await.unwrap().is_none());
     assert_eq!(nodes[2].store.log_fault(), None);
     assert_halted(&nodes[2]).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_disk_with_what_other_nodes_appended() {
+    let (log, nodes) = three().await;
+    nodes[1].store.persist().await.unwrap();
+    nodes[0].create("anna").await.unwrap();
+    let syncs = nodes[1].disk.syncs();
+    nodes[1].follow().await;
+    assert_eq!(nodes[1].disk.syncs(), syncs);
+    let (log, disk) = (&log, &nodes[1].disk);
+    let after_a_crash =
+        || async move { Node::on_disk(log, &disk.after_power_cut(Survives::Nothing)).await };
+    let again = after_a_crash().await;
+    assert!(nodes[1].knows("anna").await && !again.knows("anna").await);
+    again.follow().await;
+    assert!(again.knows("anna").await);
+    nodes[1].store.persist().await.unwrap();
+    assert!(after_a_crash().await.knows("anna").await);
+    let syncs = nodes[1].disk.syncs();
+    nodes[1].store.persist().await.unwrap();
+    assert_eq!(nodes[1].disk.syncs(), syncs, "there is nothing to wait for");
+}
+
+/// Whichever call fails: the file that is opened again has what was seen, and it is told once.
+#[tokio::test]
+async fn a_disk_that_fails_takes_nothing_back_that_was_seen() {
+    let mut failed = 0;
+    for call in 1..40 {
+        let (_log, mut nodes) = three().await;
+        nodes[1].store.persist().await.unwrap();
+        nodes[1].told();
+        nodes[0].create("anna").await.unwrap();
+        nodes[1].follow().await;
+        nodes[1].disk.break_at_call(call);
+        failed += usize::from(nodes[1].store.persist().await.is_err());
+        nodes[1].disk.heal();
+        assert!(nodes[1].knows("anna").await, "{call}");
+        nodes[0].create("bert").await.unwrap();
+        nodes[1].follow().await;
+        // Once more, with what may have been on the disk already.
+        nodes[1].disk.break_at_call(1);
+        let _ = nodes[1].store.persist().await;
+        nodes[1].disk.heal();
+        nodes[1].create("carl").await.unwrap();
+        nodes[1].store.persist().await.unwrap();
+        let told: Vec<u64> = nodes[1].told().iter().map(|change| change.revision.0).collect();
+        let last = nodes[1].store.revision().await.unwrap().0;
+        assert_eq!(told, [last - 2, last - 1, last], "{call}");
+        nodes[0].follow().await;
+        let [one, other] = [&nodes[0], &nodes[1]].map(|node| node.store.content_digest());
+        assert_eq!(one.await.unwrap(), other.await.unwrap(), "{call}");
+    }
+    assert!(failed > 5, "{failed}");
+}
+
+#[tokio::test]
+async fn what_is_so_already_is_so_after_a_crash() {
+    let (log, nodes) = three().await;
+    nodes[0].create("anna").await.unwrap();
+    let (acme, anna) = (slug("acme"), id("anna"));
+    let target = || MemberTarget { account: &acme, id: &anna, expected: None };
+    let renamed = || MemberEdit { first_name: Some(name("Ann")), ..MemberEdit::default() };
+    nodes[0].store.member_edit(&BY, target(), renamed()).await.unwrap();
+    nodes[1].follow().await;
+    // Nothing is changed, and nothing was on the disk yet.
+    nodes[1].store.member_edit(&BY, target(), renamed()).await.unwrap();
+    let again = Node::on_disk(&log, &nodes[1].disk.after_power_cut(Survives::Nothing)).await;
+    let found = again.store.member(&anna).await.unwrap().unwrap();
+    assert_eq!(found.first_name.as_str(), "Ann");
 }
 
 /// Whether a node has stopped, and changes nothing any more.

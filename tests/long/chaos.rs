@@ -37,7 +37,7 @@ const EDITORS: u64 = 3;
 /// How long one is disturbed, where nothing else is said.
 const SECONDS: u64 = 25;
 /// How long the nodes may take until they are alike again.
-const SETTLING: Duration = Duration::from_secs(30);
+const SETTLING: Duration = Duration::from_secs(90);
 /// How often the nodes may have gone on while their files were compared.
 const COMPARISONS: usize = 5;
 

@@ -9,7 +9,7 @@
 mod faulty_line;
 mod history;
 mod imports;
-mod other_account;
+mod letters_invites_sessions;
 
 use std::collections::{BTreeMap, HashSet};
 use std::mem::discriminant;
@@ -31,7 +31,7 @@ use tempfile::TempDir;
 use self::faulty_line::{Plant, PlantedLine};
 use self::history::{Asked, Came, What};
 use self::imports::Import;
-use self::other_account::OtherAccount;
+use self::letters_invites_sessions::OtherAccount;
 use crate::support::failing_storage::{FailingStorage, Survives};
 use crate::support::in_process_log::{AppendFault, InProcessLog, LogLine};
 use crate::support::store_fixture::{ACTOR, MINUTE, NOW, id, member, name, slug};
@@ -61,6 +61,8 @@ struct Node {
     /// The last revision that a directory knows of: from the feed, or because it was in the file
     /// at the start.
     known: u64,
+    /// The last revision that somebody relies on, as this node has answered by it, or reported it.
+    relied_on: u64,
     /// What a directory was told, by revision.
     told: BTreeMap<u64, Change>,
     /// How often it was started again.
@@ -104,6 +106,7 @@ impl Node {
             is_cut: false,
             feed,
             known: 0,
+            relied_on: 0,
             told: BTreeMap::new(),
             starts: 0,
             has_released: true,
@@ -120,6 +123,7 @@ impl Node {
     async fn restart(&mut self, log: &InProcessLog) -> Held {
         self.listen()?;
         self.store.close().await.unwrap();
+        self.relied_on = self.known;
         self.start(log).await
     }
 
@@ -133,9 +137,9 @@ impl Node {
     async fn start(&mut self, log: &InProcessLog) -> Held {
         (self.store, self.feed) = open(log, &self.disk, &self.clock, &self.planted).await;
         (self.starts, self.has_released, self.sending) = (self.starts + 1, false, None);
-        let (known, kept) = (self.known, self.store.revision().await.unwrap().0);
+        let (relied_on, kept) = (self.relied_on, self.store.revision().await.unwrap().0);
         self.known = kept;
-        holds(known <= kept, || format!("{known} was told, and only {kept} is in the file"))
+        holds(relied_on <= kept, || format!("{relied_on} was told, and only {kept} is in the file"))
     }
 
     /// Takes what the feed tells: each change once, in the order of revisions.
@@ -150,6 +154,14 @@ impl Node {
             self.told.entry(early.revision.0).or_insert(early);
         }
         Ok(())
+    }
+
+    /// As before a report.
+    async fn persist(&mut self) {
+        let seen = self.store.revision().await;
+        if let (Ok(()), Ok(revision)) = (self.store.persist().await, seen) {
+            self.relied_on = self.relied_on.max(revision.0);
+        }
     }
 
     async fn follow(&self) {
@@ -210,6 +222,9 @@ impl Fleet {
                 } else {
                     node.line.set_lag(lag - 3);
                     let _ = node.store.follow_nearby().await;
+                }
+                if lag % 2 == 0 {
+                    self.nodes[at].persist().await;
                 }
             }
             78..86 => {
@@ -362,6 +377,10 @@ impl Fleet {
                 Came::NotMade
             }
         };
+        if let Came::Done(revision) = came {
+            let relied_on = &mut self.nodes[at].relied_on;
+            *relied_on = revision.max(*relied_on);
+        }
         self.asked.push(Asked { who, what, came });
         Ok(())
     }

@@ -82,7 +82,10 @@ impl LogState {
 
     fn append(&mut self, before: &LogHead, entry: &LogEntry) -> Appended {
         if self.head() != *before {
-            return Appended::Moved;
+            // Some engines tell what they have, others wait to be asked.
+            let behind = self.entries.iter().filter(|entry| entry.head.index > before.index);
+            let told = || LogPart { entries: behind.take(8).cloned().collect(), head: self.head() };
+            return Appended::Moved((entry.head.index % 2 == 0).then(told));
         }
         self.entries.push(entry.clone());
         Appended::Made

@@ -57,7 +57,7 @@ impl Drop for HeadWatch {
 async fn watch(gateway: Arc<Gateway>, key: Vec<u8>, changed: Arc<Notify>, told: Arc<AtomicU64>) {
     loop {
         let tell = |revision| {
-            told.store(revision, Ordering::Release);
+            told.fetch_max(revision, Ordering::AcqRel);
             changed.notify_one();
         };
         if let Err(why) = watch_once(&gateway, &key, tell).await {
@@ -95,7 +95,9 @@ async fn watch_once(gateway: &Gateway, key: &[u8], tell: impl Fn(u64)) -> Result
 fn revision_of(line: &[u8]) -> Result<u64, String> {
     let line: WatchLine = serde_json::from_slice(line).map_err(|fault| fault.to_string())?;
     match line.result {
-        Some(answer) if !answer.canceled => Ok(answer.header.revision()),
+        Some(answer) if !answer.canceled => {
+            answer.header.revision().ok_or_else(|| "it names no revision".to_owned())
+        }
         Some(answer) => Err(answer.cancel_reason),
         None => Err("etcd refuses it".to_owned()),
     }

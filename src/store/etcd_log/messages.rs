@@ -152,9 +152,9 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// The revision of the member that answers.
-    pub(super) fn revision(&self) -> u64 {
-        self.revision.parse().unwrap_or(0)
+    /// The revision of the member that answers; `None`, where it names none.
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.revision.parse().ok()
     }
 }
 

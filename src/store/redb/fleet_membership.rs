@@ -128,7 +128,7 @@ impl Store {
             let set = store.write_and_tell(&mut writer, |database| {
                 let tx = begin_write(database)?;
                 set(&tx)?;
-                Ok((Some(Ready { tx, told: Vec::new() }), ()))
+                Ok((Some(Ready { tx, told: Vec::new(), unsynced: None }), ()))
             });
             set.map_err(|fault| fault.of_writers)
         })

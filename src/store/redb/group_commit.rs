@@ -2,19 +2,20 @@
 //! nothing.
 //!
 //! Each runs on the rows of those before it; one that is refused leaves nothing. Nobody hears of a
-//! change before it is on the disk, and subscribers do in the order of revisions. With a shared log,
-//! [`super::log_commit`] is the way to the file.
+//! change before it is on the disk (or, of another node's, in the log), and subscribers do in the order of
+//! revisions. With a shared log, [`super::log_commit`] is the way to the file.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
-use redb::{Database, ReadableDatabase, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 
 use super::change_queue::{
     CommitFault, Job, Lead, Message, Ran, Written, lost, once, repeatedly, submitted,
 };
 use super::change_workspace::Workspace;
 use super::running_change::{ChangeTransaction, TransactionEnd};
+use super::staged_rows::StagedRows;
 use super::{Store, StoreError, Writer, blocking, is_of_disk, not_lasting, revision, unclear};
 use crate::domain::{Actor, Change, Failure, Kind, Timestamp};
 use crate::store::Committed;
@@ -44,12 +45,23 @@ pub(super) struct Group {
     pub(super) run: usize,
     /// Whether any wrote rows.
     pub(super) wrote: bool,
+    /// Whether any found that it is so already.
+    pub(super) has_nothing_to_change: bool,
 }
 
 /// A transaction to be committed, and what subscribers are told then.
 pub(super) struct Ready {
     pub(super) tx: WriteTransaction,
     pub(super) told: Vec<Change>,
+    /// Of a commit that does not wait for the disk.
+    pub(super) unsynced: Option<Unsynced>,
+}
+
+/// What is committed without waiting for the disk: see [`super::unsynced_rows`].
+pub(super) struct Unsynced {
+    pub(super) span: (u64, u64),
+    pub(super) rows: StagedRows,
+    pub(super) bytes: usize,
 }
 
 impl Store {
@@ -199,7 +211,8 @@ impl Store {
             if !group.wrote {
                 return Ok((None, group.run));
             }
-            Ok((Some(Ready { tx: rows.into_transaction(database)?, told }), group.run))
+            let tx = rows.into_transaction(database)?;
+            Ok((Some(Ready { tx, told, unsynced: None }), group.run))
         })
     }
 
@@ -218,17 +231,27 @@ impl Store {
         let mut commit_begun = false;
         let committed = self.guarded(|database| {
             let (ready, value) = work(database)?;
-            if let Some(Ready { tx, told }) = ready {
+            if let Some(Ready { mut tx, told, unsynced }) = ready {
+                let durability =
+                    unsynced.as_ref().map_or(Durability::Immediate, |_| Durability::None);
+                tx.set_durability(durability)?;
                 // Before the commit: one that panics has been started, too.
                 *unsettled = told;
                 commit_begun = true;
                 tx.commit()?;
+                let mut rows = self.unsynced();
+                match unsynced {
+                    Some(Unsynced { span, rows: more, bytes }) => rows.add(span, more, bytes),
+                    None => {
+                        rows.clear();
+                        self.0.health.worked();
+                    }
+                }
             }
             Ok(value)
         });
         match committed {
             Ok(value) if commit_begun => {
-                self.0.health.worked();
                 self.tell(writer);
                 // The file may have been removed while it was written.
                 let lasts = self.in_place();
@@ -278,7 +301,7 @@ impl Store {
                 }
                 Ran::Nothing => {
                     rows.forget();
-                    relies_on_file = true;
+                    (group.has_nothing_to_change, relies_on_file) = (true, true);
                 }
                 Ran::Refused => rows.forget(),
             }

@@ -12,14 +12,16 @@ use redb::ReadableDatabase as _;
 use super::change_queue::CommitFault;
 use super::change_workspace;
 use super::database_file::begin_write;
-use super::group_commit::Ready;
+use super::group_commit::{Ready, Unsynced};
 use super::large_entries::{self, NotApplied};
 use super::log_connection::{LogConnection, Unread, away};
 use super::row_keys;
 use super::row_reads::Rows;
 use super::staged_rows::StagedRows;
 use super::tables::{self, LOG, LOG_APPLIED, LOG_ERASED};
-use super::{Store, StoreError, UNAVAILABLE, blocking, entry_rows, feed_references, revision};
+use super::{
+    Store, StoreError, UNAVAILABLE, Writer, blocking, entry_rows, feed_references, revision,
+};
 use crate::domain::{Change, Failure, Kind, Revision};
 use crate::store::log_seal::{LogCipher, LogSeal};
 use crate::store::records::entry::Difference;
@@ -72,7 +74,7 @@ impl Store {
     }
 
     /// As [`Self::follow_to_head`], by what one server has of the log, which may be less: no proof that this
-    /// node has everything. `None` without a log, or if that server has nothing more than the file.
+    /// node has everything. `None` without a log, or if the log itself is to be asked.
     ///
     /// # Errors
     /// As [`Self::follow_log`].
@@ -82,6 +84,9 @@ impl Store {
             let Some(link) = store.0.log.get() else { return Ok(None) };
             let at = store.guarded(|database| position(&database.begin_read()?))?;
             let Some(part) = link.read_nearby(&at.head)? else { return Ok(None) };
+            if part.entries.is_empty() {
+                return Ok(Some(Followed::nothing_behind(&at.head)));
+            }
             store.noted(store.apply_behind(link, &at.head, &part)).map(Some)
         })
         .await
@@ -130,14 +135,13 @@ impl Store {
         // No lock is held meanwhile: another caller may apply the same entries.
         let part = self.read_log(link, &at.head)?;
         if part.head == at.head {
-            let index = at.head.index;
-            return Ok(Followed { entries: 0, applied: index, head: index });
+            return Ok(Followed::nothing_behind(&at.head));
         }
         self.apply_behind(link, &at.head, &part)
     }
 
     /// Applies what was read behind a head.
-    fn apply_behind(
+    pub(super) fn apply_behind(
         &self,
         link: &LogConnection,
         at: &LogHead,
@@ -170,8 +174,35 @@ impl Store {
         })
     }
 
+    /// Waits until what was applied is on the disk: a crash cannot undo it then.
+    ///
+    /// # Errors
+    /// As [`Self::revision`].
+    pub async fn persist(&self) -> Result<(), Failure> {
+        let store = self.clone();
+        blocking(move || store.noted(store.persist_now())).await
+    }
+
+    pub(super) fn persist_now(&self) -> Result<(), Failure> {
+        // Not by the lock of changes, which may be held for long.
+        if self.unsynced().is_empty() { Ok(()) } else { self.persist_with(&mut self.writer()) }
+    }
+
+    pub(super) fn persist_with(&self, writer: &mut Writer) -> Result<(), Failure> {
+        self.ready(writer)?;
+        if self.unsynced().is_empty() {
+            return Ok(());
+        }
+        let persisted = self.write_and_tell(writer, |database| {
+            let (tx, told) = (begin_write(database)?, Vec::new());
+            Ok((Some(Ready { tx, told, unsynced: None }), ()))
+        });
+        persisted.map_err(|fault| fault.fault)
+    }
+
     /// Writes entries that follow what is in the file, and tells subscribers; those that are in it
-    /// already are passed over. `own`: rows of this node alone that are written with them.
+    /// already are passed over. `own`: of changes of this node, the rows that are of it alone; only these
+    /// wait for the disk. Whatever else is lost in a crash is read from the log once more.
     pub(super) fn apply(
         &self,
         link: &LogConnection,
@@ -203,12 +234,24 @@ impl Store {
         })?;
         let bytes: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
         link.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        // A disk that failed is to be tried.
+        let waits =
+            own.is_some() || self.fault().is_some() || !self.unsynced().has_space_for(bytes);
         staged.rows.extend(own.unwrap_or_default());
         self.write_and_tell(&mut writer, |database| {
             let tx = begin_write(database)?;
             staged.mark()?;
             change_workspace::apply(&tx, &staged.rows)?;
-            Ok((Some(Ready { tx, told: staged.told }), ()))
+            let Staged { at: to, rows, told, .. } = staged;
+            let span = (at.head.index, to.head.index);
+            Ok((
+                Some(Ready {
+                    tx,
+                    told,
+                    unsynced: (!waits).then_some(Unsynced { span, rows, bytes }),
+                }),
+                (),
+            ))
         })
     }
 }
@@ -225,6 +268,10 @@ pub struct Followed {
 }
 
 impl Followed {
+    fn nothing_behind(&LogHead { index, .. }: &LogHead) -> Self {
+        Self { entries: 0, applied: index, head: index }
+    }
+
     /// Whether the log has more than was read at once.
     pub(super) fn is_behind(&self) -> bool {
         self.applied < self.head

@@ -21,7 +21,7 @@ use crate::domain::{Failure, Revision};
 use crate::entropy;
 use crate::store::records::entry::{Difference, Entry};
 use crate::store::records::shared_log_position::LogPosition;
-use crate::store::shared_log::{Appended, EntryId, LogEntry, LogHead};
+use crate::store::shared_log::{Appended, EntryId, LogEntry, LogHead, LogPart, READ_MAX};
 
 /// How long changes are run again where other nodes are faster.
 const CONTENTION_MAX: Duration = Duration::from_secs(10);
@@ -72,6 +72,9 @@ impl Store {
                 let is_current = self.is_current(link, &head).map_err(CommitFault::of_all)?;
                 if is_current && group.wrote {
                     self.apply(link, &[], Some(own))?;
+                } else if is_current && group.has_nothing_to_change {
+                    // Who asked for what is so already must find it so after a crash.
+                    self.persist_now().map_err(CommitFault::of_all)?;
                 }
                 if is_current {
                     return Ok(group.run);
@@ -87,17 +90,23 @@ impl Store {
                     continue;
                 }
             };
-            if append(link, &head, &entry)? {
-                let appended = entry.head;
-                let applied = self.apply(link, &[entry], Some(own));
-                link.appended(&head, appended, begun.elapsed());
-                applied.map_err(|fault| not_seen_here(&fault.fault))?;
-                return Ok(group.run);
-            }
+            let part = match append(link, &head, &entry)? {
+                AppendEnd::Made => {
+                    let appended = entry.head;
+                    let applied = self.apply(link, &[entry], Some(own));
+                    link.appended(&head, appended, begun..clock::monotonic());
+                    applied.map_err(|fault| not_seen_here(&fault.fault))?;
+                    return Ok(group.run);
+                }
+                AppendEnd::Moved(part) => part,
+            };
             if is_large {
                 large_entries::remove(link, &entry);
             }
-            while self.follow_once(link).map_err(CommitFault::of_all)?.is_behind() {}
+            let mut seen = self.apply_behind(link, &head, &part).map_err(CommitFault::of_all)?;
+            while seen.is_behind() {
+                seen = self.follow_once(link).map_err(CommitFault::of_all)?;
+            }
         }
         Err(CommitFault::of_all(away("other nodes were faster each time")))
     }
@@ -161,17 +170,25 @@ fn sealed(
     Ok((entry, is_large))
 }
 
-/// Appends an entry; whether it is in the log, or never will be.
+/// What came of an append in the end.
+pub(super) enum AppendEnd {
+    /// The entry is in the log.
+    Made,
+    /// It never will be: the head was another one. With what follows the head that the entry named.
+    Moved(LogPart),
+}
+
+/// Appends an entry.
 pub(super) fn append(
     link: &LogConnection,
     before: &LogHead,
     entry: &LogEntry,
-) -> Result<bool, Box<CommitFault>> {
+) -> Result<AppendEnd, Box<CommitFault>> {
     let mut unknown = None;
     for _ in 0..APPEND_TRIES {
         match link.log.append(before, entry) {
-            Appended::Made => return Ok(true),
-            Appended::Moved => return is_appended(link, before, entry),
+            Appended::Made => return Ok(AppendEnd::Made),
+            Appended::Moved(told) => return end_of_moved(link, before, entry, told),
             Appended::Refused(why) if unknown.is_none() => {
                 return Err(CommitFault::of_all(away(&why)));
             }
@@ -181,20 +198,26 @@ pub(super) fn append(
     Err(not_known(&unknown.unwrap_or_default()))
 }
 
-/// Whether it is this entry that follows the head that it named.
-fn is_appended(
+/// Whether it is this entry that follows the head that it named. `told`: what follows that head, where the
+/// engine has told it.
+fn end_of_moved(
     link: &LogConnection,
     before: &LogHead,
     entry: &LogEntry,
-) -> Result<bool, Box<CommitFault>> {
-    let read = link.read_after(before, 1);
-    let part = read.map_err(|why| match why {
+    told: Option<LogPart>,
+) -> Result<AppendEnd, Box<CommitFault>> {
+    let part = match told {
+        Some(part) => link.checked_after(before, part),
+        None => link.read_after(before, READ_MAX),
+    };
+    let part = part.map_err(|why| match why {
         Unread::Failed(fault) => not_known(fault.private.as_deref().unwrap_or_default()),
         Unread::Gap(why) => not_known(&why),
     })?;
     match part.entries.iter().find(|found| found.head.index == entry.head.index) {
-        Some(found) => Ok(found.id == entry.id),
-        None if part.head == *before => Ok(false),
+        Some(found) if found.id == entry.id => Ok(AppendEnd::Made),
+        Some(_) => Ok(AppendEnd::Moved(part)),
+        None if part.head == *before => Ok(AppendEnd::Moved(part)),
         None => Err(not_known("the log has trimmed where it would be")),
     }
 }

@@ -3,6 +3,7 @@
 //! A node that reads an entry which does not continue its own file stops for good: it never guesses which
 //! of two orders is the right one.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -49,6 +50,10 @@ pub(super) struct LogConnection {
 struct OwnEntries {
     last: Option<LogHead>,
     in_a_row: u32,
+    /// When the last one was applied.
+    ended: Option<Instant>,
+    /// For how long there was none to append, all in all since the first of those in a row.
+    idle: Duration,
     /// Until then it appends nothing.
     gap_until: Option<Instant>,
 }
@@ -79,15 +84,22 @@ impl LogConnection {
         }
     }
 
-    /// Notes an entry that this node appended behind a head. `took`: from the run of its changes to
-    /// its application.
-    pub(super) fn appended(&self, before: &LogHead, entry: LogHead, took: Duration) {
+    /// Notes an entry that this node appended behind a head. `during`: from the run of its changes to its
+    /// application.
+    pub(super) fn appended(&self, before: &LogHead, entry: LogHead, during: Range<Instant>) {
         let mut own = self.own();
-        own.in_a_row = if own.last == Some(*before) { own.in_a_row.saturating_add(1) } else { 1 };
-        own.last = Some(entry);
+        let gap = during.end.saturating_duration_since(during.start) * 2;
+        let idle = own.ended.map(|ended| during.start.saturating_duration_since(ended));
+        own.idle = own.idle.saturating_add(idle.unwrap_or_default());
+        // Others had their turn.
+        if own.last != Some(*before) || own.idle >= gap {
+            (own.in_a_row, own.idle) = (0, Duration::ZERO);
+        }
+        own.in_a_row = own.in_a_row.saturating_add(1);
+        (own.last, own.ended) = (Some(entry), Some(during.end));
         if own.in_a_row >= IN_A_ROW_MAX {
-            own.in_a_row = 0;
-            own.gap_until = clock::monotonic().checked_add(took * 2);
+            (own.in_a_row, own.idle) = (0, Duration::ZERO);
+            own.gap_until = during.end.checked_add(gap);
         }
     }
 
@@ -137,6 +149,11 @@ impl LogConnection {
     pub(super) fn read_after(&self, before: &LogHead, most: usize) -> Result<LogPart, Unread> {
         self.followed()?;
         let part = self.log.read(before.index, most.min(READ_MAX)).map_err(|why| away(&why))?;
+        self.checked_after(before, part)
+    }
+
+    /// What was read of what follows a head. Stops where the log has another one.
+    pub(super) fn checked_after(&self, before: &LogHead, part: LogPart) -> Result<LogPart, Unread> {
         let LogHead { index, .. } = part.head;
         if index < before.index {
             let why = format!("the log ends at {index}, and {} was applied", before.index);
@@ -158,14 +175,17 @@ impl LogConnection {
         Ok(part)
     }
 
-    /// What follows a head, by what one server has; `None` if it has nothing that follows, or does not
-    /// answer. It may be behind this node, so nothing that it lacks is a fault of the log.
+    /// What follows a head, by what one server has; without entries, if it has nothing beyond that head.
+    /// `None` if it does not answer, or has no entry that follows. It may be behind this node, so nothing
+    /// that it lacks is a fault of the log.
     pub(super) fn read_nearby(&self, before: &LogHead) -> Result<Option<LogPart>, Failure> {
         self.followed()?;
         let Some(part) = self.log.read_nearby(before.index, READ_MAX) else { return Ok(None) };
+        if part.head.index <= before.index {
+            return Ok(Some(LogPart { entries: Vec::new(), head: *before }));
+        }
         let next = before.index.saturating_add(1);
-        let follows = part.head.index > before.index
-            && part.entries.first().is_some_and(|entry| entry.head.index == next);
+        let follows = part.entries.first().is_some_and(|entry| entry.head.index == next);
         Ok(follows.then_some(part))
     }
 }
@@ -230,7 +250,7 @@ mod tests {
 
     impl SharedLog for NoLog {
         fn append(&self, _: &LogHead, _: &LogEntry) -> Appended {
-            Appended::Moved
+            Appended::Moved(None)
         }
 
         fn read(&self, _: u64, _: usize) -> Result<LogPart, String> {
@@ -242,10 +262,17 @@ mod tests {
         LogConnection::new(Arc::new(NoLog), LogSeal::new(LOG, Arc::new(Plain)), NodeId([1; 16]))
     }
 
+    const TOOK: Duration = Duration::from_secs(60);
+
     fn append(link: &LogConnection, count: u32, before: LogHead) -> LogHead {
+        append_every(Duration::ZERO, link, count, before)
+    }
+
+    fn append_every(idle: Duration, link: &LogConnection, count: u32, before: LogHead) -> LogHead {
         (0..count).fold(before, |before, _| {
             let entry = LogEntry::after(&before, EntryId([0; 16]), Vec::new()).head;
-            link.appended(&before, entry, Duration::from_secs(60));
+            let start = link.own().ended.map_or_else(clock::monotonic, |ended| ended + idle);
+            link.appended(&before, entry, start..start + TOOK);
             entry
         })
     }
@@ -258,6 +285,15 @@ mod tests {
         append(&link, 1, head);
         let gap = link.own().gap_until.unwrap();
         assert!(gap > clock::monotonic() + Duration::from_secs(100), "{gap:?}");
+    }
+
+    #[test]
+    fn a_node_that_has_nothing_to_append_for_as_long_needs_no_gap() {
+        for (idle, has_gap) in [(TOOK, false), (TOOK / 3, false), (TOOK / 8, true)] {
+            let link = link();
+            append_every(idle, &link, 3 * IN_A_ROW_MAX, LOG.start());
+            assert_eq!(link.own().gap_until.is_some(), has_gap, "{idle:?}");
+        }
     }
 
     #[test]

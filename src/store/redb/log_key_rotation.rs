@@ -3,7 +3,7 @@
 use redb::ReadableDatabase as _;
 
 use super::log_apply::position;
-use super::log_commit::append;
+use super::log_commit::{AppendEnd, append};
 use super::log_connection::{LogConnection, away};
 use super::{Store, blocking};
 use crate::domain::Failure;
@@ -43,7 +43,8 @@ impl Store {
             let Some(next) = link.seal.next_epoch()? else { return Ok(()) };
             let entry = Entry { changes: Vec::new(), epoch: Some(next) };
             let entry = link.seal.entry(&before, EntryId(entropy::random()?), &entry.encode())?;
-            if append(link, &before, &entry).map_err(|fault| fault.of_writers)? {
+            let end = append(link, &before, &entry).map_err(|fault| fault.of_writers)?;
+            if let AppendEnd::Made = end {
                 return self.apply(link, &[entry], None).map_err(|fault| fault.fault);
             }
         }

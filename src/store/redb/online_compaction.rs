@@ -33,7 +33,8 @@ impl Store {
         let Some(file) = &self.0.file else { return Ok(true) };
         let Ok(_copies) = self.0.copies.try_write() else { return Ok(false) };
         let mut writer = self.writer();
-        self.ready(&mut writer)?;
+        // Where writing it anew fails, the file on the disk is opened again.
+        self.persist_with(&mut writer)?;
         self.in_place()?;
         let is_due = self.guarded(|database| is_due(&database.begin_read()?))?;
         let length = fs::metadata(file.path())

@@ -34,7 +34,7 @@ fn without_a_majority_nothing_is_made_and_nothing_is_read() {
     cluster.restart(1);
     // The same entry after the same head, as a node tries it.
     eventually("the entry is in the log", || match log.append(&head, &next) {
-        Appended::Made | Appended::Moved => true,
+        Appended::Made | Appended::Moved(_) => true,
         Appended::Unknown(_) | Appended::Refused(_) => false,
     });
     let entries = all(&log, &start());
@@ -69,7 +69,7 @@ fn the_death_of_the_leader_loses_nothing_that_was_made() {
                     made_so_far.fetch_add(1, Ordering::Relaxed);
                     head = next.head;
                 }
-                Appended::Moved => lost.push(next.id.0),
+                Appended::Moved(_) => lost.push(next.id.0),
                 Appended::Refused(_) | Appended::Unknown(_) => {}
             }
         }
@@ -121,11 +121,11 @@ fn a_member_apart_from_its_peers_makes_nothing_and_reads_nothing_of_before() {
         cluster.pass_to_peers(leader, how);
         let lost = entry(&head, "apart");
         let outcome = apart.append(&head, &lost);
-        let is_made = matches!(outcome, Appended::Made | Appended::Moved);
+        let is_made = matches!(outcome, Appended::Made | Appended::Moved(_));
         assert!(!is_made, "{how:?}: {outcome:?}");
         let next = entry(&head, "of the majority");
         eventually("the others go on", || match majority.append(&head, &next) {
-            Appended::Made | Appended::Moved => true,
+            Appended::Made | Appended::Moved(_) => true,
             Appended::Unknown(_) | Appended::Refused(_) => false,
         });
         assert!(apart.read(0, READ_MAX).is_err(), "{how:?}: it reads what is no longer the end");

@@ -316,7 +316,7 @@ fn tls_is_checked_on_both_sides_and_a_wrong_scheme_is_told() {
     let why = without.read(0, 1).unwrap_err();
     assert!(why.contains("asks for a certificate of this client"), "{why}");
     let outcome = without.append(&start(), &entry(&start(), "x"));
-    assert!(!matches!(outcome, Appended::Made | Appended::Moved), "{outcome:?}");
+    assert!(!matches!(outcome, Appended::Made | Appended::Moved(_)), "{outcome:?}");
     let mut settings = EtcdSettings::new(mutual.endpoints());
     settings.ca_file = Some(certificates.file("ca.pem"));
     settings.client_certificate = Some(ClientCertificate {
