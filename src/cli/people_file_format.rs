@@ -150,6 +150,7 @@ fn listed(
     let text = input_cleanup::text(bytes);
     let text = text.map_err(|why| CommandError::failure(format!("the file {why}")))?;
     let entries = pasted_list::entries(text);
+    let entries = entries.map_err(|fault| CommandError::failure(fault.public))?;
     let most = limits::BULK_ITEMS_MAX;
     if entries.is_empty() || entries.len() > most {
         let count = entries.len();
@@ -160,8 +161,8 @@ fn listed(
     }
     let (mut rows, mut faults) = (Vec::<(u64, ImportedRow)>::new(), ImportFaults::default());
     for entry in entries {
-        let line = line_of(text, entry);
-        let read = pasted_list::read(entry, role, roles);
+        let line = line_of(text, entry.source);
+        let read = pasted_list::read(&entry.text, role, roles);
         let read = read.map(imported).map_err(|fault: Failure| fault.public);
         let read = read.and_then(|row| {
             let before = rows.iter().find(|(_, other)| other.email.key() == row.email.key());
@@ -169,7 +170,7 @@ fn listed(
         });
         match read {
             Ok(row) => rows.push((line, row)),
-            Err(why) => faults.list.push((line, format!("`{}`: {why}", printable(entry)))),
+            Err(why) => faults.list.push((line, format!("`{}`: {why}", printable(entry.source)))),
         }
     }
     Ok((rows, faults))

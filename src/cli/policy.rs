@@ -358,7 +358,13 @@ fn format_all(global: &Global, dir: &Path, check: bool) -> CommandResult {
 }
 
 fn reload(global: &Global) -> CommandResult {
-    let report =
-        SidecarClient::of(global)?.json(&ApiCall::new("POST", "/api/v1/policies/reload"))?;
+    let answer = SidecarClient::of(global)?.json(&ApiCall::new("POST", "/api/v1/policies/reload"));
+    let report = answer.map_err(|stop| match stop.exit {
+        Exit::PoliciesRefused => {
+            let message = format!("{}\nthe previous policies stay live", stop.message);
+            CommandError { message, ..stop }
+        }
+        _ => stop,
+    })?;
     policy_changes::print(global, &report)
 }

@@ -243,7 +243,13 @@ fn several_sheet<'p>(
 pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
     let form = call.form().await?;
     let viewer = able(call).await?;
-    let lines = pasted_list::entries(form.text("lines"));
+    let lines = match pasted_list::entries(form.text("lines")) {
+        Ok(lines) => lines,
+        Err(failure) => {
+            let sheet = several_sheet(call, &viewer, form.text("lines"), form.text("role"));
+            return Ok(sheet.refused(&failure));
+        }
+    };
     let role = Some(form.text("role")).filter(|role| *role != NO_ROLE);
     let role = role.and_then(|role| RoleId::parse(role).ok());
     let titles = RoleTitles::of(&call.app.policies.load());
@@ -258,7 +264,8 @@ pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
     // The address of each line that can be sent, with the number of the line.
     let mut taken: BTreeMap<String, usize> = BTreeMap::new();
     for (number, line) in (1..).zip(lines) {
-        let read = pasted_list::read(line, role.as_ref(), &titles);
+        let line = line.text.into_owned();
+        let read = pasted_list::read(&line, role.as_ref(), &titles);
         let hint = read.as_ref().ok().and_then(|invitation| invitation.email.hint());
         let hint = hint.map(|hint| w::sentence(&hint));
         let outcome = match read {
@@ -282,7 +289,7 @@ pub(super) async fn send_several(call: &mut PageRequest<'_>) -> PageResult {
             Ok(link) => (None, link),
             Err(why) => (Some(why), None),
         };
-        verdicts.push(PastedLineResult { line: line.to_owned(), why, hint, link });
+        verdicts.push(PastedLineResult { line, why, hint, link });
     }
     let is_left = |verdict: &&PastedLineResult| !sending || verdict.why.is_some();
     let left: Vec<&str> = verdicts.iter().filter(is_left).map(|it| it.line.as_str()).collect();

@@ -10,7 +10,16 @@ use crate::domain::{Failure, Kind};
 pub const UNREAD: &str = "policies_unread";
 
 pub(super) fn folder_unreadable(dir: &Path, fault: &io::Error) -> Failure {
-    unreadable(fault, format!("the policy folder `{}` cannot be read: {fault}", dir.display()))
+    let next = match fault.kind() {
+        io::ErrorKind::NotFound => ": name a folder that is there",
+        io::ErrorKind::NotADirectory => ": name the folder, not a file in it",
+        io::ErrorKind::PermissionDenied => ": let the user that runs this read it",
+        _ => "",
+    };
+    unreadable(
+        fault,
+        format!("the policy folder `{}` cannot be read: {fault}{next}", dir.display()),
+    )
 }
 
 pub(super) fn file_unreadable(name: &str, fault: &io::Error) -> Failure {
@@ -65,6 +74,10 @@ mod tests {
             file_unreadable("rules", &io::Error::other("too much")).kind,
             Kind::PoliciesRefused
         );
+        for (fault, next) in [(2, "that is there"), (20, "not a file in it"), (13, "read it")] {
+            let failure = folder_unreadable(Path::new("p"), &io::Error::from_raw_os_error(fault));
+            assert!(failure.public.ends_with(next), "{failure}");
+        }
         // Interrupted, I/O, try again, no memory, files of the system, files of the process, stale.
         for of_the_host in [4, 5, 11, 12, 23, 24, 116] {
             let fault = io::Error::from_raw_os_error(of_the_host);

@@ -614,7 +614,10 @@ fn a_refused_reload_prints_the_faults_as_they_are_and_ends_with_3() {
         "loses": [], "may_gain": ["may gain: x", "too much"], "may_lose": ["may lose: y", "too much"], "notes": ["a note"],
     });
     let sidecar = FakeSidecar::answering([problem(422, &body), ok(&report)]);
-    assert_eq!(sidecar.run(&["policy", "reload"]).complains(3), format!("{faults}\n"));
+    assert_eq!(
+        sidecar.run(&["policy", "reload"]).complains(3),
+        format!("{faults}\nthe previous policies stay live\n")
+    );
     assert_eq!(
         sidecar.run(&["policy", "reload"]).ends(0),
         format!(

@@ -3,6 +3,9 @@
 //! Accepts only what is unambiguous. For a person with more than two names it asks which are first
 //! names.
 
+use std::borrow::Cow;
+
+use super::row_parser::field_of;
 use crate::domain::escaped_text::printable;
 use crate::domain::{Email, Failure, Kind, Name, RoleId, input_cleanup};
 use crate::services::invites::Invitation;
@@ -11,25 +14,80 @@ use crate::services::roles::{self, RoleTitles};
 /// The separators of cells, the most reliable first.
 const SEPARATORS: [char; 3] = ['\t', ';', ','];
 
-/// The entries of a text, each with its source: a line each, and each address of a list such as
-/// `"Last, First" <user@example.org>; other@example.org`. Empty rows are skipped.
-#[must_use]
-pub fn entries(text: &str) -> Vec<&str> {
+/// The columns of a row, in the order in which [`read`] takes them; the last one may be missing.
+const COLUMNS: [&str; 4] = ["first_name", "last_name", "email", "role"];
+
+/// One entry of a list.
+#[derive(Debug)]
+pub struct Entry<'t> {
+    /// Where it is in the text.
+    pub source: &'t str,
+    /// The same, with its cells in the order in which [`read`] takes them.
+    pub text: Cow<'t, str>,
+}
+
+/// The entries of a text: a line each, and each address of a list such as
+/// `"Last, First" <user@example.org>; other@example.org`. Empty rows are skipped. A first line that names the
+/// columns says in which order they are.
+///
+/// # Errors
+/// `Invalid`, where the first line names columns, and not which ones hold names and address.
+pub fn entries(text: &str) -> Result<Vec<Entry<'_>>, Failure> {
     let is_nothing = |part: &&str| part.chars().all(|c| c.is_whitespace() || ",;\"".contains(c));
     let lines =
         text.split(['\n', '\r']).map(input_cleanup::pasted).filter(|line| !is_nothing(line));
     let mut lines = lines.peekable();
-    lines.next_if(|line| is_header(line));
-    lines.flat_map(|line| addresses(line).unwrap_or_else(|| vec![line])).collect()
+    let header = lines.peek().and_then(|line| header(line)).transpose()?;
+    if header.is_some() {
+        lines.next();
+    }
+    let as_it_is = |source| Entry { source, text: Cow::Borrowed(source) };
+    let of_line = |line| match (addresses(line), &header) {
+        (Some(addresses), _) => addresses.into_iter().map(as_it_is).collect(),
+        (None, Some(header)) => vec![Entry { source: line, text: header.in_order(line) }],
+        (None, None) => vec![as_it_is(line)],
+    };
+    Ok(lines.flat_map(of_line).collect())
 }
 
-/// Whether a row names the columns, as a spreadsheet's first one does, and nobody.
-fn is_header(line: &str) -> bool {
-    let names = ["email", "e-mail", "mail", "email address", "e-mail address"];
-    let is_name = |cell: String| names.contains(&cell.to_lowercase().replace('_', " ").as_str());
-    let mut cells = SEPARATORS.into_iter().map(|separator| split(line, separator));
-    !line.contains('@')
-        && cells.any(|cells| cells.len() > 1 && cells.into_iter().map(unquoted).any(is_name))
+/// The names of columns, as the first row of a spreadsheet has them.
+struct Header {
+    separator: char,
+    /// How many columns there are.
+    width: usize,
+    /// For each of [`COLUMNS`] its place in a row. Of the role there may be none.
+    places: Vec<usize>,
+}
+
+/// The names of columns that a row has, if it names any, and nobody.
+fn header(line: &str) -> Option<Result<Header, Failure>> {
+    let split_at = |separator| (separator, split(line, separator));
+    let named = SEPARATORS.into_iter().map(split_at).find_map(|(separator, cells)| {
+        let fields: Vec<_> = cells.into_iter().map(|cell| field_of(&unquoted(cell))).collect();
+        (fields.len() > 1 && fields.contains(&Some("email"))).then_some((separator, fields))
+    });
+    let (separator, fields) = named.filter(|_| !line.contains('@'))?;
+    let place = |column: &&str| fields.iter().position(|field| *field == Some(*column));
+    let places: Vec<usize> = COLUMNS.iter().map_while(place).collect();
+    let (is_clear, width) = (places.len() + 1 >= COLUMNS.len(), fields.len());
+    Some(is_clear.then_some(Header { separator, width, places }).ok_or_else(|| {
+        Failure::invalid(
+            "lines",
+            "the first line names the columns, and not which of them are first name, last name and email: call them `First name`, `Last name`, `Email` and, if there is one, `Role`; or remove that line, and write the columns in this order",
+        )
+    }))
+}
+
+impl Header {
+    /// A row with its cells in the order of [`COLUMNS`].
+    fn in_order<'t>(&self, line: &'t str) -> Cow<'t, str> {
+        if self.places.iter().copied().eq(0..self.width) {
+            return Cow::Borrowed(line);
+        }
+        let cells = split(line, self.separator);
+        let cell = |place: &usize| cells.get(*place).map_or("", |cell| cell.trim());
+        self.places.iter().map(cell).collect::<Vec<_>>().join("\t").into()
+    }
 }
 
 /// The addresses of a line that holds nothing else. Between semicolons stands one person each, where
@@ -193,7 +251,7 @@ mod tests {
             }
             Err(failure) => Err(failure.public),
         };
-        entries(text).into_iter().map(read).collect()
+        entries(text).unwrap().into_iter().map(|entry| read(&entry.text)).collect()
     }
 
     #[test]
@@ -261,6 +319,28 @@ mod tests {
         // Further down it is a line like every other.
         assert_eq!(read_all(&format!("{row}\nFirst,Last,Email,Role")).len(), 2);
         assert_eq!(read_all("Email").len(), 1);
+    }
+
+    #[test]
+    fn the_names_of_columns_tell_their_order() {
+        for text in [
+            "Last Name;First Name;E-Mail;Role\nRao;Asha;asha@example.org;writer",
+            "Role,Email,Phone,Surname,Given name\nwriter,asha@example.org,\"1, 2\",Rao,Asha",
+            "E-Mail\tFirst Name\tLast Name\nasha@example.org\tAsha\tRao\n",
+            "Email;First name;Last name\nAsha Rao <asha@example.org>",
+        ] {
+            let all = read_all(text);
+            assert_eq!(all, [Ok("Asha|Rao|asha@example.org|writer".to_owned())], "{text}");
+        }
+        let quoted = read_all("Email;Last name;First name\nasha@example.org;\"Rao; Jr\";Asha");
+        assert_eq!(quoted, [Ok("Asha|Rao; Jr|asha@example.org|writer".to_owned())]);
+        // Which is which is not guessed: nobody is written to by a wrong name.
+        for header in ["Nachname;Vorname;E-Mail;Rolle", "Name,Team,Email", "Email,Role,First name"]
+        {
+            let fault =
+                entries(&format!("{header}\nRao;Asha;asha@example.org;writer")).unwrap_err();
+            assert!(fault.public.contains("call them `First name`"), "{header}: {fault}");
+        }
     }
 
     #[test]

@@ -90,13 +90,13 @@ impl RowTexts {
 }
 
 /// The field of a column, in any spelling: `First Name`, `first-name`, `E-Mail`.
-fn field_of(name: &str) -> Option<&'static str> {
+pub(super) fn field_of(name: &str) -> Option<&'static str> {
     let letters = pasted(name).chars().filter(|c| c.is_alphanumeric());
     let letters: String = letters.flat_map(char::to_lowercase).collect();
     let meant = match letters.as_str() {
         "givenname" | "forename" => "firstname",
         "familyname" | "surname" => "lastname",
-        "emailaddress" => "email",
+        "emailaddress" | "mail" => "email",
         letters => letters,
     };
     FIELDS.into_iter().find(|field| field.replace('_', "") == meant)
