@@ -105,6 +105,17 @@ fn stale(app: &App, to_operator: bool) -> Option<Failure> {
     let since = plural(stale.seconds, "second", "seconds");
     let state = FleetState::of(app, to_operator)?;
     let cause = state.fault.map_or(String::new(), |why| format!(": {why}"));
+    // A node whose own disk is full is stale, too, whatever the log does.
+    if let (Some(why), "stale") = (app.store.fault(), state.state) {
+        let why = if to_operator { format!(" ({why})") } else { String::new() };
+        return Some(Failure::new(
+            Kind::Busy,
+            Reason::Stale.as_str(),
+            format!(
+                "this node could not write its store for {since}{why}, and denies every decision: free space on its disk; decisions go on as soon as it can be written"
+            ),
+        ));
+    }
     let next = if state.state == "halted" {
         "; stop this node, run `kwic-team fleet join`, then start it again"
     } else {

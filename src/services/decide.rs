@@ -74,7 +74,7 @@ pub fn deny_as_stale(app: &App, stale: Stale, explain: bool) -> Decision {
     let explanation = explain.then(|| Explanation {
         reason: Reason::Stale,
         sentence: format!(
-            "this node has not heard from the log that the nodes share for {}, and denies everything until it does: `kwic-team doctor` says why",
+            "this node could not follow the log that the nodes share for {}, and denies everything until it does: `kwic-team doctor` says why",
             plural(stale.seconds, "second", "seconds")
         ),
         policies: Vec::new(),

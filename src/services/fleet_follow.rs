@@ -154,11 +154,11 @@ async fn tell_staleness(node: &FleetNode) {
             match node.staleness.on_stale() {
                 OnStale::Deny => tracing::error!(
                     seconds,
-                    "this node is stale: every decision is a deny until the shared log is reached again"
+                    "this node is stale: every decision is a deny until it can follow the shared log and write its store again"
                 ),
                 OnStale::Answer => tracing::error!(
                     seconds,
-                    "this node is stale: decisions may not see changes of other nodes until the shared log is reached again"
+                    "this node is stale: decisions may not see changes of other nodes until it can follow the shared log and write its store again"
                 ),
             }
         } else if was_stale && !is_stale {

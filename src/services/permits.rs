@@ -23,7 +23,7 @@ pub(super) fn not_stale(app: &App) -> Result<(), Failure> {
             Kind::Busy,
             "stale",
             format!(
-                "this node has not heard from the shared log for {} s, and answers nobody until it does: use another node, or try again in a minute",
+                "this node could not follow the shared log for {} s, and answers nobody until it does: use another node, or try again in a minute",
                 stale.seconds
             ),
         )),

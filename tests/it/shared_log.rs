@@ -6,8 +6,7 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::{Actor, Digest, Failure, Kind, PolicyReport, Revision};
 use kwic_team::store::shared_log::{Appended, FleetLog, LogEntry, LogHead, LogPart, SharedLog};
 use kwic_team::store::{
-    AuditFilter, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, MemberEdit, MemberTarget, Store,
-    StoredPolicies, UNAVAILABLE,
+    AuditFilter, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR, MemberEdit, MemberTarget, Store, StoredPolicies,
 };
 
 use crate::support::failing_storage::{FailingStorage, Survives};
@@ -141,6 +140,27 @@ async fn nobody_waits_for_the_disk_with_what_other_nodes_appended() {
     let syncs = nodes[1].disk.syncs();
     nodes[1].store.persist().await.unwrap();
     assert_eq!(nodes[1].disk.syncs(), syncs, "there is nothing to wait for");
+}
+
+#[tokio::test]
+async fn what_others_changed_is_seen_on_a_full_disk() {
+    let (log, nodes) = three().await;
+    nodes[1].disk.fill_blocks();
+    // Until it does not fit any more.
+    let mut names = (0..200).map(|number| format!("m{number}"));
+    while nodes[1].store.fault().is_none() {
+        nodes[0].create(&names.next().expect("the disk is full")).await.unwrap();
+        nodes[1].follow().await;
+        let _ = nodes[1].store.persist().await;
+    }
+    nodes[0].create("anna").await.unwrap();
+    let _ = nodes[1].store.follow_log().await;
+    assert!(nodes[1].knows("anna").await && nodes[1].store.fault().is_some());
+    nodes[1].disk.heal();
+    nodes[1].store.persist().await.unwrap();
+    assert_eq!(nodes[1].store.fault(), None);
+    let again = Node::on_disk(&log, &nodes[1].disk.after_power_cut(Survives::Nothing)).await;
+    assert!(again.knows("anna").await);
 }
 
 /// Whichever call fails: the file that is opened again has what was seen, and it is told once.
@@ -299,7 +319,7 @@ async fn a_change_in_the_log_is_made_whatever_the_own_disk_does() {
         assert_alike(&mut nodes).await;
         assert!(nodes[0].knows("anna").await && nodes[1].knows("anna").await);
         let Err(failure) = answer else { break };
-        assert_eq!(failure.code, UNAVAILABLE);
+        assert_eq!(failure.code, LOG_UNCLEAR);
         assert!(failure.public.contains("was made"), "{failure}");
         broken += 1;
     }

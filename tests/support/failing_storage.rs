@@ -42,6 +42,8 @@ struct DiskState {
     breaks_at_call: Option<usize>,
     /// The storage does not grow beyond this.
     size_max: Option<u64>,
+    /// Nothing is written behind this, though the storage grows, as a file with holes does.
+    written_max: Option<u64>,
     off: bool,
     /// The number of the next sync that blocks, from 1.
     waits_at_sync: Option<(usize, Arc<Wait>)>,
@@ -173,12 +175,17 @@ impl FailingStorage {
         self.with(|state| state.size_max = u64::try_from(state.current.len()).ok());
     }
 
+    /// What is there can be written over, and its length grows, but there is no space for more.
+    pub fn fill_blocks(&self) {
+        self.with(|state| state.written_max = u64::try_from(state.current.len()).ok());
+    }
+
     /// Everything works again, except where the power is gone.
     pub fn heal(&self) {
         self.with(|state| {
             state.cut_at_sync = None;
             state.breaks_at_call = None;
-            state.size_max = None;
+            (state.size_max, state.written_max) = (None, None);
         });
     }
 }
@@ -258,6 +265,9 @@ impl StorageBackend for FailingStorage {
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         self.with(|state| {
             state.call()?;
+            if state.written_max.is_some_and(|most| offset + data.len() as u64 > most) {
+                return Err(refused(io::ErrorKind::StorageFull, "no space left on device"));
+            }
             state.write(Write::Bytes(offset, data.to_vec()));
             Ok(())
         })

@@ -15,7 +15,7 @@ use super::large_entries::{self, NotApplied};
 use super::log_apply::{check, position};
 use super::log_connection::{LOG_UNCLEAR, LogConnection, Unread, away, unclear};
 use super::staged_rows::StagedRows;
-use super::{Store, StoreError, UNAVAILABLE, feed_references, revision};
+use super::{Store, StoreError, feed_references, revision};
 use crate::clock;
 use crate::domain::{Failure, Revision};
 use crate::entropy;
@@ -95,7 +95,8 @@ impl Store {
                     let appended = entry.head;
                     let applied = self.apply(link, &[entry], Some(own));
                     link.appended(&head, appended, begun..clock::monotonic());
-                    applied.map_err(|fault| not_seen_here(&fault.fault))?;
+                    let applied = self.noted(applied.map_err(|fault| fault.fault));
+                    applied.map_err(|fault| not_seen_here(&fault))?;
                     return Ok(group.run);
                 }
                 AppendEnd::Moved(part) => part,
@@ -231,8 +232,7 @@ fn not_known(why: &str) -> Box<CommitFault> {
 fn not_seen_here(fault: &Failure) -> Box<CommitFault> {
     let public = "this change was made, and is not seen on this node yet: do not repeat it; this node's own log says why";
     // The other codes say that nothing was changed.
-    let code = if fault.code == UNAVAILABLE { UNAVAILABLE } else { LOG_UNCLEAR };
-    let of_writers = Failure { public: public.to_owned(), code, ..fault.clone() };
+    let of_writers = Failure { public: public.to_owned(), code: LOG_UNCLEAR, ..fault.clone() };
     Box::new(CommitFault { fault: fault.clone(), of_writers, only_first: false })
 }
 
@@ -327,9 +327,9 @@ pub(super) mod tests {
     #[test]
     fn what_was_made_has_no_code_that_says_that_nothing_was_changed() {
         let full = crate::store::redb::busy("no space left");
-        for (fault, code) in [(away("not read"), LOG_UNCLEAR), (full, UNAVAILABLE)] {
+        for fault in [away("not read"), full] {
             let told = not_seen_here(&fault).of_writers;
-            assert_eq!(told.code, code);
+            assert_eq!(told.code, LOG_UNCLEAR);
             assert!(told.public.contains("was made"), "{told}");
         }
     }

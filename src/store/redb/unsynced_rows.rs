@@ -54,11 +54,12 @@ impl UnsyncedRows {
     }
 
     /// Writes the rows to the file that was opened again, unless it has them: a commit that failed may have
-    /// reached the disk. The next one waits for the disk, as after any fault of it, so they are not needed then.
-    pub(super) fn write_again(&self, database: &Database) -> Result<(), StoreError> {
+    /// reached the disk.
+    pub(super) fn write_again(&mut self, database: &Database) -> Result<(), StoreError> {
         let Some(span) = &self.0 else { return Ok(()) };
         let at = position(&database.begin_read()?)?.head.index;
         if at >= span.to {
+            self.clear();
             return Ok(());
         }
         if at != span.from {
