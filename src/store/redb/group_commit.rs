@@ -238,8 +238,9 @@ impl Store {
                 // Before the commit: one that panics has been started, too.
                 *unsettled = told;
                 commit_begun = true;
-                tx.commit()?;
+                // Whoever reads the commit finds here whether it is on the disk.
                 let mut rows = self.unsynced();
+                tx.commit()?;
                 match unsynced {
                     Some(Unsynced { span, rows: more, bytes }) => rows.add(span, more, bytes),
                     None => {
