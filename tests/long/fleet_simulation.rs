@@ -223,7 +223,7 @@ impl Fleet {
                     node.line.set_lag(lag - 3);
                     let _ = node.store.follow_nearby().await;
                 }
-                if lag % 2 == 0 {
+                if lag.is_multiple_of(2) {
                     self.nodes[at].persist().await;
                 }
             }

@@ -85,7 +85,7 @@ impl LogState {
             // Some engines tell what they have, others wait to be asked.
             let behind = self.entries.iter().filter(|entry| entry.head.index > before.index);
             let told = || LogPart { entries: behind.take(8).cloned().collect(), head: self.head() };
-            return Appended::Moved((entry.head.index % 2 == 0).then(told));
+            return Appended::Moved(entry.head.index.is_multiple_of(2).then(told));
         }
         self.entries.push(entry.clone());
         Appended::Made
