@@ -105,14 +105,21 @@ fn stale(app: &App, to_operator: bool) -> Option<Failure> {
     let since = plural(stale.seconds, "second", "seconds");
     let state = FleetState::of(app, to_operator)?;
     let cause = state.fault.map_or(String::new(), |why| format!(": {why}"));
-    // A node whose own disk is full is stale, too, whatever the log does.
-    if let (Some(why), "stale") = (app.store.fault(), state.state) {
-        let why = if to_operator { format!(" ({why})") } else { String::new() };
+    // A node that cannot write its own file is stale, too, whatever the log does.
+    let is_reached = app.fleet.as_ref().is_some_and(|node| node.away().is_none());
+    if let (Some(why), "stale", true) = (app.store.fault(), state.state, is_reached) {
+        let cause =
+            if to_operator { why } else { "see the log, or run `kwic-team doctor`".to_owned() };
+        let next = if app.store.is_broken() {
+            ""
+        } else {
+            "; decisions go on as soon as it can be written"
+        };
         return Some(Failure::new(
             Kind::Busy,
             Reason::Stale.as_str(),
             format!(
-                "this node could not write its store for {since}{why}, and denies every decision: free space on its disk; decisions go on as soon as it can be written"
+                "this node could not write its store for {since}, and denies every decision: {cause}{next}"
             ),
         ));
     }

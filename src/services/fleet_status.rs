@@ -185,12 +185,11 @@ async fn put(app: &App, node: &Arc<FleetNode>) -> Result<(), String> {
     // Others rely on a report: what it says is on the disk first. Of a file that cannot be read or written,
     // nothing good is said.
     let (applied, reach) = (node.applied(), app.store.erasure_reach().await);
-    let reach = match app.store.persist().await {
-        Ok(()) => {
-            node.set_persisted(applied);
-            reach.ok().flatten().unwrap_or_default()
-        }
-        Err(_) => ErasureReach::default(),
+    let reach = if !app.store.awaits_retry() && app.store.persist().await.is_ok() {
+        node.set_persisted(applied);
+        reach.ok().flatten().unwrap_or_default()
+    } else {
+        ErasureReach::default()
     };
     let report = own(app, node, reach);
     let (of, has_reported) = (Arc::clone(node), node.last_reported().is_some());

@@ -405,6 +405,12 @@ impl Store {
         self.0.health.fault()
     }
 
+    /// Whether the last write failed so recently that it is not to be tried again yet.
+    #[must_use]
+    pub fn awaits_retry(&self) -> bool {
+        self.fault().is_some() && !self.0.health.is_to_be_tried()
+    }
+
     /// How many changes wait for a commit after the current one.
     #[must_use]
     pub fn changes_waiting(&self) -> usize {

@@ -34,17 +34,16 @@ pub struct Entry<'t> {
 /// `Invalid`, where the first line names columns, and not which ones hold names and address.
 pub fn entries(text: &str) -> Result<Vec<Entry<'_>>, Failure> {
     let is_nothing = |part: &&str| part.chars().all(|c| c.is_whitespace() || ",;\"".contains(c));
-    let lines =
-        text.split(['\n', '\r']).map(input_cleanup::pasted).filter(|line| !is_nothing(line));
-    let mut lines = lines.peekable();
-    let header = lines.peek().and_then(|line| header(line)).transpose()?;
+    let lines = text.split(['\n', '\r']).map(|line| (line, input_cleanup::pasted(line)));
+    let mut lines = lines.filter(|(_, line)| !is_nothing(line)).peekable();
+    let header = lines.peek().and_then(|(_, line)| header(line)).transpose()?;
     if header.is_some() {
         lines.next();
     }
     let as_it_is = |source| Entry { source, text: Cow::Borrowed(source) };
-    let of_line = |line| match (addresses(line), &header) {
+    let of_line = |(whole, line)| match (addresses(line), &header) {
         (Some(addresses), _) => addresses.into_iter().map(as_it_is).collect(),
-        (None, Some(header)) => vec![Entry { source: line, text: header.in_order(line) }],
+        (None, Some(header)) => vec![Entry { source: line, text: header.in_order(whole, line) }],
         (None, None) => vec![as_it_is(line)],
     };
     Ok(lines.flat_map(of_line).collect())
@@ -63,29 +62,45 @@ struct Header {
 fn header(line: &str) -> Option<Result<Header, Failure>> {
     let split_at = |separator| (separator, split(line, separator));
     let named = SEPARATORS.into_iter().map(split_at).find_map(|(separator, cells)| {
-        let fields: Vec<_> = cells.into_iter().map(|cell| field_of(&unquoted(cell))).collect();
+        // Spreadsheets write cells for columns without a name.
+        let named =
+            cells.iter().rposition(|cell| !cell.trim().is_empty()).map_or(0, |last| last + 1);
+        let cells = cells.into_iter().take(named);
+        let field = |name: String| match name.to_lowercase().as_str() {
+            "mail" => Some("email"),
+            _ => field_of(&name),
+        };
+        let fields: Vec<_> = cells.map(unquoted).map(field).collect();
         (fields.len() > 1 && fields.contains(&Some("email"))).then_some((separator, fields))
     });
     let (separator, fields) = named.filter(|_| !line.contains('@'))?;
     let place = |column: &&str| fields.iter().position(|field| *field == Some(*column));
     let places: Vec<usize> = COLUMNS.iter().map_while(place).collect();
-    let (is_clear, width) = (places.len() + 1 >= COLUMNS.len(), fields.len());
+    let width = fields.len();
+    let known = fields.iter().flatten();
+    // One that is not known here may be the role, unless that is known. Nothing else that is known is left
+    // out: whoever pastes an export does not mean to invite those who are suspended.
+    let is_clear = places.len() + 1 >= COLUMNS.len()
+        && known.clone().count() == places.len()
+        && (places.len() == COLUMNS.len() || width == places.len());
     Some(is_clear.then_some(Header { separator, width, places }).ok_or_else(|| {
         Failure::invalid(
             "lines",
-            "the first line names the columns, and not which of them are first name, last name and email: call them `First name`, `Last name`, `Email` and, if there is one, `Role`; or remove that line, and write the columns in this order",
+            "the first line names the columns, and it is not clear which of them are first name, last name, email and role: call each of them once `First name`, `Last name`, `Email` and, if there is one, `Role`; or leave out the other columns and that line, and write them in this order",
         )
     }))
 }
 
 impl Header {
-    /// A row with its cells in the order of [`COLUMNS`].
-    fn in_order<'t>(&self, line: &'t str) -> Cow<'t, str> {
+    /// A row with its cells in the order of [`COLUMNS`]. `whole`: with the space around it, as a first cell may
+    /// be empty.
+    fn in_order<'t>(&self, whole: &str, line: &'t str) -> Cow<'t, str> {
         if self.places.iter().copied().eq(0..self.width) {
             return Cow::Borrowed(line);
         }
-        let cells = split(line, self.separator);
-        let cell = |place: &usize| cells.get(*place).map_or("", |cell| cell.trim());
+        let cells = split(if self.separator == '\t' { whole } else { line }, self.separator);
+        let cell =
+            |place: &usize| cells.get(*place).map_or("", |cell| cell.trim()).replace('\t', " ");
         self.places.iter().map(cell).collect::<Vec<_>>().join("\t").into()
     }
 }
@@ -334,12 +349,24 @@ mod tests {
         }
         let quoted = read_all("Email;Last name;First name\nasha@example.org;\"Rao; Jr\";Asha");
         assert_eq!(quoted, [Ok("Asha|Rao; Jr|asha@example.org|writer".to_owned())]);
-        // Which is which is not guessed: nobody is written to by a wrong name.
-        for header in ["Nachname;Vorname;E-Mail;Rolle", "Name,Team,Email", "Email,Role,First name"]
-        {
+        let no_role = read_all("Role\tEmail\tLast name\tFirst name\n\tasha@example.org\tRao\tAsha");
+        assert_eq!(no_role, [Ok("Asha|Rao|asha@example.org|writer".to_owned())]);
+        assert_eq!(
+            read_all("First name,Last name,Mail,,\nAsha,Rao,asha@example.org,writer").len(),
+            1
+        );
+        // Which is which is not guessed: nobody is written to by a wrong name, or gets another role.
+        for header in [
+            "Nachname;Vorname;E-Mail;Rolle",
+            "Name,Team,Email",
+            "Email,Role,First name",
+            "First name;Last name;Email;Access",
+            "First name;Last name;Email;Mail;Role",
+            "First name;Last name;Email;Role;Status",
+        ] {
             let fault =
                 entries(&format!("{header}\nRao;Asha;asha@example.org;writer")).unwrap_err();
-            assert!(fault.public.contains("call them `First name`"), "{header}: {fault}");
+            assert!(fault.public.contains("`First name`"), "{header}: {fault}");
         }
     }
 

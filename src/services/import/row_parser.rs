@@ -96,7 +96,7 @@ pub(super) fn field_of(name: &str) -> Option<&'static str> {
     let meant = match letters.as_str() {
         "givenname" | "forename" => "firstname",
         "familyname" | "surname" => "lastname",
-        "emailaddress" | "mail" => "email",
+        "emailaddress" => "email",
         letters => letters,
     };
     FIELDS.into_iter().find(|field| field.replace('_', "") == meant)

@@ -235,6 +235,7 @@ impl Store {
         let bytes: usize = entries.iter().map(|entry| entry.bytes.len()).sum();
         link.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         // On a disk that is full, what other nodes removed counts all the same.
+        let bytes = staged.rows.bytes();
         let waits = own.is_some() || !self.unsynced().has_space_for(bytes);
         staged.rows.extend(own.unwrap_or_default());
         self.write_and_tell(&mut writer, |database| {

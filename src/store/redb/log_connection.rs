@@ -25,6 +25,8 @@ pub const CLOCK_AHEAD: &str = "clock_ahead";
 
 /// So many entries in a row are appended by one node before it leaves a gap for the others.
 const IN_A_ROW_MAX: u32 = 8;
+/// The same with pauses in between, each of which is too short for a node that is slow.
+const WITH_PAUSES_MAX: u32 = 128;
 
 /// A log, and how it is followed.
 pub(super) struct LogConnection {
@@ -50,6 +52,8 @@ pub(super) struct LogConnection {
 struct OwnEntries {
     last: Option<LogHead>,
     in_a_row: u32,
+    /// How many in a row, whatever pauses there were.
+    since_gap: u32,
     /// When the last one was applied.
     ended: Option<Instant>,
     /// For how long there was none to append, all in all since the first of those in a row.
@@ -91,14 +95,18 @@ impl LogConnection {
         let gap = during.end.saturating_duration_since(during.start) * 2;
         let idle = own.ended.map(|ended| during.start.saturating_duration_since(ended));
         own.idle = own.idle.saturating_add(idle.unwrap_or_default());
-        // Others had their turn.
-        if own.last != Some(*before) || own.idle >= gap {
+        // Others had their turn, even one that is slow.
+        if own.last != Some(*before) || idle.is_some_and(|idle| idle >= gap) {
+            own.since_gap = 0;
+        }
+        if own.since_gap == 0 || own.idle >= gap {
             (own.in_a_row, own.idle) = (0, Duration::ZERO);
         }
         own.in_a_row = own.in_a_row.saturating_add(1);
+        own.since_gap = own.since_gap.saturating_add(1);
         (own.last, own.ended) = (Some(entry), Some(during.end));
-        if own.in_a_row >= IN_A_ROW_MAX {
-            (own.in_a_row, own.idle) = (0, Duration::ZERO);
+        if own.in_a_row >= IN_A_ROW_MAX || own.since_gap >= WITH_PAUSES_MAX {
+            (own.in_a_row, own.since_gap, own.idle) = (0, 0, Duration::ZERO);
             own.gap_until = during.end.checked_add(gap);
         }
     }
@@ -291,8 +299,11 @@ mod tests {
     fn a_node_that_has_nothing_to_append_for_as_long_needs_no_gap() {
         for (idle, has_gap) in [(TOOK, false), (TOOK / 3, false), (TOOK / 8, true)] {
             let link = link();
-            append_every(idle, &link, 3 * IN_A_ROW_MAX, LOG.start());
+            let head = append_every(idle, &link, 3 * IN_A_ROW_MAX, LOG.start());
             assert_eq!(link.own().gap_until.is_some(), has_gap, "{idle:?}");
+            // A node that is slow has its turn in the end.
+            append_every(idle, &link, WITH_PAUSES_MAX, head);
+            assert!(link.own().gap_until.is_some(), "{idle:?}");
         }
     }
 

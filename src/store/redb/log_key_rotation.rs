@@ -5,6 +5,7 @@ use redb::ReadableDatabase as _;
 use super::log_apply::position;
 use super::log_commit::{AppendEnd, append};
 use super::log_connection::{LogConnection, away};
+use super::staged_rows::StagedRows;
 use super::{Store, blocking};
 use crate::domain::Failure;
 use crate::entropy;
@@ -45,7 +46,9 @@ impl Store {
             let entry = link.seal.entry(&before, EntryId(entropy::random()?), &entry.encode())?;
             let end = append(link, &before, &entry).map_err(|fault| fault.of_writers)?;
             if let AppendEnd::Made = end {
-                return self.apply(link, &[entry], None).map_err(|fault| fault.fault);
+                return self
+                    .apply(link, &[entry], Some(StagedRows::default()))
+                    .map_err(|fault| fault.fault);
             }
         }
         Err(away("other nodes were faster each time"))

@@ -25,6 +25,12 @@ impl StagedRows {
         }
     }
 
+    /// How many bytes keys and values have.
+    pub(super) fn bytes(&self) -> usize {
+        let rows = self.0.values().flatten();
+        rows.map(|(key, value)| key.len() + value.as_ref().map_or(0, |value| value.len())).sum()
+    }
+
     /// What was written last under a key; `None`, where nothing was.
     pub(super) fn get(&self, table: u8, key: &[u8]) -> Option<Option<Arc<[u8]>>> {
         self.0.get(&table)?.get(key).cloned()

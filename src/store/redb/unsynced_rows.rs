@@ -12,8 +12,8 @@ use super::log_apply::position;
 use super::staged_rows::StagedRows;
 use super::{StoreError, replaced};
 
-/// With so many bytes of entries, a commit waits for the disk.
-const BYTES_MAX: usize = 4 << 20;
+/// With so many bytes of rows, a commit waits for the disk.
+const BYTES_MAX: usize = 1 << 20;
 
 /// What the file has in memory, and may not have on the disk.
 #[derive(Debug, Default)]
@@ -35,12 +35,12 @@ impl UnsyncedRows {
         self.0.is_none()
     }
 
-    /// Whether the rows of so many more bytes of entries may be added.
+    /// Whether rows of so many more bytes may be added.
     pub(super) fn has_space_for(&self, bytes: usize) -> bool {
         bytes.saturating_add(self.0.as_ref().map_or(0, |span| span.bytes)) <= BYTES_MAX
     }
 
-    /// Adds what was committed: the rows of `bytes` bytes of entries between two indexes of the log.
+    /// Adds what was committed: the rows of the entries between two indexes of the log, `bytes` bytes of them.
     pub(super) fn add(&mut self, (from, to): (u64, u64), rows: StagedRows, bytes: usize) {
         let span = self.0.get_or_insert(Span { from, to, rows: StagedRows::default(), bytes: 0 });
         span.to = to;
@@ -62,7 +62,8 @@ impl UnsyncedRows {
             self.clear();
             return Ok(());
         }
-        if at != span.from {
+        // Whatever it has of them: the last one that was written under a key counts.
+        if at < span.from {
             return Err(replaced().into());
         }
         let mut tx = begin_write(database)?;
