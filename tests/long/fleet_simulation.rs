@@ -366,8 +366,8 @@ impl Fleet {
             Ok(revision) => Came::Done(revision),
             // A process without power answers nobody.
             Err(_) if node.disk.is_off() => Came::Unclear,
-            Err(failure) if failure.code == LOG_UNCLEAR => Came::Unclear,
             Err(failure) if failure.public.contains("was made") => Came::Made,
+            Err(failure) if failure.code == LOG_UNCLEAR => Came::Unclear,
             Err(failure) if matches!(failure.kind, Kind::Busy | Kind::Internal) => Came::NotMade,
             Err(failure) => {
                 // A refusal is of what the log has.
