@@ -104,8 +104,8 @@ fn came(
         Err(fault) => fault,
     };
     let came = match (fault.kind, fault.code) {
-        (_, LOG_UNCLEAR) => Came::Unclear,
         _ if fault.public.contains("was made") => Came::Made,
+        (_, LOG_UNCLEAR) => Came::Unclear,
         (Kind::Invalid, "import_refused") if is_refusal_of(import, names, &fault) => Came::NotMade,
         (Kind::Busy | Kind::Internal, _) => Came::NotMade,
         _ => return Err(format!("the import of {names:?} came to {fault:?}")),
