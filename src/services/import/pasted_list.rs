@@ -78,8 +78,8 @@ fn header(line: &str) -> Option<Result<Header, Failure>> {
     let places: Vec<usize> = COLUMNS.iter().map_while(place).collect();
     let width = fields.len();
     let known = fields.iter().flatten();
-    // One that is not known here may be the role, unless that is known. Nothing else that is known is left
-    // out: whoever pastes an export does not mean to invite those who are suspended.
+    // An unknown column may be the role, unless a role is named. A known one is never ignored: an export has
+    // a status, and its suspended members are not to be invited.
     let is_clear = places.len() + 1 >= COLUMNS.len()
         && known.clone().count() == places.len()
         && (places.len() == COLUMNS.len() || width == places.len());

@@ -238,7 +238,7 @@ impl Store {
                 // Before the commit: one that panics has been started, too.
                 *unsettled = told;
                 commit_begun = true;
-                // Whoever reads the commit finds here whether it is on the disk.
+                // Held during the commit: who reads it also learns whether it is on the disk.
                 let mut rows = self.unsynced();
                 tx.commit()?;
                 match unsynced {
