@@ -211,6 +211,27 @@ async fn what_is_so_already_is_so_after_a_crash() {
     assert_eq!(found.first_name.as_str(), "Ann");
 }
 
+/// A check reads the file, so what waits for the disk is written first.
+#[tokio::test]
+async fn a_check_of_the_file_covers_what_other_nodes_appended() {
+    let (log, nodes) = three().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("one.redb"), folder.path().join("copy.redb"));
+    let store = Store::open(&path, 16, Clock::fixed(NOW)).await.unwrap();
+    log.join(&store, LogLine::new(&log)).await;
+    store.persist().await.unwrap();
+    nodes[0].create("anna").await.unwrap();
+    while store.follow_log().await.unwrap() > 0 {}
+    let on_disk = || async {
+        std::fs::copy(&path, &copy).unwrap();
+        let view = Store::view(&copy).await.unwrap();
+        view.member(&id("anna")).await.unwrap().is_some()
+    };
+    assert!(store.member(&id("anna")).await.unwrap().is_some() && !on_disk().await);
+    store.check().await.unwrap();
+    assert!(on_disk().await);
+}
+
 /// Whether a node has stopped, and changes nothing any more.
 async fn assert_halted(node: &Node) {
     let before = node.store.content_digest().await.unwrap();

@@ -285,6 +285,11 @@ impl Store {
         writer: &mut Writer,
     ) -> Result<(ReadTransaction, ReadOnlyView), Failure> {
         self.settle(writer)?;
+        if !self.awaits_retry() {
+            // The view reads what is on the disk, the transaction pins the newest commit: they should be the
+            // same one. Where the disk is full they are not, and only a check that stops writing is sure.
+            let _best_effort = self.persist_with(writer);
+        }
         let pinned = self.guarded(|database| Ok(database.begin_read()?))?;
         let open = file.open_file().ok_or_else(|| super::busy("it is being opened again"))?;
         let view = ReadOnlyView::of_open(open).map_err(|fault| super::unavailable(&fault))?;
