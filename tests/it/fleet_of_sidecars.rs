@@ -264,6 +264,8 @@ fn a_start_without_the_log_serves_as_a_stale_node() {
         if number == 2 {
             fleet.pass(2, Passing::All);
             eventually("it is fresh", || decision(&mut fleet.nodes[2].tcp(), "leo").1.is_none());
+            let said = fleet.nodes[0].ok(&["member", "remove", "ann", "--yes", "--wait-all"]);
+            assert!(said.ends_with("seen by 3 of 3\n"), "{said}");
             fleet.pass(2, Passing::NoRequest);
         }
         fleet.nodes[2].kill();
@@ -274,6 +276,8 @@ fn a_start_without_the_log_serves_as_a_stale_node() {
         assert_eq!((answered, stale.is_some()), (allowed, true));
         assert_eq!(node.tcp().get("/readyz").status, status);
     }
+    // What all nodes have reported as seen, they have after a crash, too.
+    assert!(!decision(&mut fleet.nodes[2].tcp(), "ann").0);
     fleet.nodes[0].ok(&["member", "remove", "leo", "--yes"]);
     fleet.pass(2, Passing::All);
     eventually("the node is fresh", || decision(&mut fleet.nodes[2].tcp(), "leo") == (false, None));
