@@ -86,7 +86,7 @@ async fn run(console: &ApiFixture, who: &'static str) -> u64 {
         Command::new("python3")
             .args(["-m", "schemathesis.cli", "--config-file"])
             .arg(settings)
-            .args(["run", &document, "--checks", "all", "--max-examples", "15", "--seed", "7"])
+            .args(["run", &document, "--checks", "all", "--max-examples", "8", "--seed", "7"])
             .args(["--header", "Sec-Fetch-Site: same-origin"])
             // The first has no end, the second ends the session that calls, the third is nobody's
             // here and takes a media type that cannot be made up.
