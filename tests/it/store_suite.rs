@@ -1,8 +1,8 @@
-//! What the store must do, in memory and in a file: rules, revisions, feed, audit, pages.
+//! What the store must do, in memory, in a file and on a log: rules, revisions, feed, audit, pages.
 
 /// Makes three tests of each rule, `RULE::in_memory`, `RULE::in_a_file` and `RULE::on_a_log`, each on
-/// a fresh store. After `alone:` the last one is left out: for what cannot go by a log, such as a
-/// large import, and for clocks that go back, which those of a log do not.
+/// a fresh store, and lists the rules for [`real_logs`]. After `alone:` the log is left out: for what
+/// cannot go by one, such as a large import, and for clocks that go back, which those of a log do not.
 macro_rules! store_rules {
     (alone: $($rule:ident),* $(,)?) => {
         $(mod $rule { store_rules!(@alone $rule); })*
@@ -22,6 +22,10 @@ macro_rules! store_rules {
         }
     };
     ($($rule:ident),* $(,)?) => {
+        /// The rules of this file that hold on a log.
+        pub(super) const ON_A_LOG: &[crate::store_suite::real_logs::Rule] =
+            &[$((stringify!($rule), |stage| Box::pin($rule(stage)))),*];
+
         $(
             mod $rule {
                 store_rules!(@alone $rule);
@@ -46,6 +50,7 @@ mod member_pages;
 mod one_time_links;
 mod passkeys;
 mod publications;
+mod real_logs;
 mod sessions;
 mod two_step;
 

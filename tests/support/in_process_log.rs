@@ -24,7 +24,7 @@ use kwic_team::store::shared_log::{
 };
 
 /// The log of a test.
-const LOG: LogId = LogId(*b"the log of tests");
+pub const LOG: LogId = LogId(*b"the log of tests");
 
 /// What happens to one append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

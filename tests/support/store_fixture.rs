@@ -25,6 +25,7 @@ use kwic_team::store::requests_and_views::sessions::SignIn;
 use kwic_team::store::requests_and_views::two_step::{
     CheckedPassword, ConfirmedAuthenticator, ConfirmedThrough, SecondFactorProof, StepUp,
 };
+use kwic_team::store::shared_log::SharedLog;
 use kwic_team::store::{
     AuditFilter, ImportPart, ImportRow, MemberEdit, MemberTarget, Preconditions, Store,
 };
@@ -143,10 +144,15 @@ impl StoreFixture {
 
     /// The only node of a log.
     pub(crate) async fn on_a_log() -> Self {
+        let log = InProcessLog::default();
+        Self::by_line(&log, LogLine::new(&log)).await
+    }
+
+    /// The only node of a log that a line leads to, with the name and the keys of `log`.
+    pub(crate) async fn by_line(log: &InProcessLog, line: Arc<dyn SharedLog>) -> Self {
         let clock = Clock::fixed(NOW);
         let store = Store::in_memory(clock.clone()).await.unwrap();
-        let log = InProcessLog::default();
-        log.join(&store, LogLine::new(&log)).await;
+        log.join(&store, line).await;
         Self::new(store, clock).await
     }
 
