@@ -185,6 +185,27 @@ mod tests {
     }
 
     #[test]
+    fn every_number_that_a_caller_sends_has_its_least_and_its_most() {
+        fn unbounded(schema: &Value) -> bool {
+            let is_number = schema["type"] == "integer" || schema["type"] == "number";
+            let inside = match schema {
+                Value::Object(keys) => keys.values().any(unbounded),
+                Value::Array(items) => items.iter().any(unbounded),
+                _ => false,
+            };
+            inside || is_number && (schema["minimum"].is_null() || schema["maximum"].is_null())
+        }
+        let document = made(true);
+        for entry in CALLS {
+            let method = entry.method.as_str().to_ascii_lowercase();
+            let operation = &document["paths"][entry.path][&method];
+            for sent in [&operation["parameters"], &operation["requestBody"]] {
+                assert!(!unbounded(sent), "{method} {}: {sent:#}", entry.path);
+            }
+        }
+    }
+
+    #[test]
     fn a_call_has_a_body_in_the_document_where_the_table_says_so() {
         let document = made(false);
         for entry in CALLS {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::request_schemas::{self, Inputs, json_body, some};
 use super::response_schemas;
-use super::schema_builder::{SchemaObject, count, flag, object, reference, text, word};
+use super::schema_builder::{SchemaObject, flag, object, reference, text, word};
 use crate::admin::Operation;
 use crate::admin::{ACCEPTED, CREATED, OK};
 use crate::admin::{audit, import_export, invites, members};
@@ -380,7 +380,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
                 "The store's own chain; for the operator of the sidecar.",
                 word(&["store"]),
             ))
-            .with(inputs.query("after", "The `next` of the previous page.", count()))
+            .with(inputs.query("after", "The `next` of the previous page.", request_schemas::number_cursor()))
             .with(inputs.limit()),
         Op::AuditVerify => of("Verify the audit log", "ChainList"),
         Op::Events => OperationDoc::new(
@@ -417,7 +417,7 @@ pub(super) fn about(operation: Operation, inputs: &Inputs) -> OperationDoc {
         Op::Policies => own("The live policies", "Policies"),
         Op::PolicyHistory => {
             own("One page of the sets that went live, were held or were refused, newest first", "PolicyHistoryEntryList")
-                .with(inputs.query("after", "The `next` of the previous page.", count()))
+                .with(inputs.query("after", "The `next` of the previous page.", request_schemas::number_cursor()))
                 .with(inputs.limit())
         }
         Op::PolicySet => {

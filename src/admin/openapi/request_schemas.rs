@@ -179,6 +179,11 @@ pub(super) fn token_cursor() -> Value {
     pattern("^[0-9]{1,18}\\.t[0-9a-hjkmnp-tv-z]{26}$")
 }
 
+/// The cursor of a page of what is numbered: entries of the audit log, sets of policies.
+pub(super) fn number_cursor() -> Value {
+    json!({"type": "integer", "minimum": 0, "maximum": u64::MAX})
+}
+
 /// A name, optionally with white space around it.
 pub(super) fn name() -> Value {
     trimmed(limits::NAME_CHARS_MAX, &format!("{CONTROL}{HIDDEN}"), "(?!.*://)")
