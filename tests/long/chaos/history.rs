@@ -251,9 +251,13 @@ impl History {
             }
             let Came::Made(Some(revision)) = asked.came else { continue };
             let is_there = |row: &&AuditRow| row.revision == revision;
-            let mut there = audit.iter().filter(is_there);
-            holds(there.any(|row| row.what.as_ref() == Some(&asked.what)), || {
-                format!("{asked:?} is not in the audit log at its revision")
+            let is_it = |row: &&AuditRow| row.what.as_ref() == Some(&asked.what);
+            holds(audit.iter().filter(is_there).any(|row| is_it(&row)), || {
+                let elsewhere: Vec<_> = audit.iter().filter(is_it).collect();
+                let instead: Vec<_> = audit.iter().filter(is_there).collect();
+                format!(
+                    "{asked:?} is in the audit log at {elsewhere:?}, and at its revision is {instead:?}"
+                )
             })?;
         }
         for what in audit.iter().filter_map(|row| row.what.as_ref()) {
