@@ -216,7 +216,7 @@ impl Settings {
     }
 
     fn get(&self, path: &str) -> Option<&SettingValue> {
-        // Whoever sets a key without a row there is told that there is none.
+        // A key that is not in this table is refused as unknown in every configuration file.
         assert!(KEYS.iter().any(|key| key.path() == path), "{path}");
         self.found.get(path).map(|(setting, _)| setting)
     }

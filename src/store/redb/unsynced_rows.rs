@@ -62,7 +62,7 @@ impl UnsyncedRows {
             self.clear();
             return Ok(());
         }
-        // Whatever it has of them: the last one that was written under a key counts.
+        // It may have some of these rows already: writing them again changes nothing.
         if at < span.from {
             return Err(replaced().into());
         }
