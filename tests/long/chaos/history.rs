@@ -432,7 +432,7 @@ mod tests {
             }),
             ("have", |_, found| drop(found[1].audit.pop())),
             ("have", |_, found| found[1].audit[2].hash.push('x')),
-            ("not in the audit log at its revision", |history, _| {
+            ("and at its revision is", |history, _| {
                 history.asked[1].came = Came::Made(Some(11));
             }),
             ("1 are in the audit log", |history, _| history.asked[1].came = Came::NotMade),
