@@ -19,7 +19,8 @@
 //!
 //! | what came back | outcome |
 //! | --- | --- |
-//! | one row, and the end of the transaction | made |
+//! | a row with the id of the entry, and the end of the transaction | made |
+//! | a row with another id, as of a pooler that gives a client the answer of another one | unknown |
 //! | no row | moved; also where the log is another one, or of another format, which reading says |
 //! | no connection | refused: nothing was sent |
 //! | an `ERROR`: timeout of the server, read-only, disk full, no rights, ... | refused |
@@ -204,8 +205,14 @@ impl PostgresLog {
         // The answer is whole only with the end of the transaction.
         let asked = session.client().query(&session.append, &parameters);
         match self.answered(&session, asked).await {
-            Ok(rows) if rows.is_empty() => Appended::Moved(None),
-            Ok(_) => Appended::Made,
+            Ok(rows) => match rows.first().map(|row| row.try_get::<_, &[u8]>(0)) {
+                None => Appended::Moved(None),
+                Some(Ok(id)) if id == entry.id.0 => Appended::Made,
+                Some(_) => {
+                    session.spend();
+                    Appended::Unknown("the log answered of another entry".to_owned())
+                }
+            },
             Err(Unanswered::Fault(fault)) if is_certain(&fault) => Appended::Refused(said(&fault)),
             Err(fault) => Appended::Unknown(fault.said()),
         }

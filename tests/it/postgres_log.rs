@@ -313,6 +313,46 @@ fn an_answer_that_is_lost_is_unknown_and_the_id_tells() {
 }
 
 #[test]
+fn a_row_of_another_entry_is_not_taken_for_its_own() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let fixture = Fixture::on(&server, "of_another");
+    server.sql(
+        "CREATE FUNCTION of_another.other_id() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN NEW.id := decode(repeat('ab', 16), 'hex'); RETURN NEW; END $$;
+        CREATE TRIGGER other_id BEFORE INSERT ON of_another.entries
+            FOR EACH ROW EXECUTE FUNCTION of_another.other_id()",
+    );
+    let next = entry(&start(), b"one");
+    let appended = fixture.log.append(&start(), &next);
+    assert_eq!(unknown(&appended), "the log answered of another entry");
+    let there = fixture.log.read(0, 8).unwrap().entries.remove(0);
+    assert_eq!(there.id, EntryId([0xab; 16]));
+}
+
+/// Of two appends at once on one connection, the first must not get the answer of the second.
+#[test]
+fn a_request_that_was_lost_on_the_way_ends_its_connection() {
+    let Some(server) = PostgresServer::shared() else { return };
+    let proxy = TcpProxy::to(server.port);
+    let fixture = Fixture::on(&server, "gap");
+    let node = fixture.by_port(&server, proxy.port);
+    let before = node.add(b"one").head;
+    let (first, second) = (entry(&before, b"first"), entry(&before, b"second"));
+    proxy.pass(Passing::Nothing);
+    thread::scope(|scope| {
+        let lost = scope.spawn(|| node.log.append(&before, &first));
+        thread::sleep(Duration::from_millis(300));
+        proxy.pass(Passing::All);
+        let after = scope.spawn(|| node.log.append(&before, &second));
+        let lost = lost.join().unwrap();
+        assert!(unknown(&lost).contains("connection closed"), "{lost:?}");
+        after.join().unwrap();
+    });
+    let there = fixture.all(1);
+    assert!(there.iter().all(|found| found.id == second.id), "{there:?}");
+}
+
+#[test]
 fn a_silent_connection_is_given_up_in_time_and_its_request_may_arrive_late() {
     let Some(server) = PostgresServer::shared() else { return };
     let direct = Fixture::on(&server, "silent");

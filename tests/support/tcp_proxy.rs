@@ -20,7 +20,8 @@ pub enum Passing {
     Later,
     /// Keeps requests and answers until something else is told, as a network does that is cut.
     Held,
-    /// Takes everything, and passes nothing on.
+    /// Takes everything, and passes nothing on. Something else that is told then cuts the connections that
+    /// lost something: TCP has no gaps.
     Nothing,
     /// Cuts all connections, and takes none: who connects is told that nobody listens.
     Refused,
@@ -124,8 +125,11 @@ fn is_kept(what: Passing, is_answer: bool) -> bool {
 }
 
 fn carry(mut from: &TcpStream, mut to: &TcpStream, answers: bool, state: &State) {
-    let mut bytes = [0; 16 * 1024];
+    let (mut bytes, mut has_gap) = ([0; 16 * 1024], false);
     while !matches!(state.get(), Passing::Ended | Passing::Refused) {
+        if has_gap && state.get() != Passing::Nothing {
+            return;
+        }
         let count = match from.read(&mut bytes) {
             // A client that is gone does not take back what it sent.
             Ok(0) if !answers && state.get() == Passing::Later => {
@@ -146,7 +150,11 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, answers: bool, state: &State)
             Passing::NoAnswer if answers => return,
             Passing::NoRequest if !answers => return,
             Passing::Refused | Passing::Ended => return,
-            Passing::Nothing => continue,
+            Passing::Nothing => {
+                has_gap = true;
+                continue;
+            }
+            _ if has_gap => return,
             _ => {}
         }
         if to.write_all(&bytes[..count]).is_err() {

@@ -69,8 +69,8 @@ pub(super) fn create(
     )
 }
 
-/// Moves the head, if it is the one that is named, and puts the entry: a row of the answer for each
-/// entry that was put. Wakes who listens.
+/// Moves the head, if it is the one that is named, and puts the entry; answers a row with the id of what
+/// was put. Wakes who listens.
 ///
 /// Parameters: index, authenticator of the head before; index, id, authenticator, bytes of the
 /// entry; the log's id.
@@ -85,9 +85,9 @@ pub(super) fn append(schema: &str) -> String {
         ), made AS (
             INSERT INTO \"{schema}\".entries (index, id, authenticator, bytes)
             SELECT index, entry_id, authenticator, $6::bytea FROM moved
-            RETURNING index
+            RETURNING index, id
         )
-        SELECT pg_catalog.pg_notify('{schema}', index::text) FROM made"
+        SELECT id, pg_catalog.pg_notify('{schema}', index::text) FROM made"
     )
 }
 
