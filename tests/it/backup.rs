@@ -6,14 +6,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value as Json, json};
 
 use crate::support::api_users::{PASSWORD, Person, call, document, problem, token_of};
 use crate::support::fake_sidecar::Ran;
-use crate::support::sidecar::{Sidecar, binary, copy_folder};
+use crate::support::sidecar::{Sidecar, binary, copy_folder, eventually};
 use crate::two_step::Phone;
 
 fn mode(path: &Path) -> u32 {
@@ -75,28 +75,35 @@ fn a_backup_holds_one_revision_whole_while_members_change() {
     let sidecar = Sidecar::start();
     sidecar.account("acme");
     sidecar.members("acme", &[("chief", "administrator")]);
-    let stop = AtomicBool::new(false);
+    let (stop, count) = (AtomicBool::new(false), AtomicUsize::new(0));
+    // Changes come before each backup and behind the last one, however fast the machine is.
+    let changes_go_on = || {
+        let before = count.load(Ordering::Relaxed);
+        eventually("members are made", || count.load(Ordering::Relaxed) > before + 1);
+    };
     let (made, taken) = std::thread::scope(|scope| {
         let making = scope.spawn(|| {
             let mut made = Vec::new();
             let mut admin = sidecar.admin();
-            for count in 0..2_000 {
+            for number in 0..2_000 {
                 if stop.load(Ordering::Relaxed) {
                     break;
                 }
-                let id = format!("m{count}");
+                let id = format!("m{number}");
                 let body = json!({"id": id, "first_name": "First", "last_name": "Last",
                     "email": format!("{id}@example.org"), "role": "operator"});
                 let answer = admin.post("/api/v1/members?account=acme", &body);
                 made.push((document(&answer, 201)["revision"].as_u64().unwrap(), id));
+                count.fetch_add(1, Ordering::Relaxed);
             }
             made
         });
         let mut taken = Vec::new();
-        for count in 0..3 {
-            std::thread::sleep(std::time::Duration::from_millis(100));
-            taken.push(back_up(&sidecar, &format!("backup-{count}")));
+        for number in 0..3 {
+            changes_go_on();
+            taken.push(back_up(&sidecar, &format!("backup-{number}")));
         }
+        changes_go_on();
         stop.store(true, Ordering::Relaxed);
         (making.join().unwrap(), taken)
     });

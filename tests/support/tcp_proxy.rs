@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -44,15 +44,18 @@ const STATES: [Passing; 8] = [
 pub(super) const TICK: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Default)]
-pub(super) struct State(Arc<AtomicU8>);
+pub(super) struct State {
+    passing: Arc<AtomicU8>,
+    gaps: Arc<AtomicUsize>,
+}
 
 impl State {
     pub(super) fn get(&self) -> Passing {
-        STATES[usize::from(self.0.load(Ordering::SeqCst))]
+        STATES[usize::from(self.passing.load(Ordering::SeqCst))]
     }
 
     pub(super) fn set(&self, what: Passing) {
-        self.0.store(what as u8, Ordering::SeqCst);
+        self.passing.store(what as u8, Ordering::SeqCst);
     }
 }
 
@@ -75,6 +78,11 @@ impl TcpProxy {
 
     pub fn pass(&self, what: Passing) {
         self.state.set(what);
+    }
+
+    /// How often something was lost on the way, so far.
+    pub fn gaps(&self) -> usize {
+        self.state.gaps.load(Ordering::SeqCst)
     }
 }
 
@@ -152,6 +160,7 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, answers: bool, state: &State)
             Passing::Refused | Passing::Ended => return,
             Passing::Nothing => {
                 has_gap = true;
+                state.gaps.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
             _ if has_gap => return,
