@@ -117,6 +117,8 @@ async fn follow_keys(app: &App) -> Result<(), Failure> {
             "the nodes use keys that this node lacks: copy the folder `keys` of another node to it, then restart its sidecar; until then it can make no links, encrypt no second factor, and read none that was encrypted since"
         );
     }
+    // A start without one of them is refused, also after a crash. A disk that is full is told elsewhere.
+    let _ = app.store.persist().await;
     app.keys.put_in_use(keys);
     tracing::info!(keys = ?keys.files(), "the nodes use new keys");
     Ok(())
