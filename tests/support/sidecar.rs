@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -15,6 +16,9 @@ use tempfile::TempDir;
 
 /// How long anything that is waited for may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a command may take: an import of a million members is the longest.
+const COMMAND_MAX: Duration = Duration::from_secs(900);
 
 /// The binary under test.
 pub fn binary() -> &'static str {
@@ -309,13 +313,20 @@ impl Sidecar {
 
     /// Runs a command of the same binary against this sidecar.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(binary())
-            .arg("--data")
-            .arg(self.path("data"))
-            .args(arguments)
-            .env_clear()
-            .output()
-            .unwrap()
+        let mut command = Command::new(binary());
+        command.arg("--data").arg(self.path("data")).args(arguments).env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let (pid, (ended, ends)) = (child.id(), mpsc::channel::<()>());
+        // One that should have been refused may run for ever.
+        std::thread::spawn(move || {
+            if ends.recv_timeout(COMMAND_MAX) == Err(RecvTimeoutError::Timeout) {
+                signal(pid, "KILL");
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        drop(ended);
+        output
     }
 
     /// Runs a command that must succeed; answers what it printed.
