@@ -109,7 +109,8 @@ fn app_of(
 ) -> App {
     let directory = Arc::new(Directory::new());
     for number in 0..members {
-        directory.load_one(LoadedRecord::Member(member(number, roles[number % roles.len()])));
+        directory
+            .load_one(LoadedRecord::Members(vec![member(number, roles[number % roles.len()])]));
     }
     directory.loaded(Revision(1));
     let store = runtime.block_on(Store::in_memory(Clock::System)).unwrap();

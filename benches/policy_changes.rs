@@ -104,7 +104,7 @@ fn member(number: usize) -> Member {
 fn app(runtime: &Runtime, every: u64) -> Arc<App> {
     let directory = Arc::new(Directory::new());
     for number in 0..MEMBERS {
-        directory.load_one(LoadedRecord::Member(member(number)));
+        directory.load_one(LoadedRecord::Members(vec![member(number)]));
     }
     directory.loaded(Revision(1));
     let store = runtime.block_on(Store::in_memory(Clock::System)).unwrap();

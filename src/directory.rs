@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use self::member_index::{MemberIndex, SlotCounts};
 pub use self::role_index::MemberGroup;
-use self::role_index::RoleIndex;
+use self::role_index::{LoadedRun, RoleIndex};
 use self::token_index::TokenIndex;
 use crate::domain::{
     AccountSlug, ApiToken, ApiTokenId, Change, ChangedRecord, ImportId, LoadedRecord, Member,
@@ -75,7 +75,11 @@ impl Hash for MemberKey {
 
 impl Ord for MemberKey {
     fn cmp(&self, other: &Self) -> Order {
-        self.bytes().cmp(other.bytes())
+        match (self, other) {
+            // The zeros behind an id are before everything that an id contains.
+            (Self::Short(one), Self::Short(other)) => one.cmp(other),
+            _ => self.bytes().cmp(other.bytes()),
+        }
     }
 }
 
@@ -116,6 +120,23 @@ struct MemberEntry {
 }
 
 impl MemberEntry {
+    fn new(words: SharedNames, member: &Member, import: u16) -> Self {
+        let (email, first) = (member.email.key(), member.first_name.as_str());
+        // The domain's limits keep both far below 65,536.
+        let end = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
+        Self {
+            account: words.account,
+            role: words.role,
+            text: [email, first, member.last_name.as_str()].concat().into(),
+            email_end: end(email.len()),
+            first_name_end: end(email.len() + first.len()),
+            active: member.status == Status::Active,
+            two_step: member.two_step,
+            import: AtomicU16::new(import),
+            joined: member.joined,
+        }
+    }
+
     fn view<'e>(&'e self, id: &'e str) -> MemberView<'e> {
         MemberView {
             id,
@@ -190,6 +211,8 @@ struct WriterState {
     accounts: BTreeSet<String>,
     /// Imports that are not made.
     importing: HashMap<ImportId, StagedImport>,
+    /// Members that were loaded, who are not in the index by role yet.
+    loaded: Vec<LoadedRun>,
     /// Members of imports that were made, who are not in the member index yet.
     unindexed: VecDeque<UnindexedGroup>,
     filled: SlotCounts,
@@ -385,12 +408,7 @@ impl Directory {
             LoadedRecord::Account(account) => {
                 self.ledger().accounts.insert(account.slug.as_str().to_owned());
             }
-            LoadedRecord::Member(member) => {
-                let words = self.enter(&mut self.ledger(), &member);
-                if let Some(role) = self.put(words, &member, SEEN_BY_ALL) {
-                    self.ledger().release_role(&role);
-                }
-            }
+            LoadedRecord::Members(members) => self.load_members(&members),
             LoadedRecord::Importing(import, member) => {
                 self.put_hidden(&mut self.ledger(), import, &member);
             }
@@ -399,8 +417,25 @@ impl Directory {
         }
     }
 
+    /// Those of one group go to the index by role in one step, when all are loaded.
+    fn load_members(&self, members: &[Member]) {
+        let words: Vec<_> = {
+            let ledger = &mut self.ledger();
+            members.iter().map(|member| self.enter(ledger, member)).collect()
+        };
+        let mut run = LoadedRun::default();
+        for (member, words) in members.iter().zip(words) {
+            let entry = MemberEntry::new(words, member, SEEN_BY_ALL);
+            run.push(entry.group(), MemberKey::new(member.id.as_str()));
+            self.members.pin().insert(MemberKey::new(member.id.as_str()), entry);
+        }
+        self.ledger().loaded.push(run);
+    }
+
     /// Marks everything up to `revision` as loaded.
     pub fn loaded(&self, revision: Revision) {
+        let runs = std::mem::take(&mut self.ledger().loaded);
+        self.write_role_index().append(RoleIndex::of_runs(runs));
         self.reach(revision);
     }
 
@@ -540,20 +575,7 @@ impl Directory {
 
     /// Puts a member into the table; returns the member's previous role.
     fn put(&self, words: SharedNames, member: &Member, import: u16) -> Option<Arc<str>> {
-        let (email, first) = (member.email.key(), member.first_name.as_str());
-        // The domain's limits keep both far below 65,536.
-        let end = |length: usize| u16::try_from(length).unwrap_or(u16::MAX);
-        let entry = MemberEntry {
-            account: words.account,
-            role: words.role,
-            text: [email, first, member.last_name.as_str()].concat().into(),
-            email_end: end(email.len()),
-            first_name_end: end(email.len() + first.len()),
-            active: member.status == Status::Active,
-            two_step: member.two_step,
-            import: AtomicU16::new(import),
-            joined: member.joined,
-        };
+        let entry = MemberEntry::new(words, member, import);
         let (members, id) = (self.members.pin(), member.id.as_str());
         let group = (import == SEEN_BY_ALL).then(|| entry.group());
         let before = members.insert(MemberKey::new(id), entry);

@@ -23,7 +23,34 @@ pub struct MemberGroup {
 #[derive(Debug, Default)]
 pub(super) struct RoleIndex(BTreeMap<MemberGroup, BTreeSet<MemberKey>>);
 
+/// Members that were loaded together, by group: in the order of their ids, or in its reverse.
+#[derive(Debug, Default)]
+pub(super) struct LoadedRun(BTreeMap<MemberGroup, Vec<MemberKey>>);
+
+impl LoadedRun {
+    pub(super) fn push(&mut self, group: MemberGroup, id: MemberKey) {
+        self.0.entry(group).or_default().push(id);
+    }
+}
+
 impl RoleIndex {
+    /// Those of all runs. What is in order already is put into a set without a search for its place: in
+    /// order, the runs hold all ids of a store in order.
+    pub(super) fn of_runs(runs: Vec<LoadedRun>) -> Self {
+        let mut groups: BTreeMap<MemberGroup, Vec<Vec<MemberKey>>> = BTreeMap::new();
+        for (group, mut ids) in runs.into_iter().flat_map(|run| run.0) {
+            if ids.first() > ids.last() {
+                ids.reverse();
+            }
+            groups.entry(group).or_default().push(ids);
+        }
+        let set = |mut runs: Vec<Vec<MemberKey>>| {
+            runs.sort_by(|one, other| one.first().cmp(&other.first()));
+            runs.into_iter().flatten().collect()
+        };
+        Self(groups.into_iter().map(|(group, runs)| (group, set(runs))).collect())
+    }
+
     pub(super) fn insert(&mut self, group: MemberGroup, id: MemberKey) {
         self.0.entry(group).or_default().insert(id);
     }

@@ -66,8 +66,9 @@ pub enum LoadedRecord {
     Coming(usize),
     /// An account.
     Account(Account),
-    /// A member.
-    Member(Member),
+    /// Some members, in the order of their ids or in its reverse: no other member of the store has an id
+    /// between theirs.
+    Members(Vec<Member>),
     /// A member of an import that is not made yet.
     Importing(ImportId, Member),
     /// A session.

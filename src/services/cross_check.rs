@@ -101,7 +101,7 @@ mod tests {
     /// `member()`; every decision is asked again.
     async fn app(snapshot: Snapshot) -> Arc<App> {
         let directory = Arc::new(Directory::new());
-        directory.load_one(LoadedRecord::Member(member()));
+        directory.load_one(LoadedRecord::Members(vec![member()]));
         directory.loaded(Revision(1));
         let mut config = Config::default_for("unused".into());
         config.decision.cross_check = 1;

@@ -107,7 +107,6 @@ use self::database_file::{StoreFile, damaged, open_failure};
 pub use self::disk_health::BROKEN;
 use self::disk_health::DiskHealth;
 pub use self::erasure_progress::ErasureReach;
-use self::import_rows::Seen;
 pub use self::log_apply::Followed;
 use self::log_connection::LogConnection;
 pub use self::log_connection::{CLOCK_AHEAD, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR};
@@ -313,7 +312,7 @@ impl Store {
     }
 
     /// Reads all accounts, members, sessions and API tokens, in this order, each through `each`;
-    /// members on two threads at once, and in no order. Answers the revision that they were read at.
+    /// members on two threads at once, many in one record. Answers the revision that they were read at.
     ///
     /// # Errors
     /// `Internal`, when the disk fails or a record is damaged.
@@ -325,11 +324,7 @@ impl Store {
         let load = move |tx: &ReadTransaction| {
             account_rows::all(tx, |account| each(LoadedRecord::Account(account)))?;
             each(LoadedRecord::Coming(member_rows::count(tx)?));
-            member_rows::all(tx, |seen, member| match seen {
-                Seen::ByAll => each(LoadedRecord::Member(member)),
-                Seen::Later(import) => each(LoadedRecord::Importing(import, member)),
-                Seen::Never => {}
-            })?;
+            member_rows::all(tx, &each)?;
             session_rows::all(tx, |session| each(LoadedRecord::Session(session)))?;
             api_token_rows::all(tx, |token| each(LoadedRecord::ApiToken(token)))?;
             revision(tx)

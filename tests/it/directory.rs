@@ -1,5 +1,6 @@
 //! The members and sessions in memory: the effect of each change, and when it becomes visible.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -149,7 +150,7 @@ fn a_member_is_seen_as_the_store_holds_it() {
     // As short as an id may be, as long as a short one, one longer, and the longest.
     for length in [1, 31, 32, 128] {
         let id = "x".repeat(length);
-        directory.load_one(LoadedRecord::Member(member(&id, "operator")));
+        directory.load_one(LoadedRecord::Members(vec![member(&id, "operator")]));
         let seen = directory.with(&id, |view| {
             assert_eq!((view.id, view.account, view.role), (id.as_str(), "acme", "operator"));
             assert_eq!((view.active, view.two_step, view.joined), (true, true, Timestamp(5)));
@@ -194,7 +195,7 @@ fn a_standing_is_found_by_the_whole_id_and_no_other() {
         (&UUID.replace('-', "0"), false),
         (&format!("{UUID}0"), false),
     ] {
-        directory.load_one(LoadedRecord::Member(member(id, "operator")));
+        directory.load_one(LoadedRecord::Members(vec![member(id, "operator")]));
         let [standing, whole] = standings(&directory, id);
         assert!(whole.is_some(), "{id}");
         assert_eq!(standing, whole.filter(|_| is_short), "{id}");
@@ -259,7 +260,7 @@ fn members_that_several_threads_load_are_all_there() {
                     for number in 0..2_000 {
                         let role = ["viewer", "operator"][number % 2];
                         let id = format!("m{thread}-{number}");
-                        directory.load_one(LoadedRecord::Member(member(&id, role)));
+                        directory.load_one(LoadedRecord::Members(vec![member(&id, role)]));
                     }
                 });
             }
@@ -271,6 +272,52 @@ fn members_that_several_threads_load_are_all_there() {
             let [standing, whole] = standings(&directory, id);
             assert!(standing.is_some() && standing == whole, "{id} of {said}");
         }
+    }
+}
+
+#[test]
+fn members_that_are_loaded_from_both_ends_are_found_by_role_in_the_order_of_their_ids() {
+    // Ids of several lengths, one below and one above what is stored in line.
+    let id = |number: usize| format!("{number:05}{}", "x".repeat([0, 1, 26, 27][number % 4]));
+    let of = |number: usize| Member {
+        status: [Status::Active, Status::Suspended][usize::from(number.is_multiple_of(7))],
+        ..member(&id(number), ["viewer", "operator", "auditor"][number % 3])
+    };
+    let numbers: Vec<usize> = (0..1_000).collect();
+    let (first, second) = numbers.split_at(617);
+    let one_by_one = Directory::new();
+    let rows = numbers.iter().map(|number| ChangedRecord::Member(of(*number)));
+    apply(&one_by_one, 1, rows.collect());
+    for at_once in [1, 2, 7, 100, 1_000] {
+        let directory = Directory::new();
+        let forwards = first.chunks(at_once).map(<[usize]>::to_vec);
+        let backwards = second.rchunks(at_once).map(|run| run.iter().rev().copied().collect());
+        let (mut forwards, mut backwards) = (forwards, backwards);
+        loop {
+            let runs: [Option<Vec<usize>>; 2] = [backwards.next(), forwards.next()];
+            if runs.iter().all(Option::is_none) {
+                break;
+            }
+            for run in runs.into_iter().flatten() {
+                let members = run.into_iter().map(of).collect();
+                directory.load_one(LoadedRecord::Members(members));
+            }
+        }
+        directory.loaded(Revision(1));
+        let mut group = directory.first_group(Bound::Unbounded);
+        let mut found = 0;
+        while let Some(next) = group {
+            let ids = directory.group_members(&next, "", usize::MAX);
+            assert!(ids.is_sorted() && ids == one_by_one.group_members(&next, "", usize::MAX));
+            found += ids.len();
+            group = directory.first_group(Bound::Excluded(&next));
+        }
+        assert_eq!(found, numbers.len(), "{at_once} at once");
+        // A change behind it finds each in its place.
+        for number in &numbers {
+            apply(&directory, 2, vec![gone(&id(*number))]);
+        }
+        assert_eq!(directory.first_group(Bound::Unbounded), None);
     }
 }
 

@@ -98,7 +98,7 @@ async fn contents(store: &Store, disk: &FailingStorage) -> Contents {
     for record in reader {
         match record {
             LoadedRecord::Coming(_) | LoadedRecord::Account(_) => {}
-            LoadedRecord::Member(_) => loaded += 1,
+            LoadedRecord::Members(members) => loaded += members.len(),
             LoadedRecord::Importing(..) => panic!("without a log nothing is staged"),
             LoadedRecord::Session(session) => sessions.push(session),
             LoadedRecord::ApiToken(_) => tokens += 1,

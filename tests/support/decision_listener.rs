@@ -73,7 +73,7 @@ impl DecisionListener {
             version: Version(1),
         }));
         for member in members {
-            directory.load_one(LoadedRecord::Member(member));
+            directory.load_one(LoadedRecord::Members(vec![member]));
         }
         directory.loaded(REVISION);
         let policies = Snapshot::load(policies, &[]).unwrap();

@@ -20,7 +20,7 @@ use super::{StoreError, import_rows, invite_rows, link_rows, record_version, row
 use crate::clock;
 use crate::domain::{
     AccountSlug, AuditEvent, ChangedRecord, Email, Failure, FieldChange, ImportId, Invite, Kind,
-    Member, MemberId, RoleId, Status, Version, member,
+    LoadedRecord, Member, MemberId, RoleId, Status, Version, member,
 };
 use crate::store::MemberTarget;
 use crate::store::preconditions::{ALREADY_INVITED, ALREADY_MEMBER, SUSPENDED_MEMBER};
@@ -438,20 +438,22 @@ pub(super) fn count(tx: &ReadTransaction) -> Result<usize, StoreError> {
     Ok(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// Reads every member, in no order: one thread from each end of the table, until they meet. Those that
-/// are seen later, too.
+/// So many members are handed over at once: those who take them lock once for all.
+const LOADED_AT_ONCE: usize = 512;
+
+/// Reads every member: one thread from each end of the table, until they meet. Those that are seen
+/// later, too.
 pub(super) fn all(
     tx: &ReadTransaction,
-    each: impl Fn(Seen, Member) + Sync,
+    each: &(impl Fn(LoadedRecord) + Sync),
 ) -> Result<(), StoreError> {
     let table = tx.open_table(MEMBERS)?;
-    let unmade = UnmadeImports::read(tx)?;
-    let each = &|record: MemberRecord| each(unmade.seen(&record), record.member);
+    let unmade = &UnmadeImports::read(tx)?;
     let left = &AtomicU64::new(table.len()?);
     let (forwards, backwards) = (ReadableTable::iter(&table)?, ReadableTable::iter(&table)?.rev());
     thread::scope(|threads| {
-        let other = threads.spawn(move || read_while(left, backwards, each));
-        read_while(left, forwards, each)?;
+        let other = threads.spawn(move || read_while(left, backwards, unmade, each));
+        read_while(left, forwards, unmade, each)?;
         other.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
@@ -462,13 +464,26 @@ type MemberRow<'r> = (AccessGuard<'r, &'static str>, AccessGuard<'r, &'static [u
 fn read_while<'r>(
     left: &AtomicU64,
     mut rows: impl Iterator<Item = Result<MemberRow<'r>, StorageError>>,
-    each: impl Fn(MemberRecord),
+    unmade: &UnmadeImports,
+    each: impl Fn(LoadedRecord),
 ) -> Result<(), StoreError> {
     let take = |left: u64| left.checked_sub(1);
+    let mut members = Vec::new();
     while left.try_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
         let Some(row) = rows.next() else { break };
         let (id, bytes) = row?;
-        each(MemberRecord::decode(id.value(), bytes.value())?);
+        let record = MemberRecord::decode(id.value(), bytes.value())?;
+        match unmade.seen(&record) {
+            Seen::ByAll => members.push(record.member),
+            Seen::Later(import) => each(LoadedRecord::Importing(import, record.member)),
+            Seen::Never => {}
+        }
+        if members.len() == LOADED_AT_ONCE {
+            each(LoadedRecord::Members(std::mem::take(&mut members)));
+        }
+    }
+    if !members.is_empty() {
+        each(LoadedRecord::Members(members));
     }
     Ok(())
 }

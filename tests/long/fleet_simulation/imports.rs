@@ -246,7 +246,7 @@ impl Fleet {
         let load = store.load(move |record| {
             match record {
                 LoadedRecord::Coming(rows) => count.fetch_add(rows, Ordering::Relaxed),
-                LoadedRecord::Member(_) => count.fetch_sub(1, Ordering::Relaxed),
+                LoadedRecord::Members(seen) => count.fetch_sub(seen.len(), Ordering::Relaxed),
                 _ => 0,
             };
         });
