@@ -321,8 +321,16 @@ fn work_on_the_store_that_panics_is_told_and_nothing_is_written_after_it() {
 async fn loaded(store: &Store) -> Result<(Vec<Member>, Vec<String>), Failure> {
     let (told, reader) = std::sync::mpsc::channel();
     store.load(move |record| drop(told.send(record))).await?;
-    let mut rows: Vec<String> =
-        reader.iter().map(|record: LoadedRecord| format!("{record:?}")).collect();
+    let mut rows = Vec::new();
+    for record in reader {
+        match record {
+            // How many come at once depends on how fast each thread reads.
+            LoadedRecord::Members(members) => {
+                rows.extend(members.iter().map(|member| format!("{member:?}")));
+            }
+            record => rows.push(format!("{record:?}")),
+        }
+    }
     rows.sort();
     let page = store.members(&slug("acme"), &MemberFilter::default(), None, 100).await?;
     Ok((page.items, rows))
