@@ -143,6 +143,8 @@ pub struct Snapshot {
     roles: Vec<RoleCard>,
     administering: BTreeSet<RoleId>,
     guards: Vec<guards::Guard>,
+    /// The number of cases on which they hold, if they were evaluated.
+    guard_cases: Option<usize>,
     /// What the gate has found about them, if it was asked.
     guard_outcomes: Option<GuardOutcomes>,
     tests: usize,
@@ -280,6 +282,19 @@ impl Snapshot {
     #[must_use]
     pub fn test_count(&self) -> usize {
         self.tests
+    }
+
+    /// The number of cases of the matrix on which the guards hold; `None` if they were not evaluated.
+    #[must_use]
+    pub fn guard_cases(&self) -> Option<usize> {
+        self.guard_cases
+    }
+
+    /// The same set, whose guards hold on so many cases: they are not evaluated again.
+    #[must_use]
+    pub fn with_guard_cases(mut self, cases: Option<usize>) -> Self {
+        self.guard_cases = cases;
+        self
     }
 
     /// The same set with one more note.

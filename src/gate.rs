@@ -23,9 +23,7 @@ use crate::config::find_solver;
 use crate::domain::{
     Failure, GuardOutcome, GuardOutcomes, GuardState, Kind, PolicyFiles, RoleId, plural,
 };
-use crate::engine::{
-    GuardProof, LoadFacts, LoadMode, PolicyFault, Snapshot, SymbolicDifference, render,
-};
+use crate::engine::{GuardProof, LoadMode, PolicyFault, Snapshot, SymbolicDifference, render};
 use crate::policy_folder;
 use child_process::{
     Answer, Bounds, OUT_OF_MEMORY, OUT_OF_TIME, PROOFS_PATIENCE, Task, Work, format_one, guarded,
@@ -133,7 +131,8 @@ pub fn prove(files: &PolicyFiles, snapshot: &Snapshot, search: bool) -> GuardRep
         return child_process::prove(snapshot, files, solver, search);
     };
     let unknown = |why: &str| snapshot.guards_alike(GuardState::Unknown, why).into();
-    match ask(program, Work::Prove { solver, search }, files, &[]) {
+    let guard_cases = snapshot.guard_cases();
+    match ask(program, Work::Prove { solver, search, guard_cases }, files, &[]) {
         Ok(Answer::Proved(report)) => report,
         Ok(Answer::Refused(faults)) => unknown(&render(&faults)),
         Ok(_) => unknown("the process that proves it sent an unexpected answer"),
@@ -259,7 +258,7 @@ fn checked(
         return kept.map(|(set, _)| set).map_err(|found| broken(&found.0, &found.1));
     };
     let passage = match ask(program, Work::Check { guards }, files, held)? {
-        Answer::Passed { notes, tests } => LoadMode::Again(LoadFacts { notes, tests }),
+        Answer::Passed(found) => LoadMode::Again(found),
         Answer::Refused(faults) => return Err(refused(faults)),
         Answer::Broken(faults, report) => return Err(broken(&faults, &report)),
         _ => return Err(unanswered().into()),
@@ -545,9 +544,10 @@ mod tests {
 
     #[test]
     fn what_was_answered_counts_whatever_the_process_does_next() {
-        let answer = r#"echo '{"Passed":{"notes":[],"tests":3}}'"#;
+        let answer = r#"echo '{"Passed":{"notes":[],"tests":3,"guard_cases":5}}'"#;
         for script in [answer.to_owned(), format!("cat > /dev/null; {answer}; exec sleep 1000")] {
-            assert!(matches!(asked(&script, LONG), Ok(Answer::Passed { tests: 3, .. })));
+            let Ok(Answer::Passed(found)) = asked(&script, LONG) else { panic!("{script}") };
+            assert_eq!((found.tests, found.guard_cases), (3, Some(5)));
         }
         assert_eq!(asked("echo '{\"Else\":1}'", LONG).err().unwrap().kind, Kind::Internal);
     }

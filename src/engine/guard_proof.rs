@@ -96,7 +96,12 @@ impl Snapshot {
     /// What the cases of the matrix say about each guard, and why there is no proof.
     #[must_use]
     pub fn checked_guard_proofs(&self, why: &str) -> GuardProofs {
-        self.guard_proofs_of(self.check_guards(), why)
+        self.guard_proofs_of(self.known_guard_check(), why)
+    }
+
+    /// What the check of the folder found, or else the result of one now.
+    fn known_guard_check(&self) -> GuardCheck {
+        self.guard_cases.map_or_else(|| self.check_guards(), GuardCheck::all_hold)
     }
 
     /// The same of cases that were evaluated before.
@@ -130,7 +135,7 @@ impl Snapshot {
             Ok(analysed) => analysed,
             Err(why) => return self.guards_alike(GuardState::Unknown, &why),
         };
-        let check = self.check_guards();
+        let check = self.known_guard_check();
         let cases = check.cases;
         let mut works = self.checked_guards(check);
         let mut questions = Questions::to(solver);

@@ -98,6 +98,13 @@ pub struct GuardCheck {
     pub is_whole: bool,
 }
 
+impl GuardCheck {
+    /// All guards hold on so many cases.
+    pub(super) fn all_hold(cases: usize) -> Self {
+        Self { cases, ..Self::default() }
+    }
+}
+
 /// A guard that does not hold.
 #[derive(Debug)]
 pub(super) struct BrokenGuard {

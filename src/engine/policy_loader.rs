@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::thread;
 
 use cedar_policy::{Effect, Entities, Entity, EntityTypeName, EntityUid, Policy, Request, Schema};
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::cacheable_policies::is_cacheable_policy;
@@ -44,12 +45,14 @@ const EVERYONE_NOTE: usize = 64;
 const SLICES: &str = "the whole set";
 
 /// The results of a check, so that it need not be repeated.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct LoadFacts {
     /// Notes that did not lead to a refusal.
     pub notes: Vec<String>,
     /// How many tests passed.
     pub tests: usize,
+    /// The number of cases on which the guards hold; `None` if they were not evaluated.
+    pub guard_cases: Option<usize>,
 }
 
 /// How a folder is loaded.
@@ -266,6 +269,7 @@ impl SnapshotDraft<'_> {
             roles: self.cards,
             administering: BTreeSet::new(),
             guards: self.guards.iter().filter_map(ParsedPolicy::guard).collect(),
+            guard_cases: None,
             guard_outcomes: None,
             tests: 0,
             notes: self.folder.notes,
@@ -289,6 +293,7 @@ impl SnapshotDraft<'_> {
             }
             LoadMode::Again(found) => {
                 snapshot.tests = found.tests;
+                snapshot.guard_cases = found.guard_cases;
                 snapshot.notes.clone_from(&found.notes);
             }
         }

@@ -33,8 +33,9 @@ pub(super) enum Work {
     Check { guards: bool },
     /// Formats its policies.
     Format,
-    /// Proves its guards with this solver, and if asked for searches what is odd.
-    Prove { solver: PathBuf, search: bool },
+    /// Proves its guards with this solver, and if asked for searches what is odd. `guard_cases` are those
+    /// on which they hold, if that is known.
+    Prove { solver: PathBuf, search: bool, guard_cases: Option<usize> },
     /// Compares it with the former set, which is the second one, with this solver.
     Compare { solver: PathBuf },
 }
@@ -55,10 +56,7 @@ pub(super) struct Task {
 
 #[derive(Deserialize, Serialize)]
 pub(super) enum Answer {
-    Passed {
-        notes: Vec<String>,
-        tests: usize,
-    },
+    Passed(LoadFacts),
     Refused(Vec<PolicyFault>),
     /// Refused for its guards, with what is known about each of them.
     Broken(Vec<PolicyFault>, GuardReport),
@@ -192,7 +190,10 @@ fn read() -> io::Result<(Task, PolicyFiles, PolicyFiles)> {
 }
 
 fn answer(task: &Task, files: &PolicyFiles, before: &PolicyFiles) -> Answer {
-    let again = |files| Snapshot::pass(files, &[], &LoadMode::Again(LoadFacts::default()));
+    let again = |files, guard_cases| {
+        let found = LoadFacts { guard_cases, ..LoadFacts::default() };
+        Snapshot::pass(files, &[], &LoadMode::Again(found))
+    };
     match &task.work {
         Work::Check { guards } => check(task, files, *guards),
         Work::Format => {
@@ -202,16 +203,18 @@ fn answer(task: &Task, files: &PolicyFiles, before: &PolicyFiles) -> Answer {
             });
             Answer::Formatted(each.collect())
         }
-        Work::Prove { solver, search } => match again(files) {
+        Work::Prove { solver, search, guard_cases } => match again(files, *guard_cases) {
             Ok(set) => Answer::Proved(prove(&set, files, solver.clone(), *search)),
             Err(faults) => Answer::Refused(faults),
         },
-        Work::Compare { solver } => match again(files).and_then(|set| Ok((set, again(before)?))) {
-            Ok((set, former)) => {
-                Answer::Compared(compare((&set, files), (&former, before), solver.clone()))
+        Work::Compare { solver } => {
+            match again(files, None).and_then(|set| Ok((set, again(before, None)?))) {
+                Ok((set, former)) => {
+                    Answer::Compared(compare((&set, files), (&former, before), solver.clone()))
+                }
+                Err(faults) => Answer::Refused(faults),
             }
-            Err(faults) => Answer::Refused(faults),
-        },
+        }
     }
 }
 
@@ -231,7 +234,7 @@ fn check(task: &Task, files: &PolicyFiles, guards: bool) -> Answer {
             let (mut notes, tests) = (snapshot.notes().to_vec(), snapshot.test_count());
             notes.extend(suspended);
             notes.extend(note);
-            Answer::Passed { notes, tests }
+            Answer::Passed(LoadFacts { notes, tests, guard_cases: snapshot.guard_cases() })
         }
         Err(broken) => {
             let (faults, report) = *broken;
@@ -283,7 +286,7 @@ pub(super) fn guarded(
     }
     let GuardCheck { cases, is_whole, .. } = check;
     let note = format!("the guards were checked on {cases} cases only, since there are too many");
-    Ok((snapshot, (!is_whole).then_some(note)))
+    Ok((snapshot.with_guard_cases(Some(cases)), (!is_whole).then_some(note)))
 }
 
 pub(super) fn format_one(path: &str, bytes: &[u8]) -> Result<String, String> {
@@ -342,6 +345,33 @@ fn resident_mib() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy_folder;
+
+    #[test]
+    fn guards_that_hold_are_not_evaluated_again() {
+        let files = policy_folder::embedded_policies();
+        let proved = |guard_cases| {
+            let solver = PathBuf::from("/no/solver");
+            let task = Task {
+                work: Work::Prove { solver, search: false, guard_cases },
+                held: Vec::new(),
+                files: Vec::new(),
+                before: Vec::new(),
+                misplaced: Vec::new(),
+                notes: Vec::new(),
+            };
+            let answer = answer(&task, &files, &PolicyFiles::default());
+            let Answer::Proved(report) = answer else { panic!("it was to be proved") };
+            report.cases
+        };
+        let evaluated = proved(None);
+        assert!(evaluated > 1, "{evaluated}");
+        assert_eq!(proved(Some(1)), 1, "not a number that an evaluation gives");
+        let (checked, _) = guarded(Snapshot::load(&files, &[]).unwrap(), true).ok().unwrap();
+        assert_eq!(checked.guard_cases(), Some(evaluated));
+        let (looked_at, _) = guarded(Snapshot::load(&files, &[]).unwrap(), false).ok().unwrap();
+        assert_eq!(looked_at.guard_cases(), None);
+    }
 
     #[test]
     fn it_knows_what_it_takes() {
