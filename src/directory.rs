@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use self::member_index::{MemberIndex, SlotCounts};
 pub use self::role_index::MemberGroup;
-use self::role_index::{LoadedRun, RoleIndex};
+use self::role_index::{LoadedMembers, LoadedRun, RoleIndex};
 use self::token_index::TokenIndex;
 use crate::domain::{
     AccountSlug, ApiToken, ApiTokenId, Change, ChangedRecord, ImportId, LoadedRecord, Member,
@@ -212,7 +212,7 @@ struct WriterState {
     /// Imports that are not made.
     importing: HashMap<ImportId, StagedImport>,
     /// Members that were loaded, who are not in the index by role yet.
-    loaded: Vec<LoadedRun>,
+    loaded: LoadedMembers,
     /// Members of imports that were made, who are not in the member index yet.
     unindexed: VecDeque<UnindexedGroup>,
     filled: SlotCounts,
@@ -429,13 +429,13 @@ impl Directory {
             run.push(entry.group(), MemberKey::new(member.id.as_str()));
             self.members.pin().insert(MemberKey::new(member.id.as_str()), entry);
         }
-        self.ledger().loaded.push(run);
+        self.ledger().loaded.add(run);
     }
 
     /// Marks everything up to `revision` as loaded.
     pub fn loaded(&self, revision: Revision) {
-        let runs = std::mem::take(&mut self.ledger().loaded);
-        self.write_role_index().append(RoleIndex::of_runs(runs));
+        let loaded = std::mem::take(&mut self.ledger().loaded);
+        self.write_role_index().append(RoleIndex::of_loaded(loaded));
         self.reach(revision);
     }
 

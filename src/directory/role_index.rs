@@ -33,22 +33,36 @@ impl LoadedRun {
     }
 }
 
-impl RoleIndex {
-    /// Those of all runs. What is in order already is put into a set without a search for its place: in
-    /// order, the runs hold all ids of a store in order.
-    pub(super) fn of_runs(runs: Vec<LoadedRun>) -> Self {
-        let mut groups: BTreeMap<MemberGroup, Vec<Vec<MemberKey>>> = BTreeMap::new();
-        for (group, mut ids) in runs.into_iter().flat_map(|run| run.0) {
-            if ids.first() > ids.last() {
-                ids.reverse();
-            }
-            groups.entry(group).or_default().push(ids);
+/// All members that were loaded. Few long lists: their memory goes back to the system, which that of many
+/// short ones would not.
+#[derive(Debug, Default)]
+pub(super) struct LoadedMembers(BTreeMap<MemberGroup, LoadedGroup>);
+
+#[derive(Debug, Default)]
+struct LoadedGroup {
+    /// Of runs in the order of the ids.
+    rising: Vec<MemberKey>,
+    /// Of runs in its reverse.
+    falling: Vec<MemberKey>,
+}
+
+impl LoadedMembers {
+    pub(super) fn add(&mut self, run: LoadedRun) {
+        for (group, mut ids) in run.0 {
+            let LoadedGroup { rising, falling } = self.0.entry(group).or_default();
+            let all = if ids.first() > ids.last() { falling } else { rising };
+            all.append(&mut ids);
         }
-        let set = |mut runs: Vec<Vec<MemberKey>>| {
-            runs.sort_by(|one, other| one.first().cmp(&other.first()));
-            runs.into_iter().flatten().collect()
+    }
+}
+
+impl RoleIndex {
+    /// All that were loaded. What is in order already is put into a set without a search for its place.
+    pub(super) fn of_loaded(loaded: LoadedMembers) -> Self {
+        let set = |LoadedGroup { rising, falling }| -> BTreeSet<MemberKey> {
+            rising.into_iter().chain(falling.into_iter().rev()).collect()
         };
-        Self(groups.into_iter().map(|(group, runs)| (group, set(runs))).collect())
+        Self(loaded.0.into_iter().map(|(group, ids)| (group, set(ids))).collect())
     }
 
     pub(super) fn insert(&mut self, group: MemberGroup, id: MemberKey) {
