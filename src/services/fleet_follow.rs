@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::directory_sync::wait_until_settled;
-use super::fleet_status;
+use super::{fleet_status, operator_warnings};
 use crate::app::{App, FleetNode};
 use crate::clock;
 use crate::config::OnStale;
@@ -109,18 +109,13 @@ async fn follow_keys(app: &App) -> Result<(), Failure> {
     if keys == app.keys.in_use() {
         return Ok(());
     }
-    let lacks = app.keys.lacks(keys);
-    if !lacks.is_empty() {
-        // It was not registered when they were put in use.
-        tracing::error!(
-            ?lacks,
-            "the nodes use keys that this node lacks: copy the folder `keys` of another node to it, then restart its sidecar; until then it can make no links, encrypt no second factor, and read none that was encrypted since"
-        );
-    }
     // A start without one of them is refused, also after a crash. A disk that is full is told elsewhere.
     let _ = app.store.persist().await;
     app.keys.put_in_use(keys);
     tracing::info!(keys = ?keys.files(), "the nodes use new keys");
+    if let Some(sentence) = operator_warnings::lacking_keys(app) {
+        tracing::error!("{sentence}");
+    }
     Ok(())
 }
 

@@ -37,6 +37,8 @@ pub async fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
         fails: true,
         sentence: format!("returned mail is not read: {why}; correct `mail.bounce_maildir`"),
     });
+    let lacking =
+        lacking_keys(app).map(|sentence| Warning { about: "keys", fails: true, sentence });
     let orphaned = invites_without_role::notes(app, &app.policies.load_full()).await;
     let orphaned =
         orphaned.into_iter().map(|sentence| Warning { about: "invites", fails: false, sentence });
@@ -48,7 +50,19 @@ pub async fn all(app: &App, _: &StorePermit) -> Vec<Warning> {
             plural(members, "member has", "members have")
         ),
     });
-    configured.chain(keys).chain(bounces).chain(orphaned).chain(unknown).collect()
+    configured.chain(keys).chain(bounces).chain(lacking).chain(orphaned).chain(unknown).collect()
+}
+
+/// In a fleet keys can come into use while a node is forgotten, and be missing where it comes back.
+#[must_use]
+pub fn lacking_keys(app: &App) -> Option<String> {
+    let lacks = app.keys.lacks(app.keys.in_use());
+    (!lacks.is_empty()).then(|| {
+        format!(
+            "the nodes use keys that this node lacks ({}): copy the folder `keys` of another node to it, then restart its sidecar; until then it can make no links, encrypt no second factor, and read none that was encrypted since",
+            lacks.join(", ")
+        )
+    })
 }
 
 /// Roles that members have and the live policies lack, with how many have them: in a fleet another node,

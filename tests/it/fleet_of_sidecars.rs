@@ -194,6 +194,32 @@ fn new_keys_are_used_when_every_node_has_them() {
 }
 
 #[test]
+fn a_node_that_was_forgotten_while_new_keys_came_into_use_says_which_it_lacks() {
+    let Some(mut fleet) = fleet() else { return };
+    fleet.nodes[2].kill();
+    let forget = ["fleet", "forget", "host-3"];
+    eventually("it is silent", || fleet.nodes[0].run(&forget).status.success());
+    fleet.nodes[0].ok(&["keys", "rotate"]);
+    for key in ["data/keys/link-2.key", "data/keys/seal-2.key"] {
+        fs::copy(fleet.nodes[0].path(key), fleet.nodes[1].path(key)).unwrap();
+    }
+    for node in &mut fleet.nodes[..2] {
+        node.kill();
+        node.restart();
+    }
+    eventually("both others have reported their keys", || {
+        fleet.nodes[0].run(&["keys", "activate"]).status.success()
+    });
+    fleet.nodes[2].restart();
+    let lacking = "fail: the nodes use keys that this node lacks (link-2.key, seal-2.key): copy";
+    eventually("it says what it lacks", || {
+        let found = fleet.nodes[2].run(&["doctor"]);
+        let told = String::from_utf8(found.stdout).unwrap();
+        found.status.code() == Some(1) && told.contains(lacking)
+    });
+}
+
+#[test]
 fn a_node_without_the_log_decides_on_until_it_is_stale_and_catches_up() {
     let Some(fleet) = fleet() else { return };
     let (one, cut_off) = (&fleet.nodes[0], &fleet.nodes[2]);
