@@ -34,9 +34,9 @@ use kwic_team::domain::{
 };
 use kwic_team::engine::Snapshot;
 use kwic_team::policy_folder;
+use kwic_team::services::access_search::{Searched, search};
 use kwic_team::services::decide::decide;
 use kwic_team::services::plan::plan;
-use kwic_team::services::search::{Searched, search};
 use kwic_team::store::Store;
 use kwic_team::store::change_feed::LoadedRecord;
 use rand::rngs::StdRng;

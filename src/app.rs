@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, RwLock, watch};
 use crate::background::{BoundedQueue, Tasks};
 use crate::clock::Clock;
 use crate::config::{Config, Passwords, Policies, PolicySource};
-use crate::cross_check::CrossCheck;
+use crate::cross_check_queue::CrossCheck;
 use crate::directory::Directory;
 use crate::domain::{
     Digest, Failure, Kind, PolicyCause, PolicyFiles, Timestamp, Token, TokenHash, limits,

@@ -8,7 +8,7 @@
 //! [`IdleThenNormal`]).
 
 mod bounded_queue;
-mod idle_then_normal;
+mod idle_class_with_fallback;
 mod supervised_tasks;
 
 use std::fs;
@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 pub use bounded_queue::BoundedQueue;
-pub use idle_then_normal::IdleThenNormal;
+pub use idle_class_with_fallback::IdleThenNormal;
 pub use supervised_tasks::Tasks;
 
 use crate::domain::{Failure, Kind};

@@ -27,7 +27,7 @@ mod member;
 mod output;
 mod people_file_format;
 mod policy;
-mod policy_changes;
+mod policy_approve_and_rollback;
 mod policy_diff;
 mod policy_history;
 mod policy_prove;

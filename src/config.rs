@@ -4,11 +4,11 @@
 //! with its line and what to write instead. The only place that reads the environment.
 
 mod config_paths;
-mod log_address;
 mod mail_server;
 mod secret_file;
 mod settings_reader;
 mod settings_table;
+mod shared_log_url;
 mod solver_path;
 
 use std::fmt::{self, Write as _};
@@ -23,11 +23,11 @@ use settings_reader::Settings;
 use settings_table::KEYS;
 
 pub use config_paths::{cause_at, remedy, resolve_symlinks};
-pub use log_address::{EtcdAddress, LogAddress};
 pub use mail_server::{Login, MailServer, SmtpCredential, SmtpSecurity, TokenSource};
 pub use secret_file::SecretFile;
 pub use settings_reader::{absolute, duration};
 pub use settings_table::SettingDefinition;
+pub use shared_log_url::{EtcdAddress, LogAddress};
 pub use solver_path::find_solver;
 
 /// One fault of the configuration.

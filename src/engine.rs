@@ -6,6 +6,7 @@
 
 mod access_changes;
 mod access_difference;
+mod admin_lockout_checks;
 mod attribute_types;
 mod cacheable_policies;
 mod cedar_expression_json;
@@ -19,7 +20,6 @@ mod decision_cache;
 #[cfg(test)]
 mod engine_tests;
 mod entity_builder;
-mod entity_reads;
 mod evaluate;
 mod example_query;
 mod explain;
@@ -31,7 +31,6 @@ mod guard_proof;
 mod guards;
 mod left_to_cedar;
 mod load_progress;
-mod management_checks;
 mod nesting_limit;
 mod parallel;
 mod plan;
@@ -42,8 +41,9 @@ mod policy_loader;
 mod policy_parser;
 mod policy_scope;
 mod policy_slices;
-mod policy_tests;
+mod policy_test_runner;
 mod policy_warnings;
+mod reads_of_other_entities;
 #[cfg(test)]
 mod reference_tests;
 mod request_kind;
@@ -51,8 +51,8 @@ mod role_catalogue;
 mod role_matrix;
 mod role_matrix_diff;
 mod schema;
-mod schema_and_static_entities;
 mod schema_conformity;
+mod schema_facts;
 mod schema_names;
 mod size_limits;
 mod solver_protocol;

@@ -6,7 +6,7 @@
 //! and the check can be retried. Only a folder that passed is loaded here, without the steps that
 //! only check. Does not interpret policies itself.
 
-mod child_process;
+mod policy_check_worker;
 mod solver_process;
 
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -25,10 +25,10 @@ use crate::domain::{
 };
 use crate::engine::{GuardProof, LoadMode, PolicyFault, Snapshot, SymbolicDifference, render};
 use crate::policy_folder;
-use child_process::{
+use policy_check_worker::{
     Answer, Bounds, OUT_OF_MEMORY, OUT_OF_TIME, PROOFS_PATIENCE, Task, Work, format_one, guarded,
 };
-pub use child_process::{DifferenceReport, GuardReport, run};
+pub use policy_check_worker::{DifferenceReport, GuardReport, run};
 
 /// The internal command that runs the gate process.
 pub const COMMAND: &str = "gate-process";
@@ -128,7 +128,7 @@ pub fn prove(files: &PolicyFiles, snapshot: &Snapshot, search: bool) -> GuardRep
         Err(why) => return snapshot.checked_guard_proofs(&why).into(),
     };
     let Some(program) = PROGRAM.get() else {
-        return child_process::prove(snapshot, files, solver, search);
+        return policy_check_worker::prove(snapshot, files, solver, search);
     };
     let unknown = |why: &str| snapshot.guards_alike(GuardState::Unknown, why).into();
     let guard_cases = snapshot.guard_cases();
@@ -158,7 +158,9 @@ pub fn difference(
         Ok(solver) => solver,
         Err(why) => return unknown(why),
     };
-    let Some(program) = PROGRAM.get() else { return child_process::compare(now, before, solver) };
+    let Some(program) = PROGRAM.get() else {
+        return policy_check_worker::compare(now, before, solver);
+    };
     let former = lengths(before.1);
     let task = Task { before: former, ..task(Work::Compare { solver }, now.1, &[]) };
     match ask_program(program, &task, now.1, before.1) {

@@ -6,7 +6,7 @@
 
 pub mod caller_keys;
 pub mod epoch_keys;
-mod key_ring;
+mod key_files;
 mod secret_encryption;
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use self::key_ring::KeyRing;
+use self::key_files::KeyRing;
 use crate::domain::{
     AccountSlug, Digest, Failure, Generation, InviteId, KeyId, KeyKind, KeyMark, KeysInUse, LinkId,
     MailId, Sealed, Token, opaque_debug,
@@ -90,7 +90,7 @@ impl Keys {
     /// Whether a file name is that of a key.
     #[must_use]
     pub fn is_named_as_one(path: &Path) -> bool {
-        ["link", "seal", "epoch"].iter().any(|kind| key_ring::number_of(path, kind).is_some())
+        ["link", "seal", "epoch"].iter().any(|kind| key_files::number_of(path, kind).is_some())
     }
 
     /// The names of the keys in use that the folder lacks or has with another content: a restart

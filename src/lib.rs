@@ -18,8 +18,8 @@
 //! | 5 | [`browser_security`] | host, origin, cookie and headers of requests by browsers |
 //! | 4 | [`services`] | the use cases; the only layer where engine, directory, store and mail meet |
 //! | 3 | [`app`] [`http`] [`gate`] [`fleet`] | the handles that a use case needs; sockets, requests, responses; a policy set, tried in a process of its own; what the nodes of a fleet share |
-//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`totp`] [`webauthn`] [`backup`] [`throttle`] [`cross_check`] [`staleness`] [`telemetry`] | tools; none knows another |
-//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`file_limit`] [`file_lock`] [`own_socket_file`] [`tls_authorities`] | the environment: threads, configuration, time, files, trust |
+//! | 2 | [`engine`] [`policy_folder`] [`directory`] [`store`] [`keys`] [`mail`] [`password`] [`totp`] [`webauthn`] [`backup`] [`throttle`] [`cross_check_queue`] [`staleness`] [`telemetry`] | tools; none knows another |
+//! | 1 | [`background`] [`config`] [`clock`] [`entropy`] [`open_file_limit`] [`file_lock`] [`own_socket_file`] [`tls_authorities`] | the environment: threads, configuration, time, files, trust |
 //! | 0 | [`domain`] [`percent_encoding`] [`sharded_counter`] | the types of the domain: no IO, no async, no serde, no Cedar, no HTTP; an encoding; a counter without a lock |
 //!
 //! # One decision
@@ -44,20 +44,21 @@
 //!    closed).
 //! 5. `engine::decide` looks for a cached decision first, by what an index in memory knows of the member:
 //!    account, role and status, which never come from the body. Else `judge` goes on with the member's full
-//!    record. An unknown member, action or type is a deny.
+//!    record. An unknown member, action or type is a deny. For a subject of another type that is in
+//!    `entities.json`, go on at step 9.
 //! 6. `engine::decision_cache` can answer where nothing but role, status and the relation of the resource to
 //!    the member's account (own, another, none) matters. `judge` has Cedar decide the first query of such a
 //!    kind, and keeps the decision, unless a policy errs. Suspension is such a status: the `forbid` in
 //!    `policies/rules/suspension.cedar` refuses a member who is suspended.
-//! 7. `engine::compiled_decision` makes every other decision about a member, if its facts are certain. It
-//!    evaluates the compiled policies that could apply, by role, principal and resource.
+//! 7. `engine::compiled_decision` makes every other decision about a member, if its facts are certain: if
+//!    the body conforms to the schema, the resource is neither a member nor in `entities.json`, and none of
+//!    the rare cases is there that `QueryFacts::read` lists. It evaluates the compiled policies that could
+//!    apply, by role, principal and resource.
 //! 8. `engine::compiled_condition`: `matches` tries scope and conditions of a policy; its submodule
 //!    `evaluator` evaluates a condition. `engine::compiled_condition_inputs` gives it the values: what the
 //!    store knows of a member never comes from the body. An attribute that is missing makes the policy err: a
-//!    `permit` that errs does not permit, a `forbid` that errs denies. Facts are certain, but for the rare
-//!    cases that `QueryFacts::read` lists, where the body conforms to the schema and the resource is neither
-//!    a member nor in `entities.json`. Cedar evaluates an operand that is not compiled (`OperandEvaluation`
-//!    in `compiled_decision`).
+//!    `permit` that errs does not permit, a `forbid` that errs denies. Cedar evaluates an operand
+//!    that is not compiled (`OperandEvaluation` in `compiled_decision`).
 //! 9. `engine::evaluate` has the slices, that is the policies that could apply. By them Cedar evaluates
 //!    policies that are not compiled, what is to be cached, and everything where a fact is not certain. For
 //!    that, `Snapshot::evaluate` in `engine::decide` builds the entities first, and denies if the body does
@@ -68,12 +69,12 @@
 //! Details: `http::server` accepts connections. `authzen::fast_parser` reads the usual body in one pass,
 //! `request_reader` any other, and names the key at fault. `services::session_auth` knows session tokens, and
 //! those of a suspended member no longer. `staleness` knows how old the node's data is. Samples for the
-//! cross-check, and for shadow policies, go into the queues of `cross_check` and `app::shadow`.
+//! cross-check, and for shadow policies, go into the queues of `cross_check_queue` and `app::shadow`.
 //! `directory::member_index` is the index of step 5. At load, `engine::cacheable_policies` says by syntax
 //! which policies let step 6 decide, `engine::policy_slices` builds slices and caches, and
 //! `engine::compiled_condition::compiler` compiles; `left_to_cedar` is the form of an operand that is not
 //! compiled. `engine::entity_builder` builds the few entities that Cedar is given,
-//! `services::trusted_evaluation` is 24 lines between step 4 and 5.
+//! `services::cross_check_fallback` is 24 lines between step 4 and 5.
 //!
 //! Requests for reasons run outside the decision threads, one at a time: there `engine::explain` evaluates
 //! variations of the query.
@@ -182,13 +183,13 @@ pub mod background;
 pub mod clock;
 pub mod config;
 pub mod entropy;
-pub mod file_limit;
 pub mod file_lock;
+pub mod open_file_limit;
 pub mod own_socket_file;
 pub mod tls_authorities;
 
 pub mod backup;
-pub mod cross_check;
+pub mod cross_check_queue;
 pub mod directory;
 pub mod engine;
 pub mod keys;

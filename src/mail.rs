@@ -6,10 +6,10 @@
 
 mod access_tokens;
 pub mod bounce;
+mod bounce_maildir;
 mod eml_folder;
 mod in_memory_server;
 mod mail_texts;
-mod maildir;
 mod message;
 mod refusal_tracker;
 mod retry_schedule;
@@ -29,10 +29,10 @@ use crate::config::{self, MailServer};
 use crate::domain::{Email, Failure, Kind, MailId, Mailbox, Timestamp};
 
 pub use bounce::BounceReport;
+pub use bounce_maildir::Maildir;
 pub use eml_folder::WRITTEN;
 pub use in_memory_server::InMemoryServer;
 pub use mail_texts::{ActionLink, MailContent};
-pub use maildir::Maildir;
 pub use message::OutgoingMail;
 pub use refusal_tracker::RefusalTracker;
 pub use retry_schedule::next_try;

@@ -12,8 +12,8 @@ use crate::browser_security;
 use crate::console;
 use crate::domain::{Digest, Failure, Kind};
 use crate::http::{Method, Peer, Reply, Request, Server, SmallRequest, host_name, is_loopback};
+use crate::services::access_search::Searched;
 use crate::services::permits::StorePermit;
-use crate::services::search::Searched;
 use crate::telemetry::{Route, log};
 
 /// The paths of the decision listener, with their methods.

@@ -26,13 +26,13 @@ use crate::clock::Clock;
 use crate::config::{Config, OnStale, Policies, PolicySource, remedy, resolve_symlinks};
 use crate::directory::Directory;
 use crate::domain::{Digest, Failure, Kind, PolicyCause, plural};
-use crate::file_limit;
 use crate::fleet::key_cipher::FleetCipher;
 use crate::gate;
 use crate::http::{ConnectionBounds, Listen, Listener, SOCKET_TAKEN, Server, SmallRequest};
 use crate::keys::epoch_keys::EpochKeys;
 use crate::keys::{Keys, caller_keys};
 use crate::mail::Mailer;
+use crate::open_file_limit;
 use crate::own_socket_file;
 use crate::policy_folder::{self, FolderWatch};
 use crate::routes;
@@ -44,9 +44,9 @@ use crate::services::{
     startup_policies, two_step,
 };
 use crate::store::change_feed::Follower;
-use crate::store::log_seal::LogSeal;
 use crate::store::shared_log::SharedLog;
-use crate::store::{self, Store, log_engine};
+use crate::store::shared_log_encryption::LogSeal;
+use crate::store::{self, Store, shared_log_backend};
 use crate::telemetry::log::{self, LogFormat, say};
 
 /// Decisions never wait: what delays their listeners longer than this is a caller.
@@ -571,7 +571,7 @@ async fn join_fleet(
         ));
     }
     let cipher = Arc::new(FleetCipher::new(keys.clone(), epochs));
-    let log = log_engine::open(fleet, membership.log, runtime)?;
+    let log = shared_log_backend::open(fleet, membership.log, runtime)?;
     store.join_log(Arc::clone(&log) as Arc<dyn SharedLog>, cipher.clone()).await?;
     let seal = LogSeal::new(membership.log, cipher);
     let node = FleetNode::new(fleet, membership.node, log, seal, clock.now())?;
@@ -730,12 +730,12 @@ fn read_keys(config: &Config) -> Result<Vec<Digest>, Failure> {
 /// Lowers `limits.connections_max` to what the limit on open files allows.
 fn fit_connections(config: &mut Config) -> Result<(), Failure> {
     let listeners = 3 + usize::from(config.decision.socket.is_some());
-    let (files, wanted) = (file_limit::raise_file_limit(), config.limits.connections_max);
-    let fitted = file_limit::connections(files, listeners, wanted)?;
+    let (files, wanted) = (open_file_limit::raise_file_limit(), config.limits.connections_max);
+    let fitted = open_file_limit::connections(files, listeners, wanted)?;
     if fitted < wanted {
         tracing::warn!(
             "`limits.connections_max` is {wanted}, and {files} open files are enough for {fitted} connections to each listener: allow {} with `ulimit -n`, or with `LimitNOFILE=` of the service, or lower `limits.connections_max`",
-            file_limit::needed(listeners, wanted)
+            open_file_limit::needed(listeners, wanted)
         );
     }
     config.limits.connections_max = fitted;

@@ -15,7 +15,7 @@
 //!    `startup_policies`, `policy_approval`, `policy_history`, `policy_reload_loops`, `fleet_follow`
 //!    and `fleet_snapshots`;
 //! 4. `policy_publish`;
-//! 5. `decide`, `search`, `plan`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`,
+//! 5. `decide`, `access_search`, `plan`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`,
 //!    `export`, `audit`, `access_review`, `backup`, `member_event_stream`, `operator_warnings` and `fleet_erasure`;
 //! 6. `fleet_status`;
 //! 7. `permits`, the proof that a caller may do it; `passkeys`; `import`;
@@ -23,9 +23,10 @@
 //! 9. `token_auth`, `notice_letters`, `sign_in_log_lines`, `detached_changes`;
 //! 10. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
 //!     `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `invites_without_role`;
-//! 11. `trusted_evaluation`.
+//! 11. `cross_check_fallback`.
 
 pub mod access_review;
+pub mod access_search;
 mod account_and_inviter;
 pub mod accounts;
 pub mod api_tokens;
@@ -36,6 +37,7 @@ pub mod caller;
 pub mod caller_keys;
 pub mod client_info;
 pub mod cross_check;
+mod cross_check_fallback;
 pub mod decide;
 mod detached_changes;
 pub mod directory_sync;
@@ -69,7 +71,6 @@ pub mod policy_rollback;
 pub mod reload;
 pub mod rights;
 pub mod roles;
-pub mod search;
 pub mod search_token;
 pub mod session_auth;
 pub mod sessions;
@@ -83,6 +84,5 @@ pub mod startup_policies;
 pub mod step_up;
 pub mod store_and_key_checks;
 pub mod token_auth;
-mod trusted_evaluation;
 pub mod two_step;
 pub mod who_may;

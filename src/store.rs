@@ -11,8 +11,6 @@
 
 pub mod change_feed;
 pub mod etcd_log;
-pub mod log_engine;
-pub mod log_seal;
 pub mod member_pages;
 pub mod postgres_log;
 pub mod preconditions;
@@ -20,6 +18,8 @@ pub mod records;
 mod redb;
 pub mod requests_and_views;
 pub mod shared_log;
+pub mod shared_log_backend;
+pub mod shared_log_encryption;
 
 pub use self::redb::{
     BROKEN, CLOCK_AHEAD, ErasureReach, Followed, LAYOUT, LOG_AWAY, LOG_HALTED, LOG_UNCLEAR,

@@ -20,7 +20,7 @@
 
 mod bounded_table;
 mod concurrency_limit;
-mod network_failures;
+mod failed_sign_ins_by_network;
 mod sliding_quota;
 
 use std::collections::HashMap;
@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use crate::domain::{AccountSlug, Digest, Email, Failure, Timestamp, limits, opaque_debug};
 use bounded_table::BoundedTable;
-use network_failures::{KnownNetworks, Networks};
+use failed_sign_ins_by_network::{KnownNetworks, Networks};
 
 pub use concurrency_limit::{ConcurrencyLimits, ConcurrencyPermit};
 pub use sliding_quota::{Quota, Quotas};
@@ -79,8 +79,8 @@ impl From<Option<IpAddr>> for AttemptOrigin {
 impl AttemptOrigin {
     /// The networks from which a login is known.
     fn key(self) -> Option<Digest> {
-        let network = self.network.map(network_failures::key);
-        match self.claimed.map(network_failures::key) {
+        let network = self.network.map(failed_sign_ins_by_network::key);
+        match self.claimed.map(failed_sign_ins_by_network::key) {
             Some(claimed) => {
                 Some(Digest::of(&[b"claimed", &network.unwrap_or_default().0, &claimed.0]))
             }
@@ -146,7 +146,7 @@ impl Throttle {
         now: Timestamp,
     ) -> Result<AdmittedAttempt, Failure> {
         let from = from.into();
-        let (network, spot) = (from.network.map(network_failures::key), from.key());
+        let (network, spot) = (from.network.map(failed_sign_ins_by_network::key), from.key());
         let mut state = self.state();
         let known = spot.filter(|spot| state.known.knows(login, spot));
         let counter = known.map_or(login.0, |network| from_known(login, network));

@@ -11,8 +11,8 @@ use crate::config;
 use crate::domain::{Failure, Timestamp};
 use crate::entropy;
 use crate::staleness::Staleness;
-use crate::store::log_seal::LogSeal;
 use crate::store::shared_log::{FleetLog, NodeId};
+use crate::store::shared_log_encryption::LogSeal;
 
 /// This node.
 pub struct FleetNode {

@@ -12,7 +12,7 @@ use crate::http::{Reply, status};
 use crate::services::permits::StorePermit;
 use crate::services::store_and_key_checks;
 use crate::store;
-use crate::store::requests_and_views::backup::ErasedLeft;
+use crate::store::requests_and_views::restore_and_erasure_state::ErasedLeft;
 
 #[derive(Serialize)]
 struct Ready<'r> {

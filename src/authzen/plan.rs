@@ -16,8 +16,8 @@ use crate::app::App;
 use crate::domain::{Failure, Kind, Query, Value};
 use crate::engine::{Plan, PlannedFilter};
 use crate::http::{Reply, Request};
+use crate::services::access_search::Searched;
 use crate::services::plan::plan as make;
-use crate::services::search::Searched;
 
 #[derive(Serialize)]
 struct Answer {

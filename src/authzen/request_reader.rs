@@ -5,7 +5,7 @@
 
 use crate::domain::access_query::{Record, property};
 use crate::domain::{EntityRef, Failure, Kind, Query, Value, limits};
-use crate::services::search::Searched;
+use crate::services::access_search::Searched;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BatchSemantic {

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::domain::digest::Hasher;
 use crate::domain::{Digest, EntityRef, Failure, Kind, Query, Value, limits, plural};
 use crate::http::{Reply, Request};
-use crate::services::search::{SearchPage, SearchPosition, Searched, search as find};
+use crate::services::access_search::{SearchPage, SearchPosition, Searched, search as find};
 use crate::services::search_token::{PageToken, PageTokenFault};
 
 #[derive(Serialize)]

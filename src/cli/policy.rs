@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::confirmation::ConfirmArg;
 use super::output;
-use super::policy_changes;
+use super::policy_approve_and_rollback;
 use super::policy_diff::{self, DiffArgs};
 use super::policy_history;
 use super::policy_prove;
@@ -172,13 +172,13 @@ pub(super) fn run(global: &Global, command: PolicyCommand) -> CommandResult {
         PolicyCommand::Reload => reload(global),
         PolicyCommand::Publish { dir, wait } => policy_publish::run(global, &dir, wait),
         PolicyCommand::Approve { digest, confirm } => {
-            policy_changes::approve(global, &digest, &confirm)
+            policy_approve_and_rollback::approve(global, &digest, &confirm)
         }
         PolicyCommand::Rollback { set, pin, confirm } => {
-            policy_changes::rollback(global, &set, pin, &confirm)
+            policy_approve_and_rollback::rollback(global, &set, pin, &confirm)
         }
         PolicyCommand::Shadow => policy_shadow::run(global),
-        PolicyCommand::Unpin => policy_changes::unpin(global),
+        PolicyCommand::Unpin => policy_approve_and_rollback::unpin(global),
     }
 }
 
@@ -366,5 +366,5 @@ fn reload(global: &Global) -> CommandResult {
         }
         _ => stop,
     })?;
-    policy_changes::print(global, &report)
+    policy_approve_and_rollback::print(global, &report)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::output::{self, text};
 use super::sidecar_client::{ApiCall, SidecarClient, WAIT_ALL};
-use super::{CommandError, CommandResult, Exit, Global, policy_changes};
+use super::{CommandError, CommandResult, Exit, Global, policy_approve_and_rollback};
 use crate::domain::escaped_text::printable;
 use crate::policy_folder;
 
@@ -21,7 +21,7 @@ pub(super) fn run(global: &Global, dir: &Path, wait: Option<u64>) -> CommandResu
     };
     let call = ApiCall::new("POST", path).body(&body);
     let published = SidecarClient::of(global)?.json(&call)?;
-    policy_changes::print(global, &published)?;
+    policy_approve_and_rollback::print(global, &published)?;
     let Some(nodes) = published.get("nodes") else { return Ok(Exit::Ok) };
     let sentence = text(nodes, "sentence");
     if nodes.get("all").and_then(Json::as_bool) == Some(true) {

@@ -19,16 +19,16 @@ macro_rules! sentences {
     };
 }
 
+mod audit_log_texts;
 mod failure_texts;
-mod log;
 mod policy_texts;
 mod team_texts;
 
 use crate::domain::{AuditEvent, Reason, plural};
 use crate::engine::{Cell, TypeTitles};
 use crate::mail::SmtpStep;
+pub(super) use audit_log_texts::*;
 pub(super) use failure_texts::*;
-pub(super) use log::*;
 pub(super) use policy_texts::*;
 pub(super) use team_texts::*;
 

@@ -13,11 +13,11 @@
 //! condition, that uses anything else is a [`CedarOperand`], and so is one that reads an attribute of an entity
 //! which an attribute names: where the evaluation reaches it, Cedar evaluates the operand alone. A policy that
 //! is too large is not compiled. What can only be decided with a query ends the evaluation with
-//! [`Stop::LeftToCedar`]: then Cedar makes the whole decision.
+//! [`Stop::CedarDecides`]: then Cedar makes the whole decision.
 
 mod compiler;
 mod evaluator;
-mod planner;
+mod partial_evaluator;
 mod text_pattern;
 
 use cedar_policy::{Effect, EntityUid};
@@ -27,7 +27,7 @@ use super::compiled_condition_inputs::{QueryFacts, Stop, Variable};
 use super::left_to_cedar::CedarOperand;
 
 pub(super) use compiler::{Compiler, PolicySyntax};
-pub(super) use planner::{FILTER_MAX, NotPlanned, Planner};
+pub(super) use partial_evaluator::{FILTER_MAX, NotPlanned, Planner};
 
 /// The place of an expression in [`CompiledPolicy::nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

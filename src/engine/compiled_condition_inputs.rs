@@ -13,7 +13,7 @@ use super::attribute_types::{AttributeShape, AttributeType, Extension, check_lis
 use super::entity_builder::is_supplied;
 use super::extension_value_spelling::datetime_ms;
 use super::left_to_cedar::CedarOperand;
-use super::schema_and_static_entities::SchemaFacts;
+use super::schema_facts::SchemaFacts;
 use super::schema_names::ActionInfo;
 use super::static_entities::StaticEntities;
 use crate::domain::access_query::property;
@@ -24,8 +24,8 @@ use crate::domain::{MemberView, Query, Value};
 pub(super) enum Stop {
     /// Cedar's evaluation would fail.
     Errs,
-    /// Only Cedar knows.
-    LeftToCedar,
+    /// Only Cedar knows: it makes the whole decision.
+    CedarDecides,
 }
 
 /// An entity by type and id.
@@ -100,7 +100,7 @@ pub(super) struct QueryFacts<'f> {
     role: EntityName<'f>,
     /// The groups of the role.
     role_ancestors: &'f [EntityUid],
-    own_profile: AccountFacts<'f>,
+    member_account: AccountFacts<'f>,
     resource: EntityName<'f>,
     /// The value of the resource's attribute `account`, and where the resource is.
     resource_account: Option<AccountFacts<'f>>,
@@ -198,7 +198,7 @@ impl<'f> QueryFacts<'f> {
             principal,
             role,
             role_ancestors: above(stored, names.role, member.role),
-            own_profile: account(member.account),
+            member_account: account(member.account),
             resource: EntityName { kind: &info.name, id: query.resource.id },
             resource_account: resource_account.map(account),
             account_kind,
@@ -215,7 +215,7 @@ impl<'f> QueryFacts<'f> {
 
     /// The value of an operand that is not compiled.
     pub(super) fn by_cedar(&self, operand: &CedarOperand) -> Result<bool, Stop> {
-        self.cedar.map_or(Err(Stop::LeftToCedar), |evaluate| evaluate(operand))
+        self.cedar.map_or(Err(Stop::CedarDecides), |evaluate| evaluate(operand))
     }
 
     /// Whether resources of this type may be in an account that a caller says. An account is in itself.
@@ -235,7 +235,7 @@ impl<'f> QueryFacts<'f> {
 
     /// Whether no member is above the principal or the resource.
     fn is_usual(&self) -> bool {
-        let accounts = self.resource_account.iter().chain([&self.own_profile]);
+        let accounts = self.resource_account.iter().chain([&self.member_account]);
         let mut above =
             accounts.flat_map(|account| account.ancestors).chain(self.role_ancestors.iter());
         !above.any(|uid| uid.type_name() == self.principal.kind)
@@ -287,9 +287,9 @@ impl<'f> QueryFacts<'f> {
                 AttributeType::Extension(Extension::DateTime) => {
                     FactValue::DateTime(member.joined.0)
                 }
-                _ => return Err(Stop::LeftToCedar),
+                _ => return Err(Stop::CedarDecides),
             },
-            _ => return Err(Stop::LeftToCedar),
+            _ => return Err(Stop::CedarDecides),
         }))
     }
 
@@ -326,15 +326,15 @@ impl<'f> QueryFacts<'f> {
             Ok(true)
         } else if one == self.principal {
             let in_role = other == self.role || other.is_among(self.role_ancestors);
-            Ok(in_role || in_account(&self.own_profile))
+            Ok(in_role || in_account(&self.member_account))
         } else if one == self.resource {
             Ok(self.is_placed && self.resource_account.as_ref().is_some_and(in_account))
         } else {
             let SchemaFacts { names, stored, .. } = self.sources;
-            let kind = names.index_of(one.kind).ok_or(Stop::LeftToCedar)?;
+            let kind = names.index_of(one.kind).ok_or(Stop::CedarDecides)?;
             let may_be_in = kind == names.user
                 || stored.known(kind, one.id).is_some_and(|known| known.is_stored);
-            if may_be_in { Err(Stop::LeftToCedar) } else { Ok(false) }
+            if may_be_in { Err(Stop::CedarDecides) } else { Ok(false) }
         }
     }
 
@@ -347,7 +347,7 @@ impl<'f> QueryFacts<'f> {
     /// The principal and its other ancestors.
     pub(super) fn principal_lineage(&self) -> Vec<EntityUid> {
         let own = self.sources.names.uid(self.sources.names.user, self.principal.id);
-        own.into_iter().chain(self.lineage(&self.own_profile)).collect()
+        own.into_iter().chain(self.lineage(&self.member_account)).collect()
     }
 
     /// The resource and its ancestors.
@@ -410,7 +410,7 @@ fn named<'f>(kind: &'f AttributeType, id: &'f str) -> Result<FactValue<'f>, Stop
     match kind {
         AttributeType::String => Ok(FactValue::Text(id)),
         AttributeType::Entity(kind, _) => Ok(FactValue::Entity(EntityName { kind, id })),
-        _ => Err(Stop::LeftToCedar),
+        _ => Err(Stop::CedarDecides),
     }
 }
 
@@ -424,15 +424,15 @@ pub(super) fn value_of<'f>(
         (AttributeType::Long, Value::Long(number)) => FactValue::Long(*number),
         (AttributeType::String, Value::String(text)) => FactValue::Text(text),
         (AttributeType::Extension(Extension::DateTime), Value::String(text)) => {
-            FactValue::DateTime(datetime_ms(text).ok_or(Stop::LeftToCedar)?)
+            FactValue::DateTime(datetime_ms(text).ok_or(Stop::CedarDecides)?)
         }
         (AttributeType::Entity(kind, ids), _) => {
-            let id = entity_id(kind, ids.as_deref(), value).map_err(|_| Stop::LeftToCedar)?;
+            let id = entity_id(kind, ids.as_deref(), value).map_err(|_| Stop::CedarDecides)?;
             FactValue::Entity(EntityName { kind, id })
         }
         (AttributeType::Set(inner), Value::List(items)) => FactValue::Set(inner, items),
         (AttributeType::Record(shape), Value::Record(members)) => FactValue::Record(shape, members),
-        _ => return Err(Stop::LeftToCedar),
+        _ => return Err(Stop::CedarDecides),
     })
 }
 

@@ -13,7 +13,7 @@ use super::entity_builder::{
 };
 use super::evaluate::{Environment, Outcome, SliceKeys, evaluate_operand};
 use super::left_to_cedar::CedarOperand;
-use super::schema_and_static_entities::SchemaFacts;
+use super::schema_facts::SchemaFacts;
 use super::{Members, QueryContext, Snapshot};
 
 /// Evaluates with Cedar what is not compiled, for one query: what Cedar needs is built once, and only if the
@@ -33,21 +33,21 @@ impl<'o, M: Members> OperandEvaluation<'o, M> {
         case: &'o ResolvedQuery<'o>,
     ) -> Self {
         let SchemaFacts { names, stored, .. } = sources;
-        let attributes = BuiltAttributes::LeftToCedar;
+        let attributes = BuiltAttributes::ReadByCedar;
         let builder = EntityBuilder { names, stored, members, attributes };
         Self { builder, case, request: OnceCell::new(), with_entities: OnceCell::new() }
     }
 
     /// # Errors
-    /// [`Stop::Errs`] where the evaluation fails; [`Stop::LeftToCedar`] where a value cannot be built.
+    /// [`Stop::Errs`] where the evaluation fails; [`Stop::CedarDecides`] where a value cannot be built.
     pub(super) fn evaluate(&self, operand: &CedarOperand) -> Result<bool, Stop> {
         if operand.needs_entities {
             let built = self.with_entities.get_or_init(|| self.builder.gather(self.case).ok());
-            let built = built.as_ref().ok_or(Stop::LeftToCedar)?;
+            let built = built.as_ref().ok_or(Stop::CedarDecides)?;
             evaluate_operand(operand, &built.request, &built.entities)
         } else {
             let request = self.request.get_or_init(|| self.builder.operand_request(self.case).ok());
-            let request = request.as_ref().ok_or(Stop::LeftToCedar)?;
+            let request = request.as_ref().ok_or(Stop::CedarDecides)?;
             evaluate_operand(operand, request, &Entities::empty())
         }
     }
@@ -71,7 +71,7 @@ impl Snapshot {
         Some(if is_complete {
             Ok(outcome)
         } else {
-            self.evaluate(case, world, BuiltAttributes::LeftToCedar, |evaluation, keys| {
+            self.evaluate(case, world, BuiltAttributes::ReadByCedar, |evaluation, keys| {
                 outcome.and(evaluation.rest(env, keys))
             })
         })
@@ -123,7 +123,7 @@ impl Snapshot {
                     return;
                 };
                 let found = policy.matches(&facts);
-                is_certain &= found != Err(Stop::LeftToCedar);
+                is_certain &= found != Err(Stop::CedarDecides);
                 if !is_certain {
                     return;
                 }

@@ -1,4 +1,5 @@
-//! The decision cache: if only role, account and suspension can matter, Cedar is asked once.
+//! The decision cache: if only role, suspension and the relation of the resource's account to the member's can
+//! matter, Cedar is asked once.
 //!
 //! A role in an environment qualifies if each policy that could apply there is determined
 //! ([`super::cacheable_policies`], a positive list) and nothing else about the query could fail to conform.
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use super::attribute_types::AttributeShape;
 use super::entity_builder::can_hold_attribute;
-use super::schema_and_static_entities::SchemaFacts;
+use super::schema_facts::SchemaFacts;
 use crate::domain::access_query::property;
 use crate::domain::{MemberAccess, Query, Value};
 

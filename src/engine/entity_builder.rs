@@ -68,7 +68,7 @@ pub(super) enum BuiltAttributes {
     /// All that the caller says, and those of the store that a policy reads.
     Read,
     /// Only those that are read by what is not compiled. The query is known to conform.
-    LeftToCedar,
+    ReadByCedar,
 }
 
 /// The attributes that a caller gives of an entity.

@@ -14,6 +14,7 @@ use cedar_policy::{Effect, Entities, Entity, EntityTypeName, EntityUid, Policy, 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use super::admin_lockout_checks::ADMINISTERING;
 use super::cacheable_policies::is_cacheable_policy;
 use super::compiled_condition::{CompiledPolicy, Compiler, PolicySyntax};
 use super::evaluate::{Evaluation, SliceKeys};
@@ -21,13 +22,12 @@ use super::folder_files::{ENTITIES, FolderFiles, SCHEMA, sort};
 use super::guards::Guard;
 use super::left_to_cedar::NotCompiled;
 use super::load_progress::LoadProgress;
-use super::management_checks::ADMINISTERING;
 use super::parallel::{STACK, in_parallel};
 use super::policy_fault::{PolicyFault, bounded, bounded_notes, is_full};
 use super::policy_parser::{ParsedPolicy, read_policies, read_syntax};
 use super::policy_scope::{PolicyScope, ScopeConstraint};
 use super::policy_slices::{PolicySlices, SliceInputs};
-use super::policy_tests::{self, TestOutcome};
+use super::policy_test_runner::{self, TestOutcome};
 use super::role_catalogue::RoleCard;
 use super::schema::read_schema;
 use super::schema_conformity::Conformity;
@@ -548,7 +548,7 @@ fn run_tests(
     schema: &Schema,
     tell: &dyn Fn(&str),
 ) -> Result<usize, Vec<PolicyFault>> {
-    policy_tests::run_policy_tests(files, schema, tell, |request, entities| {
+    policy_test_runner::run_policy_tests(files, schema, tell, |request, entities| {
         snapshot.try_out(request, entities)
     })
     .map_err(|faults| {

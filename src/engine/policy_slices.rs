@@ -21,8 +21,8 @@ use super::decision_cache::{self, DecisionCache};
 use super::evaluate::{Environment, PolicyBucket, UncompiledPolicies};
 use super::left_to_cedar::NotCompiled;
 use super::policy_scope::PolicyScope;
-use super::schema_and_static_entities::SchemaFacts;
 use super::schema_conformity::Conformity;
+use super::schema_facts::SchemaFacts;
 use super::schema_names::Symbols;
 use super::static_entities::StaticEntities;
 

@@ -10,7 +10,7 @@ use cedar_policy_symcc::{CompiledPolicy, CompiledPolicySet};
 use serde_json::Value as Json;
 
 use super::Snapshot;
-use super::entity_reads::EntityAttributes;
+use super::reads_of_other_entities::EntityAttributes;
 use super::solver_protocol::{reason, set_of};
 use crate::domain::{PolicyFiles, RoleId};
 use crate::engine::folder_files::SCHEMA;

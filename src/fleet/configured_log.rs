@@ -6,8 +6,8 @@ use tokio::runtime::Handle;
 
 use crate::config::Fleet;
 use crate::domain::Failure;
-use crate::store::log_engine;
 use crate::store::shared_log::{FleetLog, LogHead, LogId};
+use crate::store::shared_log_backend;
 
 /// A place for one log. The calls block, and end within the timeouts of its engine.
 pub trait LogPlace: Send + Sync {
@@ -48,14 +48,14 @@ impl ConfiguredPlace {
 
 impl LogPlace for ConfiguredPlace {
     fn inspect(&self) -> Result<Option<(LogId, LogHead)>, Failure> {
-        log_engine::inspect(&self.fleet, &self.runtime)
+        shared_log_backend::inspect(&self.fleet, &self.runtime)
     }
 
     fn create(&self, log: LogId) -> Result<(), Failure> {
-        log_engine::create(&self.fleet, log, &log.start(), &self.runtime)
+        shared_log_backend::create(&self.fleet, log, &log.start(), &self.runtime)
     }
 
     fn open(&self, log: LogId) -> Result<Arc<dyn FleetLog>, Failure> {
-        log_engine::open(&self.fleet, log, self.runtime.clone())
+        shared_log_backend::open(&self.fleet, log, self.runtime.clone())
     }
 }

@@ -6,9 +6,9 @@
 use crate::domain::{Failure, KeyId, Kind, Sealed};
 use crate::keys::Keys;
 use crate::keys::epoch_keys::EpochKeys;
-use crate::store::log_seal::LogCipher;
-use crate::store::records::entry::NextEpoch;
+use crate::store::records::shared_log_entry::NextEpoch;
 use crate::store::shared_log::LogId;
+use crate::store::shared_log_encryption::LogCipher;
 
 /// The keys of a node.
 #[derive(Debug)]

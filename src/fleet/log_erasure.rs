@@ -14,9 +14,9 @@ use super::snapshot_name::{PREFIX, SnapshotName};
 use super::{snapshot_schedule, snapshot_writer};
 use crate::domain::Failure;
 use crate::store::Store;
-use crate::store::log_seal::LogSeal;
-use crate::store::records::entry::LargeEntry;
+use crate::store::records::shared_log_entry::LargeEntry;
 use crate::store::shared_log::FleetLog;
+use crate::store::shared_log_encryption::LogSeal;
 
 /// What a log still has, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

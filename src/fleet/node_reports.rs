@@ -4,9 +4,9 @@
 //! forgotten: nobody else knows that it does not come back. The calls block.
 
 use crate::domain::Failure;
-use crate::store::log_seal::LogSeal;
 use crate::store::records::node_report::NodeReport;
 use crate::store::shared_log::{FleetLog, NodeId};
+use crate::store::shared_log_encryption::LogSeal;
 
 /// What the names of these objects begin with.
 const PREFIX: &str = "nodes/";

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use super::blocking_log_calls::away;
 use super::snapshot_name::{PREFIX, SnapshotName};
 use crate::domain::Failure;
-use crate::store::log_seal::LogSeal;
 use crate::store::records::snapshot_manifest::SnapshotManifest;
 use crate::store::shared_log::FleetLog;
+use crate::store::shared_log_encryption::LogSeal;
 
 /// A snapshot whose manifest opens, and whose parts are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

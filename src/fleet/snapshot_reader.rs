@@ -16,10 +16,10 @@ use super::snapshot_writer::is_on_log;
 use crate::clock::Clock;
 use crate::domain::digest::Hasher;
 use crate::domain::{Failure, Kind};
-use crate::store::log_seal::LogSeal;
 use crate::store::records::fleet_membership::FleetMembership;
 use crate::store::records::snapshot_manifest::SnapshotManifest;
 use crate::store::shared_log::{FleetLog, NodeId};
+use crate::store::shared_log_encryption::LogSeal;
 use crate::store::{LAYOUT, Store};
 
 /// The code of a failure because no snapshot can be begun with.

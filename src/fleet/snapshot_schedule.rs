@@ -12,10 +12,10 @@ use super::snapshot_list::{SnapshotList, list, objects_by_snapshot};
 use super::snapshot_writer;
 use crate::domain::Failure;
 use crate::store::Store;
-use crate::store::log_seal::LogSeal;
-use crate::store::records::entry::LargeEntry;
+use crate::store::records::shared_log_entry::LargeEntry;
 use crate::store::records::snapshot_manifest::SnapshotManifest;
 use crate::store::shared_log::FleetLog;
+use crate::store::shared_log_encryption::LogSeal;
 
 /// A snapshot is due when so many entries came since the last one.
 pub const ENTRIES_MAX: u64 = 10_000;

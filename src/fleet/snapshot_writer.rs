@@ -13,9 +13,9 @@ use super::blocking_log_calls::{away, blocking, failed};
 use super::snapshot_name::SnapshotName;
 use crate::domain::digest::Hasher;
 use crate::domain::{Digest, Failure, Kind};
-use crate::store::log_seal::{LogSeal, SEAL_BYTES_MAX};
 use crate::store::records::snapshot_manifest::SnapshotManifest;
 use crate::store::shared_log::{FleetLog, LogHead, OBJECT_BYTES_MAX, SharedLog};
+use crate::store::shared_log_encryption::{LogSeal, SEAL_BYTES_MAX};
 use crate::store::{LOG_HALTED, SnapshotContent, Store};
 
 /// Bytes of a part before it is sealed.

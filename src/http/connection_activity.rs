@@ -50,20 +50,20 @@ pub(super) struct ConnectionPhase {
     endless: AtomicBool,
     /// The client does not read at the moment.
     is_full: AtomicBool,
-    hands: Arc<SweepClock>,
+    sweep_clock: Arc<SweepClock>,
 }
 
 impl ConnectionPhase {
-    pub(super) fn new(hands: Arc<SweepClock>) -> Self {
+    pub(super) fn new(sweep_clock: Arc<SweepClock>) -> Self {
         let (endless, is_full) = (AtomicBool::new(false), AtomicBool::new(false));
-        let connection_phase = Self { mark: AtomicU64::new(0), endless, is_full, hands };
+        let connection_phase = Self { mark: AtomicU64::new(0), endless, is_full, sweep_clock };
         // A client that connects is expected to send: a silent one is not an idle connection.
         connection_phase.enter(Phase::Head);
         connection_phase
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        self.mark.store(self.hands.get() << 2 | phase as u64, Ordering::Relaxed);
+        self.mark.store(self.sweep_clock.get() << 2 | phase as u64, Ordering::Relaxed);
     }
 
     /// The same, unless the connection is in that phase already: the start time is kept.
@@ -74,8 +74,8 @@ impl ConnectionPhase {
     }
 
     /// The current time of the sweep's clock.
-    pub(super) fn hands_ms(&self) -> u64 {
-        self.hands.get()
+    pub(super) fn sweep_ms(&self) -> u64 {
+        self.sweep_clock.get()
     }
 
     /// The phase, and its duration in milliseconds.
@@ -87,7 +87,7 @@ impl ConnectionPhase {
             2 => Phase::Body,
             _ => Phase::Answer,
         };
-        (phase, self.hands.get().saturating_sub(mark >> 2))
+        (phase, self.sweep_clock.get().saturating_sub(mark >> 2))
     }
 
     /// No further request follows an endless response.

@@ -96,7 +96,7 @@ pub(super) struct ServerState {
     connections: Mutex<HashMap<u64, ConnectionEntry>>,
     next: AtomicU64,
     began: Instant,
-    pub(super) hands: Arc<SweepClock>,
+    pub(super) sweep_clock: Arc<SweepClock>,
     pub(super) bodies: Arc<BodyBudget>,
     stopping: AtomicBool,
     /// How many handlers panicked, here and in servers beside this one.
@@ -110,7 +110,7 @@ impl ServerState {
             connections: Mutex::default(),
             next: AtomicU64::new(0),
             began: clock::monotonic(),
-            hands: Arc::default(),
+            sweep_clock: Arc::default(),
             bodies: Arc::default(),
             stopping: AtomicBool::new(false),
             panics,
@@ -126,8 +126,8 @@ impl ServerState {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn move_hands(&self) {
-        self.hands.set(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
+    pub(super) fn advance_sweep_clock(&self) {
+        self.sweep_clock.set(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
     }
 
     /// Ends what is too slow.

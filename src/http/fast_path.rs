@@ -244,15 +244,15 @@ where
 /// The time for the `Date` header, cached until the sweep's clock advances.
 #[derive(Default)]
 struct DateCache {
-    hands_ms: Option<u64>,
+    sweep_ms: Option<u64>,
     text: String,
 }
 
 impl DateCache {
     fn at(&mut self, connection_phase: &ConnectionPhase) -> &str {
-        let hands_ms = Some(connection_phase.hands_ms());
-        if self.hands_ms != hands_ms {
-            *self = Self { hands_ms, text: clock::http_date() };
+        let sweep_ms = Some(connection_phase.sweep_ms());
+        if self.sweep_ms != sweep_ms {
+            *self = Self { sweep_ms, text: clock::http_date() };
         }
         &self.text
     }

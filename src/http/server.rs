@@ -214,7 +214,7 @@ impl Server {
             loop {
                 beat.tick().await;
                 let Some(shared) = watched.upgrade() else { return };
-                shared.move_hands();
+                shared.advance_sweep_clock();
                 shared.sweep();
             }
         });
@@ -308,7 +308,7 @@ impl Server {
     {
         let shared = Arc::clone(&self.0);
         let number = shared.number();
-        let connection_phase = Arc::new(ConnectionPhase::new(Arc::clone(&shared.hands)));
+        let connection_phase = Arc::new(ConnectionPhase::new(Arc::clone(&shared.sweep_clock)));
         let (swept, is_brief) = (Arc::clone(&connection_phase), place.is_brief);
         let (close, mut told_to_close) = oneshot::channel();
         // Locked while the task is created, so that it cannot leave before it has entered.
@@ -375,7 +375,7 @@ impl Server {
         while self.connections() > 0 && began.elapsed() < bound {
             // Repeated, since a connection may just have been accepted.
             self.0.request_close();
-            self.0.move_hands();
+            self.0.advance_sweep_clock();
             if began.elapsed() >= Duration::from_millis(STOP_GRACE_MS) {
                 cut_off += self
                     .0

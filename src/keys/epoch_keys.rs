@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::key_ring::{KEY_BYTES, number_of, refuse, write_new};
+use super::key_files::{KEY_BYTES, number_of, refuse, write_new};
 use super::secret_encryption::{seal_with, unseal_with};
 use crate::config::SecretFile;
 use crate::domain::{Digest, Failure, KeyId, Sealed, opaque_debug};

@@ -7,7 +7,7 @@
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 
-use super::key_ring::{KEY_BYTES, KeyRing};
+use super::key_files::{KEY_BYTES, KeyRing};
 use crate::domain::{Failure, KeyId, Sealed};
 use crate::entropy;
 

@@ -22,10 +22,10 @@ use crate::fleet::{snapshot_list, snapshot_reader, snapshot_writer};
 use crate::keys::Keys;
 use crate::keys::epoch_keys::EpochKeys;
 use crate::store::Store;
-use crate::store::log_seal::LogSeal;
 use crate::store::records::fleet_membership::FleetMembership;
 use crate::store::records::shared_log_position::LogPosition;
 use crate::store::shared_log::{FleetLog, LogHead, LogId, NodeId};
+use crate::store::shared_log_encryption::LogSeal;
 
 /// The code of a failure because the data folder, or the log, is in another state than the command
 /// needs.

@@ -17,7 +17,7 @@ use crate::domain::{Actor, Failure, Kind, Revision, Timestamp};
 use crate::keys::Keys;
 use crate::services::two_step;
 use crate::store::Store;
-use crate::store::requests_and_views::backup::RevokedAccess;
+use crate::store::requests_and_views::restore_and_erasure_state::RevokedAccess;
 
 /// The result of a restore.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::app::App;
 use crate::background;
 use crate::clock;
-use crate::cross_check::DecisionSample;
+use crate::cross_check_queue::DecisionSample;
 use crate::domain::Decision;
 use crate::engine::Snapshot;
 use crate::services::decide::query_context;

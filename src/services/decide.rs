@@ -11,11 +11,11 @@ use crate::domain::{
 };
 use crate::engine::{Members, QueryContext, Snapshot};
 use crate::services::caller::Caller;
+use crate::services::cross_check_fallback::evaluate_trusted;
 use crate::services::permits::Permit;
 use crate::services::rights::Right;
 use crate::services::session_auth::{self, SignedIn};
 use crate::services::token_auth::TokenHolder;
-use crate::services::trusted_evaluation::evaluate_trusted;
 use crate::staleness::Stale;
 
 /// The type of a subject that is a session token.

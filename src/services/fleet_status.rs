@@ -16,8 +16,8 @@ use crate::config::OnStale;
 use crate::domain::{Digest, Failure, KeyMark, KeysInUse, Kind, RoleId, Timestamp};
 use crate::fleet::node_reports::{self, RegisteredNode};
 use crate::services::permits::StorePermit;
-use crate::store::records::entry::ENTRY_FORMAT;
 use crate::store::records::node_report::NodeReport;
+use crate::store::records::shared_log_entry::ENTRY_FORMAT;
 use crate::store::shared_log::NodeId;
 use crate::store::{ErasureReach, LOG_AWAY};
 

@@ -12,7 +12,7 @@ use crate::domain::{
     AccountSlug, EntityRef, InviteId, Member, MemberId, MemberView, Query, RoleId, Status, Value,
 };
 use crate::engine::{Members, QueryContext, Snapshot};
-use crate::services::trusted_evaluation::evaluate_trusted;
+use crate::services::cross_check_fallback::evaluate_trusted;
 
 /// What a right is asked on.
 #[derive(Clone, Debug, PartialEq, Eq)]

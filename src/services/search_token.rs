@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::search::SearchPosition;
+use super::access_search::SearchPosition;
 use crate::app::App;
 use crate::domain::{Digest, Failure, Sealed, Timestamp, limits};
 

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cross_check_fallback::evaluate_trusted;
 use super::decide::query_context;
 use super::permits::StorePermit;
 use super::reload;
-use super::trusted_evaluation::evaluate_trusted;
 use crate::app::{App, Disagreement, DisagreementKind, ShadowCounts, ShadowSet};
 use crate::background;
 use crate::clock;

@@ -14,7 +14,7 @@ use crate::domain::{Failure, Kind};
 use crate::keys::Keys;
 use crate::services::permits::StorePermit;
 use crate::services::{import, two_step};
-use crate::store::requests_and_views::backup::ErasedLeft;
+use crate::store::requests_and_views::restore_and_erasure_state::ErasedLeft;
 use crate::store::{MemberFilter, Store};
 
 /// The results of the checks.

@@ -1,16 +1,16 @@
 //! Who of a team may do something, and what a member may do, each with the policies that allow it.
 //!
-//! Only members of the caller's account are named. The answers are those of [`super::search`], each
+//! Only members of the caller's account are named. The answers are those of [`super::access_search`], each
 //! explained, outside the decision threads. A resource without an account is taken to be in the
 //! caller's account; attributes that only services know are not given.
 
 use std::sync::Arc;
 
+use super::access_search::{SearchPage, SearchPosition, SearchScope, Searched};
 use super::caller::Caller;
 use super::members;
 use super::permits::{Permit, not_stale};
 use super::rights::Right;
-use super::search::{SearchPage, SearchPosition, SearchScope, Searched};
 use super::search_token::{PageToken, PageTokenFault};
 use crate::app::App;
 use crate::domain::access_query::type_and_id;

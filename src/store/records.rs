@@ -5,7 +5,6 @@
 //! the format of existing data, and must be deliberate.
 
 pub mod api_tokens;
-pub mod entry;
 pub mod fleet_membership;
 pub mod import;
 pub mod invites;
@@ -15,6 +14,7 @@ pub mod policy_history;
 pub mod publication;
 pub mod queued_mail;
 pub mod sessions;
+pub mod shared_log_entry;
 pub mod shared_log_position;
 pub mod snapshot_manifest;
 pub mod two_step;

@@ -22,20 +22,20 @@ mod newest_commit_check;
 mod write_overlay_backend;
 
 mod change_workspace;
-mod compaction;
-mod entry_rows;
+mod file_rewrite;
 mod row_counts;
 mod row_keys;
 mod row_reads;
 mod row_values;
+mod shared_log_entry_rows;
 mod staged_rows;
 mod tables;
 
 mod audit;
 mod audit_diff;
+mod change_feed_references;
 mod change_queue;
 mod expiry_schedule;
-mod feed_references;
 mod group_commit;
 mod large_entries;
 mod log_apply;
@@ -50,7 +50,6 @@ mod unsynced_rows;
 mod account_rows;
 mod address_index;
 mod api_token_rows;
-mod credential_rows;
 mod factor_rows;
 mod idempotency;
 mod import_rows;
@@ -59,6 +58,7 @@ mod last_sign_in;
 mod letter_rows;
 mod link_rows;
 mod member_rows;
+mod password_rows;
 mod session_rows;
 
 mod invariants;
@@ -91,7 +91,7 @@ mod member_pages;
 
 mod backup;
 mod migrations;
-mod online_compaction;
+mod online_file_rewrite;
 mod snapshot_copy;
 
 use std::io;
@@ -216,7 +216,7 @@ impl Store {
             if !may_make {
                 return opened.open_again();
             }
-            compaction::compact_if_due(opened.begin()?, &opened)
+            file_rewrite::rewrite_if_due(opened.begin()?, &opened)
         });
         let store = Self::with(opener, Some(file), clock);
         store.await

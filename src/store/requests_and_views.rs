@@ -4,7 +4,6 @@
 pub mod accounts;
 pub mod api_tokens;
 pub mod audit;
-pub mod backup;
 pub mod invites;
 pub mod mail_queue;
 pub mod members;
@@ -12,6 +11,7 @@ pub mod one_time_links;
 pub mod passkeys;
 pub mod personal_data;
 pub mod policies;
+pub mod restore_and_erasure_state;
 pub mod sessions;
 pub mod two_step;
 

@@ -115,7 +115,7 @@ pub struct LogEntry {
     pub id: EntryId,
     /// The head with it.
     pub head: LogHead,
-    /// What it says, sealed ([`super::log_seal`]).
+    /// What it says, sealed ([`super::shared_log_encryption`]).
     pub bytes: Arc<[u8]>,
 }
 

@@ -16,7 +16,7 @@ use kwic_team::domain::{
 use kwic_team::engine::{QueryContext, Snapshot};
 use kwic_team::password::PasswordHasher;
 use kwic_team::policy_folder;
-use kwic_team::services::search::{SearchPosition, Searched, search};
+use kwic_team::services::access_search::{SearchPosition, Searched, search};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt as _, SeedableRng as _};

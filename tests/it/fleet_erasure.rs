@@ -11,9 +11,9 @@ use kwic_team::fleet::snapshot_reader::begin_with_newest;
 use kwic_team::fleet::snapshot_writer;
 use kwic_team::keys::Keys;
 use kwic_team::keys::epoch_keys::EpochKeys;
-use kwic_team::store::log_seal::LogSeal;
-use kwic_team::store::records::entry::LargeEntry;
+use kwic_team::store::records::shared_log_entry::LargeEntry;
 use kwic_team::store::shared_log::{EntryId, FleetLog, LogEntry, NodeId};
+use kwic_team::store::shared_log_encryption::LogSeal;
 use kwic_team::store::{ErasureReach, MemberTarget, Store};
 use tempfile::TempDir;
 

@@ -10,7 +10,7 @@ use kwic_team::domain::{Kind, Timestamp};
 use kwic_team::password::PasswordHasher;
 use kwic_team::services::permits::StorePermit;
 use kwic_team::services::{accounts, fleet_follow, fleet_status, sessions};
-use kwic_team::store::records::entry::ENTRY_FORMAT;
+use kwic_team::store::records::shared_log_entry::ENTRY_FORMAT;
 use kwic_team::store::shared_log::{EntryId, NodeId};
 use kwic_team::store::{CLOCK_AHEAD, LOG_AWAY, LOG_HALTED};
 use kwic_team::throttle::LoginKey;

@@ -8,7 +8,7 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::Digest;
 use kwic_team::fleet::snapshot_reader::begin_with_newest;
 use kwic_team::fleet::snapshot_writer;
-use kwic_team::store::records::entry::{Entry, LargeEntry};
+use kwic_team::store::records::shared_log_entry::{Entry, LargeEntry};
 use kwic_team::store::records::snapshot_manifest::SnapshotManifest;
 use kwic_team::store::shared_log::{EntryId, FleetLog, NodeId};
 use kwic_team::store::{LAYOUT, LOG_HALTED, Store};

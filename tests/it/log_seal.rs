@@ -7,8 +7,8 @@ use kwic_team::clock::Clock;
 use kwic_team::domain::Kind;
 use kwic_team::keys::Keys;
 use kwic_team::keys::epoch_keys::EpochKeys;
-use kwic_team::store::log_seal::LogSeal;
 use kwic_team::store::shared_log::{EntryId, LogId};
+use kwic_team::store::shared_log_encryption::LogSeal;
 use kwic_team::store::{LOG_HALTED, Store};
 use tempfile::TempDir;
 

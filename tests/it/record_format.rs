@@ -15,7 +15,6 @@ use kwic_team::domain::{
 };
 use kwic_team::store::StoredPolicies;
 use kwic_team::store::records::api_tokens::{decode_api_token, encode_api_token};
-use kwic_team::store::records::entry::{Difference, Entry, NextEpoch, RowChange, Told};
 use kwic_team::store::records::fleet_membership::FleetMembership;
 use kwic_team::store::records::import::ImportRecord;
 use kwic_team::store::records::invites::{IdempotentCallRecord, InviteRecord, InviteTokenRecord};
@@ -29,6 +28,7 @@ use kwic_team::store::records::queued_mail::{
 use kwic_team::store::records::sessions::{
     decode_credential, decode_session, encode_credential, encode_session,
 };
+use kwic_team::store::records::shared_log_entry::{Difference, Entry, NextEpoch, RowChange, Told};
 use kwic_team::store::records::shared_log_position::LogPosition;
 use kwic_team::store::records::snapshot_manifest::SnapshotManifest;
 use kwic_team::store::records::two_step::{decode_factors, encode_factors};

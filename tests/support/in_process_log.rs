@@ -15,13 +15,13 @@ use kwic_team::fleet::key_cipher::FleetCipher;
 use kwic_team::keys::Keys;
 use kwic_team::keys::epoch_keys::EpochKeys;
 use kwic_team::store::Store;
-use kwic_team::store::log_seal::LogSeal;
-use kwic_team::store::records::entry::Entry;
 use kwic_team::store::records::fleet_membership::FleetMembership;
+use kwic_team::store::records::shared_log_entry::Entry;
 use kwic_team::store::records::shared_log_position::LogPosition;
 use kwic_team::store::shared_log::{
     Appended, EntryId, FleetLog, LogEntry, LogHead, LogId, LogPart, NodeId, SharedLog,
 };
+use kwic_team::store::shared_log_encryption::LogSeal;
 
 /// The log of a test.
 pub const LOG: LogId = LogId(*b"the log of tests");

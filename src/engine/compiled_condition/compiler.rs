@@ -9,10 +9,10 @@ use serde_json::{Value as Json, json};
 use super::text_pattern::TextPattern;
 use super::{CompiledPolicy, Node, NodeId, Variable};
 use crate::engine::cedar_expression_json::{operation, part, variable};
-use crate::engine::entity_reads::EntityAttributes;
 use crate::engine::extension_value_spelling::datetime_ms;
 use crate::engine::left_to_cedar::{CedarOperand, DEPTH_MAX, NODES_MAX, NotCompiled};
 use crate::engine::policy_scope::{PolicyScope, ScopeConstraint};
+use crate::engine::reads_of_other_entities::EntityAttributes;
 use crate::engine::schema_names::Symbols;
 
 type Compiled<T = NodeId> = Result<T, NotCompiled>;

@@ -19,7 +19,7 @@ impl CompiledPolicy {
 
     /// Recursion is limited by the depth of what is compiled.
     pub(super) fn value<'f>(&'f self, at: NodeId, facts: &QueryFacts<'f>) -> Evaluated<'f> {
-        let node = self.node(at).ok_or(Stop::LeftToCedar)?;
+        let node = self.node(at).ok_or(Stop::CedarDecides)?;
         Ok(FactValue::Bool(match node {
             Node::Bool(flag) => *flag,
             Node::Long(number) => return Ok(FactValue::Long(*number)),
@@ -27,10 +27,10 @@ impl CompiledPolicy {
             Node::DateTime(ms) => return Ok(FactValue::DateTime(*ms)),
             Node::Entity(uid) => return Ok(FactValue::Entity(EntityName::of(uid))),
             Node::Variable(variable) => {
-                let entity = facts.entity(*variable).ok_or(Stop::LeftToCedar)?;
+                let entity = facts.entity(*variable).ok_or(Stop::CedarDecides)?;
                 return Ok(FactValue::Entity(entity));
             }
-            Node::Set(_) => return Err(Stop::LeftToCedar),
+            Node::Set(_) => return Err(Stop::CedarDecides),
             Node::Get(from, name) => return self.get(*from, name, facts)?.ok_or(Stop::Errs),
             Node::If(test, then, otherwise) => {
                 let chosen = if self.flag(*test, facts)? { then } else { otherwise };
@@ -110,7 +110,7 @@ impl CompiledPolicy {
             Node::Multiply(left, right) => {
                 two(left, right).map(|(one, two)| one.checked_mul(two))?
             }
-            _ => return Err(Stop::LeftToCedar),
+            _ => return Err(Stop::CedarDecides),
         };
         number.map(FactValue::Long).ok_or(Stop::Errs)
     }
@@ -141,7 +141,7 @@ impl CompiledPolicy {
         names: &[Box<str>],
         facts: &QueryFacts<'f>,
     ) -> Evaluated<'f, bool> {
-        let Some((first, rest)) = names.split_first() else { return Err(Stop::LeftToCedar) };
+        let Some((first, rest)) = names.split_first() else { return Err(Stop::CedarDecides) };
         let mut found = self.get(from, first, facts)?;
         for name in rest {
             let Some(value) = found else { return Ok(false) };
@@ -215,7 +215,7 @@ pub(super) fn attribute_of<'f>(
     match value {
         FactValue::Record(shape, members) => member_of(shape, members, name),
         // Only Cedar is given the entity.
-        FactValue::Entity(_) => Err(Stop::LeftToCedar),
+        FactValue::Entity(_) => Err(Stop::CedarDecides),
         FactValue::Bool(_)
         | FactValue::Long(_)
         | FactValue::Text(_)
@@ -228,7 +228,7 @@ pub(super) fn attribute_of<'f>(
 pub(super) fn are_equal(one: &FactValue<'_>, other: &FactValue<'_>) -> Result<bool, Stop> {
     match (one, other) {
         (FactValue::Set(..) | FactValue::Record(..), _)
-        | (_, FactValue::Set(..) | FactValue::Record(..)) => Err(Stop::LeftToCedar),
+        | (_, FactValue::Set(..) | FactValue::Record(..)) => Err(Stop::CedarDecides),
         (FactValue::Bool(one), FactValue::Bool(other)) => Ok(one == other),
         (FactValue::Long(one), FactValue::Long(other)) => Ok(one == other),
         (FactValue::Text(one), FactValue::Text(other)) => Ok(one == other),

@@ -21,8 +21,8 @@ use crate::engine::entity_builder::{BuiltAttributes, EntityBuilder, Principal, R
 use crate::engine::left_to_cedar::{CedarOperand, NotCompiled};
 use crate::engine::policy_scope::PolicyScope;
 use crate::engine::schema::read_schema;
-use crate::engine::schema_and_static_entities::SchemaFacts;
 use crate::engine::schema_conformity::Conformity;
+use crate::engine::schema_facts::SchemaFacts;
 use crate::engine::schema_names::Symbols;
 use crate::engine::static_entities::StaticEntities;
 
@@ -626,7 +626,7 @@ fn run(seed: u64, cases: usize) -> Result<Mix, String> {
                     mix.no_facts += 1;
                     continue;
                 }
-                Some(Err(Stop::LeftToCedar)) => {
+                Some(Err(Stop::CedarDecides)) => {
                     mix.left_to_cedar += 1;
                     continue;
                 }

@@ -82,7 +82,7 @@ impl NodeReport {
             keys: Vec::new(),
             since: Timestamp(0),
             at: Timestamp(0),
-            reads_format: super::entry::ENTRY_FORMAT,
+            reads_format: super::shared_log_entry::ENTRY_FORMAT,
             halted_because: String::new(),
         }
     }

@@ -8,7 +8,7 @@ use super::row_reads::TableRead;
 use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::ACCOUNTS;
 use super::{
-    Store, StoreError, account_rows, credential_rows, invariants, invite_rows, invites,
+    Store, StoreError, account_rows, invariants, invite_rows, invites, password_rows,
     record_version,
 };
 use crate::domain::{
@@ -59,7 +59,7 @@ impl Store {
             let account = create(change, slug, name)?;
             let member = Member { account: account.slug, ..member };
             MemberTables::open(change)?.put(change, None, &member)?;
-            credential_rows::set(change, &member.id, password)?;
+            password_rows::set(change, &member.id, password)?;
             member_rows::tell_created(change, &member)?;
             Ok(TransactionEnd::Changed(member))
         })

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
-use super::compaction::{CopyFor, copy, is_due};
 use super::database_file::open_failure;
+use super::file_rewrite::{CopyFor, copy, is_due};
 use super::row_reads::Rows;
 use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::{FORMAT, FORMAT_ROW, INVITE_LINKS, INVITES, LINKS, META, layout};
@@ -25,7 +25,7 @@ use crate::store::Committed;
 use crate::store::records::invites::InviteRecord;
 use crate::store::records::newer;
 use crate::store::records::one_time_links::OneTimeLinkRecord;
-use crate::store::requests_and_views::backup::{ErasedLeft, RevokedAccess};
+use crate::store::requests_and_views::restore_and_erasure_state::{ErasedLeft, RevokedAccess};
 
 impl Store {
     /// Copies everything at one revision into a new file at `to` (mode 0600), which is in no fleet.

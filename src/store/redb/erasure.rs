@@ -15,7 +15,7 @@ use super::tables::{
     AUDIT_HEADS, AUDIT_PERSONAL, CALLS, ERASED, EXPIRY, LETTERS_BY_ACCOUNT, META, RATES, REMOVED,
 };
 use super::{
-    Store, StoreError, address_index, compaction, expiry_schedule, idempotency, invariants,
+    Store, StoreError, address_index, expiry_schedule, file_rewrite, idempotency, invariants,
     invite_rows, letter_rows, member_rows, rate_limits,
 };
 use crate::domain::{
@@ -368,7 +368,7 @@ fn erase(
             table.insert((account, invite.as_str()), ())?;
         }
     }
-    compaction::request_compaction(change.tx)?;
+    file_rewrite::request_rewrite(change.tx)?;
     let fields = vec![
         FieldChange::added("entries", erased.entries.to_string()),
         FieldChange::added("invites", erased.invites.to_string()),

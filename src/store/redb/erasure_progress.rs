@@ -3,7 +3,7 @@
 //! An entry of the log that erases data has every node write its file anew. The file is clean of what
 //! an entry erased if it was written anew with that entry in it, or has no rewrite to come.
 
-use super::compaction::is_due;
+use super::file_rewrite::is_due;
 use super::fleet_membership::membership;
 use super::log_apply::position;
 use super::row_reads::Rows as _;

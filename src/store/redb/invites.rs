@@ -10,8 +10,8 @@ use super::member_rows::{self, AddressHolder, MemberTables};
 use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::{INVITE_LINKS, INVITE_TOKENS, INVITES_BY_ACCOUNT, INVITES_BY_INVITER};
 use super::{
-    Store, StoreError, account_rows, credential_rows, expiry_schedule, idempotency, invariants,
-    invite_rows, rate_limits, record_version,
+    Store, StoreError, account_rows, expiry_schedule, idempotency, invariants, invite_rows,
+    password_rows, rate_limits, record_version,
 };
 use crate::clock;
 use crate::domain::{
@@ -273,7 +273,7 @@ impl Store {
             }
             tables.put(change, None, &member)?;
             drop(tables);
-            credential_rows::set(change, &member.id, acceptance.password)?;
+            password_rows::set(change, &member.id, acceptance.password)?;
             let fate = InviteOutcome::Accepted { member: member.id.clone(), at: change.now };
             let accepted = invite_rows::end(change, record, fate)?;
             let made = vec![FieldChange::added("member", member.id.as_str())];

@@ -6,11 +6,11 @@
 
 use super::log_connection::{LogConnection, away};
 use crate::domain::{Digest, Failure, Kind};
-use crate::store::log_seal::SEAL_BYTES_MAX;
-use crate::store::records::entry::{Entry, LargeEntry};
+use crate::store::records::shared_log_entry::{Entry, LargeEntry};
 use crate::store::shared_log::{
     ENTRY_BYTES_MAX, EntryId, FleetLog, LogEntry, LogHead, OBJECT_BYTES_MAX,
 };
+use crate::store::shared_log_encryption::SEAL_BYTES_MAX;
 
 /// The most bytes of an entry of the log, before it is sealed.
 pub(super) const PLAIN_BYTES_MAX: usize = ENTRY_BYTES_MAX - SEAL_BYTES_MAX;

@@ -20,13 +20,14 @@ use super::row_reads::Rows;
 use super::staged_rows::StagedRows;
 use super::tables::{self, LOG, LOG_APPLIED, LOG_ERASED};
 use super::{
-    Store, StoreError, UNAVAILABLE, Writer, blocking, entry_rows, feed_references, revision,
+    Store, StoreError, UNAVAILABLE, Writer, blocking, change_feed_references, revision,
+    shared_log_entry_rows,
 };
 use crate::domain::{Change, Failure, Kind, Revision};
-use crate::store::log_seal::{LogCipher, LogSeal};
-use crate::store::records::entry::Difference;
+use crate::store::records::shared_log_entry::Difference;
 use crate::store::records::shared_log_position::LogPosition;
 use crate::store::shared_log::{LogEntry, LogHead, LogPart, READ_MAX, SharedLog};
+use crate::store::shared_log_encryption::{LogCipher, LogSeal};
 
 impl Store {
     /// Has the store follow the log of its fleet from now on: every change is appended to it, and
@@ -349,10 +350,10 @@ impl Staged {
                 return Err(Failure::internal(why).into());
             }
             self.reached = revision;
-            self.told.push(Change { revision, rows: feed_references::resolve(change)? });
+            self.told.push(Change { revision, rows: change_feed_references::resolve(change)? });
         }
         self.at.at = self.at.at.max(change.at);
-        entry_rows::stage(change, &mut self.rows)
+        shared_log_entry_rows::stage(change, &mut self.rows)
     }
 
     /// Writes down up to where the log is in the file.

@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use super::change_queue::{CommitFault, Job, Written};
 use super::change_workspace::Workspace;
-use super::entry_rows::{self, Split};
 use super::group_commit::{Group, RunRules};
 use super::large_entries::{self, NotApplied};
 use super::log_apply::{check, position};
 use super::log_connection::{LOG_UNCLEAR, LogConnection, Unread, away, unclear};
+use super::shared_log_entry_rows::{self, Split};
 use super::staged_rows::StagedRows;
-use super::{Store, StoreError, feed_references, revision};
+use super::{Store, StoreError, change_feed_references, revision};
 use crate::clock;
 use crate::domain::{Failure, Revision};
 use crate::entropy;
-use crate::store::records::entry::{Difference, Entry};
+use crate::store::records::shared_log_entry::{Difference, Entry};
 use crate::store::records::shared_log_position::LogPosition;
 use crate::store::shared_log::{Appended, EntryId, LogEntry, LogHead, LogPart, READ_MAX};
 
@@ -42,11 +42,12 @@ struct Proposal {
 impl Proposal {
     /// Takes the rows of a change that was run.
     fn add(&mut self, rows: &Workspace, written: Written) -> Result<(), StoreError> {
-        let Split { shared: rows, local, rewrite } = entry_rows::split(rows.written())?;
+        let Split { shared: rows, local, rewrite } = shared_log_entry_rows::split(rows.written())?;
         self.own.extend(local);
         let Written { actor, at, change } = written;
-        let told =
-            change.as_ref().map_or(Ok(Vec::new()), |told| feed_references::refer(&told.rows))?;
+        let told = change
+            .as_ref()
+            .map_or(Ok(Vec::new()), |told| change_feed_references::refer(&told.rows))?;
         let revision = change.map(|change| change.revision);
         if revision.is_some() || rewrite || !rows.is_empty() {
             self.entry.changes.push(Difference { actor, at, revision, rewrite, rows, told });
@@ -248,13 +249,13 @@ pub(super) mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::{AccountSlug, Actor, ChangedRecord, KeyId, Kind, Sealed, Timestamp};
-    use crate::store::log_seal::LogCipher;
     use crate::store::records::fleet_membership::FleetMembership;
     use crate::store::redb::change_queue::{Message, submitted};
     use crate::store::redb::log_connection::LOG_AWAY;
     use crate::store::redb::running_change::TransactionEnd;
     use crate::store::redb::tables::ACCOUNTS;
     use crate::store::shared_log::{ENTRY_BYTES_MAX, LogId, LogPart, NodeId, SharedLog};
+    use crate::store::shared_log_encryption::LogCipher;
 
     pub(in crate::store::redb) const LOG: LogId = LogId([7; 16]);
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::domain::{Failure, Kind};
-use crate::store::log_seal::LogSeal;
 use crate::store::shared_log::{LogHead, LogPart, NodeId, READ_MAX, SharedLog};
+use crate::store::shared_log_encryption::LogSeal;
 
 /// The code of a failure because the shared log was not reached, or took nothing.
 pub const LOG_AWAY: &str = "log_unavailable";

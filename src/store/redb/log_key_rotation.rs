@@ -9,7 +9,7 @@ use super::staged_rows::StagedRows;
 use super::{Store, blocking};
 use crate::domain::Failure;
 use crate::entropy;
-use crate::store::records::entry::Entry;
+use crate::store::records::shared_log_entry::Entry;
 use crate::store::shared_log::EntryId;
 
 /// How often it is tried where other nodes are faster.

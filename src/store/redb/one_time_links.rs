@@ -6,7 +6,7 @@ use super::letter_rows::{self, MailToQueue};
 use super::member_rows::{self, MemberTables, OwnedTarget};
 use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::{
-    Store, StoreError, credential_rows, factor_rows, invariants, link_rows, second_factor_check,
+    Store, StoreError, factor_rows, invariants, link_rows, password_rows, second_factor_check,
     session_rows,
 };
 use crate::clock;
@@ -80,13 +80,13 @@ impl Store {
         self.write(&Actor::System, move |change| {
             let opened = open(change, &token, |purpose| *purpose == LinkPurpose::PasswordReset)?;
             let member = opened.member;
-            credential_rows::set(change, &member.id, password)?;
+            password_rows::set(change, &member.id, password)?;
             factor_rows::forgive(change, &member.id)?;
             let ended = session_rows::end_all(change, &member.id)?;
             link_rows::end_all(change, &member.id)?;
-            credential_rows::audit_changed(change, &member, ended)?;
+            password_rows::audit_changed(change, &member, ended)?;
             if let Some(new) = letter {
-                credential_rows::tell_changed(change, &member, new)?;
+                password_rows::tell_changed(change, &member, new)?;
             }
             Ok(TransactionEnd::Changed((member, ended)))
         })

@@ -4,7 +4,7 @@
 //! to a session, and neither bypasses a factor.
 
 use super::running_change::ChangeTransaction;
-use super::{StoreError, account_rows, credential_rows, factor_rows};
+use super::{StoreError, account_rows, factor_rows, password_rows};
 use crate::domain::passkey::wrong_passkey;
 use crate::domain::session::sign_in_refused;
 use crate::domain::two_step::{TwoStepEvent, code_missing, set_up_first, wrong_code};
@@ -45,7 +45,7 @@ pub(super) fn step_up(
     member: &Member,
     shown: StepUp,
 ) -> Result<(), StoreError> {
-    credential_rows::check(change, &member.id, shown.checked)?;
+    password_rows::check(change, &member.id, shown.checked)?;
     need(change, member, shown.proof, Some(factor_rows::read(change.tx, &member.id)?.round))
         .map(|_| ())
 }

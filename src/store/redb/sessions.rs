@@ -5,7 +5,7 @@
 use super::member_rows::{self, OwnedTarget};
 use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::{
-    Store, StoreError, credential_rows, invariants, link_rows, purge, second_factor_check,
+    Store, StoreError, invariants, link_rows, password_rows, purge, second_factor_check,
     session_rows,
 };
 use crate::domain::limits::FORGOTTEN_AT_ONCE_MAX;
@@ -27,7 +27,7 @@ impl Store {
     /// `Busy`, when the disk fails.
     pub async fn credential(&self, member: &MemberId) -> Result<Option<Credential>, Failure> {
         let member = member.clone();
-        self.read(move |tx| credential_rows::read(tx, &member)).await
+        self.read(move |tx| password_rows::read(tx, &member)).await
     }
 
     /// Begins a session.
@@ -42,7 +42,7 @@ impl Store {
             let member = member_rows::read(change.tx, session.member.as_str())?.filter(|member| {
                 member.status == Status::Active && member.account == session.account
             });
-            let credential = credential_rows::read(change.tx, &session.member)?;
+            let credential = password_rows::read(change.tx, &session.member)?;
             let (Some(member), Some(credential)) = (member, credential) else {
                 return Err(sign_in_refused().into());
             };
@@ -54,7 +54,7 @@ impl Store {
             if let Some(password) = rehashed {
                 // The same password: it was not changed.
                 let credential = Credential { password, changed: credential.changed };
-                credential_rows::put(change, &member.id, &credential)?;
+                password_rows::put(change, &member.id, &credential)?;
             }
             session_rows::make_room(change, &member.id)?;
             session_rows::begin(change, &session)?;
@@ -221,13 +221,13 @@ impl Store {
             let record = record.filter(|record| record.status == Status::Active);
             let Some(member) = record else { return Err(ended().into()) };
             second_factor_check::step_up(change, &member, shown)?;
-            credential_rows::set(change, &member.id, password)?;
+            password_rows::set(change, &member.id, password)?;
             let others = session_rows::end_all(change, &member.id)?.saturating_sub(1);
             link_rows::end_all(change, &member.id)?;
             session_rows::begin(change, &next)?;
-            credential_rows::audit_changed(change, &member, others)?;
+            password_rows::audit_changed(change, &member, others)?;
             if let Some(new) = letter {
-                credential_rows::tell_changed(change, &member, new)?;
+                password_rows::tell_changed(change, &member, new)?;
             }
             Ok(TransactionEnd::Changed(others))
         })

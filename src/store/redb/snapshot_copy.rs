@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::compaction::{CopyFor, copy};
 use super::content_digest::content;
+use super::file_rewrite::{CopyFor, copy};
 use super::log_apply::position;
 use super::tables::FORMAT;
 use super::{Store, StoreError, blocking, disk_error_text, revision};

@@ -8,7 +8,7 @@ use super::member_rows::{self, MemberTables, OwnedTarget};
 use super::running_change::{ChangeTransaction, TransactionEnd};
 use super::tables::FACTORS;
 use super::{
-    Store, StoreError, account_rows, credential_rows, factor_rows, invariants, link_rows,
+    Store, StoreError, account_rows, factor_rows, invariants, link_rows, password_rows,
     second_factor_check, session_rows,
 };
 use crate::clock;
@@ -54,7 +54,7 @@ impl Store {
         let target = OwnedTarget::from(target);
         self.write(&Actor::Member(target.id.clone()), move |change| {
             let member = invariants::signed_in(change, &target)?;
-            credential_rows::check(change, &member.id, shown.checked)?;
+            password_rows::check(change, &member.id, shown.checked)?;
             let mut factors = factor_rows::read(change.tx, &member.id)?;
             let replaces = factors.authenticator.is_some();
             if replaces {
@@ -328,7 +328,7 @@ fn consume_proof(
             Ok(())
         }
         ConfirmedThrough::Ticket { checked, round, .. } => {
-            credential_rows::check(change, &member.id, checked).map_err(|_| sign_in_refused())?;
+            password_rows::check(change, &member.id, checked).map_err(|_| sign_in_refused())?;
             // A member with a factor signs in with it.
             if factors.authenticator.is_some() || round != factors.round {
                 return Err(sign_in_refused().into());

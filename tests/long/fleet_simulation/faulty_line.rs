@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kwic_team::domain::{Change, ChangedRecord};
 use kwic_team::store::records::MemberRecord;
-use kwic_team::store::records::entry::{Difference, Entry, Told};
+use kwic_team::store::records::shared_log_entry::{Difference, Entry, Told};
 use kwic_team::store::shared_log::{Appended, FleetLog, LogEntry, LogHead, LogPart, SharedLog};
 
 use crate::support::in_process_log::{InProcessLog, LogLine};

@@ -10,8 +10,8 @@ use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
 
+use super::cross_check_fallback::evaluate_trusted;
 use super::decide::{as_member, signed_in};
-use super::trusted_evaluation::evaluate_trusted;
 use crate::app::App;
 use crate::directory::MemberGroup;
 use crate::domain::access_query::property;

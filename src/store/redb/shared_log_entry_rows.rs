@@ -13,7 +13,7 @@ use super::row_values::{self, RowValue};
 use super::staged_rows::StagedRows;
 use super::tables::{self, EachTable, Home, META};
 use crate::domain::{Failure, Revision};
-use crate::store::records::entry::{Difference, RowChange};
+use crate::store::records::shared_log_entry::{Difference, RowChange};
 
 /// The rows of a change, by where they belong.
 #[derive(Default)]
@@ -102,8 +102,8 @@ mod tests {
 
     use super::*;
     use crate::domain::Timestamp;
-    use crate::store::records::entry::{Entry, Told};
-    use crate::store::redb::feed_references;
+    use crate::store::records::shared_log_entry::{Entry, Told};
+    use crate::store::redb::change_feed_references;
     use crate::store::redb::tables::{
         INVITE_LINKS, MEMBERS, PASSKEYS, POLICIES, RATES, REMOVED, SESSIONS, SESSIONS_BY_MEMBER,
     };
@@ -189,7 +189,7 @@ mod tests {
                 let Ok(entry) = Entry::decode(&flipped) else { continue };
                 for change in &entry.changes {
                     let _ = stage(change, &mut StagedRows::default());
-                    let _ = feed_references::resolve(change);
+                    let _ = change_feed_references::resolve(change);
                 }
             }
         }

@@ -7,8 +7,8 @@ use std::sync::{PoisonError, RwLockReadGuard};
 
 use redb::ReadableDatabase as _;
 
-use super::compaction::{compact_if_due, is_due};
 use super::database_file::open_failure;
+use super::file_rewrite::{is_due, rewrite_if_due};
 use super::{Store, blocking};
 use crate::domain::{Failure, limits};
 
@@ -47,7 +47,7 @@ impl Store {
             let mut slot = self.0.database.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(database) = slot.take() {
                 // What failed may be that the new file could not be opened.
-                let written = compact_if_due(database, file).or_else(|_| file.open_now());
+                let written = rewrite_if_due(database, file).or_else(|_| file.open_now());
                 *slot = Some(written?);
             }
             Ok(true)
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::domain::{Actor, Timestamp};
-    use crate::store::redb::compaction::request_compaction;
+    use crate::store::redb::file_rewrite::request_rewrite;
     use crate::store::redb::running_change::TransactionEnd;
 
     #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +69,7 @@ mod tests {
         let clock = Clock::fixed(Timestamp(1_000_000));
         let store = Store::open(&folder.path().join("kwic.redb"), 8, clock).await.unwrap();
         let asked = store.write(&Actor::System, |change| {
-            request_compaction(change.tx)?;
+            request_rewrite(change.tx)?;
             Ok(TransactionEnd::Quietly(()))
         });
         asked.await.unwrap();

@@ -370,7 +370,7 @@ impl<'f> Planner<'f> {
         match found {
             Ok(found) => Ok(found.map_or(Value::Fails, Value::Known)),
             Err(Stop::Errs) => Ok(Value::Fails),
-            Err(Stop::LeftToCedar) => Err(NotPlanned::Uses("what only Cedar evaluates")),
+            Err(Stop::CedarDecides) => Err(NotPlanned::Uses("what only Cedar evaluates")),
         }
     }
 
@@ -402,7 +402,7 @@ impl<'f> Planner<'f> {
         match policy.has(from, names, self.facts) {
             Ok(flag) => Ok(Certainty::known(flag)),
             Err(Stop::Errs) => Ok(Certainty::fails()),
-            Err(Stop::LeftToCedar) => Err(NotPlanned::Uses("`has` inside an attribute")),
+            Err(Stop::CedarDecides) => Err(NotPlanned::Uses("`has` inside an attribute")),
         }
     }
 
@@ -414,7 +414,7 @@ impl<'f> Planner<'f> {
         match policy.value(at, self.facts) {
             Ok(value) => Ok(Value::Known(value)),
             Err(Stop::Errs) => Ok(Value::Fails),
-            Err(Stop::LeftToCedar) => Err(NotPlanned::Uses("what only Cedar evaluates")),
+            Err(Stop::CedarDecides) => Err(NotPlanned::Uses("what only Cedar evaluates")),
         }
     }
 
@@ -665,7 +665,7 @@ impl<'f> Planner<'f> {
                     let item = |item| match value_of(kind, item) {
                         Ok(value) => Ok(Value::Known(value)),
                         Err(Stop::Errs) => Ok(Value::Fails),
-                        Err(Stop::LeftToCedar) => {
+                        Err(Stop::CedarDecides) => {
                             Err(NotPlanned::Uses("what only Cedar evaluates"))
                         }
                     };
@@ -706,7 +706,7 @@ fn known(found: Result<bool, Stop>) -> Planned<Certainty> {
     match found {
         Ok(flag) => Ok(Certainty::known(flag)),
         Err(Stop::Errs) => Ok(Certainty::fails()),
-        Err(Stop::LeftToCedar) => Err(NotPlanned::Uses("what only Cedar evaluates")),
+        Err(Stop::CedarDecides) => Err(NotPlanned::Uses("what only Cedar evaluates")),
     }
 }
 

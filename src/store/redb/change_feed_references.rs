@@ -8,9 +8,9 @@ use super::row_keys;
 use super::tables::{self, ACCOUNTS, API_TOKENS, MAIL, MAIL_STOP, MEMBERS, RecordTable, SESSIONS};
 use crate::domain::{ChangedRecord, Failure};
 use crate::store::records::api_tokens::decode_api_token;
-use crate::store::records::entry::{Difference, RowChange, Told};
 use crate::store::records::queued_mail::decode_mail_stop;
 use crate::store::records::sessions::decode_session;
+use crate::store::records::shared_log_entry::{Difference, RowChange, Told};
 use crate::store::records::{AccountRecord, MemberRecord};
 
 /// The references of what is told.

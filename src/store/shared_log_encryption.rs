@@ -9,7 +9,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::records::entry::NextEpoch;
+use super::records::shared_log_entry::NextEpoch;
 use super::shared_log::{EntryId, LogEntry, LogHead, LogId};
 use crate::domain::{Failure, KeyId, Sealed};
 

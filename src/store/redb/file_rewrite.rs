@@ -24,13 +24,13 @@ use crate::config::resolve_symlinks;
 use crate::domain::Failure;
 
 /// Schedules a rewrite of the file.
-pub(super) fn request_compaction(tx: &Workspace) -> Result<(), StoreError> {
+pub(super) fn request_rewrite(tx: &Workspace) -> Result<(), StoreError> {
     tx.open_table(META)?.insert(REWRITE, 1)
 }
 
 /// The database, rewritten if that is due. If it fails, for lack of space, the old file is used,
 /// and the next start tries again.
-pub(super) fn compact_if_due(database: Database, file: &StoreFile) -> Result<Database, Failure> {
+pub(super) fn rewrite_if_due(database: Database, file: &StoreFile) -> Result<Database, Failure> {
     // Behind a link the target is replaced, and the link stays.
     let path = resolve_symlinks(file.path())?;
     let due = database.begin_read().map_err(StoreError::from).and_then(|tx| is_due(&tx));
