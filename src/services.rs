@@ -11,7 +11,7 @@
 //!    others;
 //! 2. `invites`, `search_token`, `sessions`, `store_and_key_checks`, `fleet_key_activation`, `policy_comparison` and
 //!    `policy_rollback`;
-//! 3. `api_tokens`, `passwords`, `two_step`, `sign_in_locks`, `cross_check`, `shadow`,
+//! 3. `api_tokens`, `passwords`, `two_step`, `members_locked_out`, `cross_check`, `shadow`,
 //!    `startup_policies`, `policy_approval`, `policy_history`, `policy_reload_loops`, `fleet_follow`
 //!    and `fleet_snapshots`;
 //! 4. `policy_publish`;
@@ -54,6 +54,7 @@ mod links;
 pub mod mail_delivery;
 pub mod member_event_stream;
 pub mod members;
+pub mod members_locked_out;
 mod notice_letters;
 pub mod operator_warnings;
 pub mod own_profile;
@@ -77,7 +78,6 @@ pub mod sessions;
 pub mod set_up;
 pub mod shadow;
 pub mod sign_in;
-pub mod sign_in_locks;
 mod sign_in_log_lines;
 pub mod sign_in_ticket;
 pub mod startup_policies;

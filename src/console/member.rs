@@ -22,8 +22,8 @@ use crate::domain::{Failure, Kind, Member, MemberId, Name, RoleId, Session, Stat
 use crate::engine::{Cell, Matrix, TypeTitles};
 use crate::http::Reply;
 use crate::services::members::{self, ChosenMember};
+use crate::services::members_locked_out::{self, SignInLock};
 use crate::services::rights::RightsSummary;
-use crate::services::sign_in_locks::{self, SignInLock};
 use crate::services::step_up::StepUpProof;
 use crate::services::{passwords, roles, sessions, two_step};
 use crate::store::MemberEdit;
@@ -265,7 +265,7 @@ pub(super) async fn show(call: &mut PageRequest<'_>) -> PageResult {
     let member = &seen.member;
     let devices = devices(call, &viewer, member).await.map(|all| w::devices(all.len()));
     let [can, depends, cannot] = allowed(live.type_titles(), &matrix, member);
-    let lock = sign_in_locks::lock_of_member(call.app, viewer.caller(), member).await?;
+    let lock = members_locked_out::lock_of_member(call.app, viewer.caller(), member).await?;
     let (path, back) = (member_path(&member.id, ""), call.back(TEAM));
     let here =
         page_urls::LocalPath::at(&path).with(BACK, if back == TEAM { "" } else { &back }).path();

@@ -19,7 +19,7 @@ use crate::domain::{Failure, Member, MemberId, RoleId, Status, Timestamp};
 use crate::engine::Snapshot;
 use crate::http::Reply;
 use crate::services::import::Format;
-use crate::services::{export, invites, members, sign_in_locks};
+use crate::services::{export, invites, members, members_locked_out};
 use crate::store::MemberFilter;
 use crate::store::member_pages::{MemberOrder, MemberTablePage, MemberTableQuery};
 use crate::store::requests_and_views::invites::OpenInvites;
@@ -225,7 +225,7 @@ async fn members_page(
     let administrators = members::administrators(call.app, &viewer.account.slug).await;
     let manages = viewer.rights.edit || viewer.rights.remove;
     let shown = roster.items.iter().map(|seen| &seen.member);
-    let waiting = sign_in_locks::locked_members(call.app, viewer.caller(), shown).await?;
+    let waiting = members_locked_out::locked_members(call.app, viewer.caller(), shown).await?;
     let now = call.app.clock.now();
     let here = query.here();
     let leads_back =

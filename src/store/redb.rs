@@ -18,7 +18,7 @@
 mod database_file;
 mod disk_error_text;
 mod disk_health;
-mod newest_commit_check;
+mod header_commit_slots;
 mod write_overlay_backend;
 
 mod change_workspace;

@@ -1,7 +1,7 @@
 //! Texts of Team Management: members and invitations.
 
 use crate::domain::{DeliveryState, InviteState, Status, plural};
-use crate::services::sign_in_locks::SignInLock;
+use crate::services::members_locked_out::SignInLock;
 
 /// A state as a symbol and a word: never a colour alone.
 pub(in crate::console) struct Badge {

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::{Database, ReadTransaction, ReadableDatabase as _, StorageBackend};
 
 use super::database_file::{HEAD_BYTES, OpenFile, StoreFile, caught, empty, open_failure};
-use super::{Store, Writer, blocking, newest_commit_check};
+use super::{Store, Writer, blocking, header_commit_slots};
 use crate::clock::Clock;
 use crate::domain::{Failure, Kind, limits};
 use crate::file_lock::FileLock;
@@ -82,7 +82,7 @@ impl ReadOnlyView {
         let flags = whole(path, &head, another);
         let view = Self::new(ViewBase::File(Arc::clone(&file)), length);
         if let Some(flags) = flags {
-            view.write(newest_commit_check::FLAGS as u64, &[flags]).map_err(io)?;
+            view.write(header_commit_slots::FLAGS as u64, &[flags]).map_err(io)?;
         }
         Ok(view)
     }
@@ -195,9 +195,9 @@ fn checked(path: &Path, view: ReadOnlyView) -> Result<Database, Failure> {
 /// The flags that would select the newer commit, if the header selects the older one and every page
 /// of the newer one is intact.
 fn whole(path: &Path, head: &[u8], view: impl FnOnce() -> Option<ReadOnlyView>) -> Option<u8> {
-    let flags = newest_commit_check::newer_slot(head)?;
+    let flags = header_commit_slots::newer_slot(head)?;
     let view = view()?;
-    view.write(newest_commit_check::FLAGS as u64, &[flags]).ok()?;
+    view.write(header_commit_slots::FLAGS as u64, &[flags]).ok()?;
     checked(path, view).ok().map(|_| flags)
 }
 
@@ -220,7 +220,7 @@ fn name_newest(path: &Path, open: &Arc<OpenFile>) -> Result<(), Failure> {
     let (head, _) = open.as_left();
     let view = || ReadOnlyView::of_open(Arc::clone(open)).ok();
     let Some(flags) = whole(path, &head, view) else { return Ok(()) };
-    open.put(newest_commit_check::FLAGS as u64, flags)
+    open.put(header_commit_slots::FLAGS as u64, flags)
         .map_err(|fault| open_failure(path, &redb::Error::Io(fault)))?;
     tracing::warn!(
         "the header of the store's file named the change before the last one, after a crash or since it was changed: the last one is used"
