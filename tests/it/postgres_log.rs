@@ -341,7 +341,7 @@ fn a_request_that_was_lost_on_the_way_ends_its_connection() {
     proxy.pass(Passing::Nothing);
     thread::scope(|scope| {
         let lost = scope.spawn(|| node.log.append(&before, &first));
-        eventually("the request is lost", || proxy.gaps() > 0);
+        eventually("the request is lost", || proxy.lost_requests() > 0);
         proxy.pass(Passing::All);
         let after = scope.spawn(|| node.log.append(&before, &second));
         let lost = lost.join().unwrap();

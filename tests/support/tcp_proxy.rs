@@ -46,7 +46,7 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 #[derive(Clone, Default)]
 pub(super) struct State {
     passing: Arc<AtomicU8>,
-    gaps: Arc<AtomicUsize>,
+    lost_requests: Arc<AtomicUsize>,
 }
 
 impl State {
@@ -80,9 +80,10 @@ impl TcpProxy {
         self.state.set(what);
     }
 
-    /// How often something was lost on the way, so far.
-    pub fn gaps(&self) -> usize {
-        self.state.gaps.load(Ordering::SeqCst)
+    /// How often a request was lost on the way, so far. Answers do not count: what a server says unasked, as
+    /// that a log has changed, may be lost before any request is.
+    pub fn lost_requests(&self) -> usize {
+        self.state.lost_requests.load(Ordering::SeqCst)
     }
 }
 
@@ -160,7 +161,7 @@ fn carry(mut from: &TcpStream, mut to: &TcpStream, answers: bool, state: &State)
             Passing::Refused | Passing::Ended => return,
             Passing::Nothing => {
                 has_gap = true;
-                state.gaps.fetch_add(1, Ordering::SeqCst);
+                state.lost_requests.fetch_add(usize::from(!answers), Ordering::SeqCst);
                 continue;
             }
             _ if has_gap => return,
