@@ -10,13 +10,13 @@
 //!
 //! What may be wrong with a cluster is told in sentences for its operator. They name no password.
 
+mod connection_settings;
 mod endpoint;
 mod fleet_objects;
 mod gateway;
 mod head_watch;
 mod messages;
 mod rows;
-mod settings;
 mod tls;
 
 use std::sync::{Arc, OnceLock};
@@ -33,10 +33,10 @@ use super::shared_log::{
     Appended, ENTRY_BYTES_MAX, FleetLog, LogEntry, LogHead, LogPart, SharedLog,
 };
 
-pub use self::rows::LogId;
-pub use self::settings::{
+pub use self::connection_settings::{
     CONNECT_TIMEOUT, ClientCertificate, EtcdLogin, EtcdSettings, PREFIX, REQUEST_TIMEOUT,
 };
+pub use self::rows::LogId;
 
 /// The most bytes of entries that one read answers with, unless the first one alone has more.
 const READ_BYTES_MAX: usize = 8 << 20;

@@ -27,11 +27,11 @@
 //! | an `ERROR` of the classes 08 and 57P, or 40003; `FATAL`; `PANIC` | unknown |
 //! | the end of the connection; no answer in time | unknown |
 
+mod connection_settings;
 mod fleet_objects;
 mod log_rows;
 mod server_faults;
 mod session;
-mod settings;
 mod tables;
 
 use std::fmt;
@@ -44,15 +44,15 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use self::connection_settings::LogServer;
 use self::server_faults::{is_certain, is_missing, is_there, keeps_session, said};
 use self::session::{Line, Link, Session};
-use self::settings::LogServer;
 use self::tables::TRIM_STEP;
 use crate::store::shared_log::{
     Appended, ENTRY_BYTES_MAX, FleetLog, LogEntry, LogHead, LogPart, READ_MAX, SharedLog,
 };
 
-pub use self::settings::PostgresSettings;
+pub use self::connection_settings::PostgresSettings;
 pub use super::shared_log::LogId;
 
 /// A log on PostgreSQL. Its calls block, for at most the time for a connection at each host and that

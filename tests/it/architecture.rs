@@ -142,7 +142,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("similar", &["policy_folder/file_differences.rs"]),
     ("tokio", &["*"]),
     ("tokio_postgres", &["store/postgres_log"]),
-    ("tokio_postgres_rustls", &["store/postgres_log/settings.rs"]),
+    ("tokio_postgres_rustls", &["store/postgres_log/connection_settings.rs"]),
     ("tokio_rustls", &["mail/tls.rs", "store/etcd_log", "tls_authorities.rs"]),
     ("toml", &["config"]),
     ("totp_rs", &["totp.rs"]),

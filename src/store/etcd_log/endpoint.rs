@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::settings::Address;
+use super::connection_settings::Address;
 
 /// The most bytes of an answer: eight entries of the largest size, in base64, with what is around them.
 const ANSWER_BYTES_MAX: usize = 12 << 20;

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::connection_settings::{Address, EtcdLogin, EtcdSettings};
 use super::endpoint::{Call, Endpoint, ExchangeFault, Stream};
 use super::messages::{Authenticate, Authenticated, Fault, Transaction, TransactionAnswer};
-use super::settings::{Address, EtcdLogin, EtcdSettings};
 use super::tls;
 
 /// Why a call failed, and what is known of it.

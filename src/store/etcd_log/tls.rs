@@ -10,7 +10,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-use super::settings::{ClientCertificate, EtcdSettings};
+use super::connection_settings::{ClientCertificate, EtcdSettings};
 use crate::tls_authorities;
 
 /// What opens connections with TLS.

@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use tokio_postgres::{AsyncMessage, Client, Connection, SimpleQueryMessage, Statement};
 
 use super::LogId;
+use super::connection_settings::{LogHost, LogServer};
 use super::log_rows::{self, check_log};
 use super::server_faults::{is_missing, said};
-use super::settings::{LogHost, LogServer};
 use super::tables;
 
 /// A connection on which a statement is durable before it is answered.
