@@ -423,19 +423,30 @@ impl Directory {
             let ledger = &mut self.ledger();
             members.iter().map(|member| self.enter(ledger, member)).collect()
         };
-        let mut run = LoadedRun::default();
+        let (mut run, mut released) = (LoadedRun::default(), Vec::new());
         for (member, words) in members.iter().zip(words) {
             let entry = MemberEntry::new(words, member, SEEN_BY_ALL);
             run.push(entry.group(), MemberKey::new(member.id.as_str()));
-            self.members.pin().insert(MemberKey::new(member.id.as_str()), entry);
+            let members = self.members.pin();
+            let before = members.insert(MemberKey::new(member.id.as_str()), entry);
+            released.extend(before.map(|before| Arc::clone(&before.role)));
         }
-        self.ledger().loaded.add(run);
+        let mut ledger = self.ledger();
+        released.iter().for_each(|role| ledger.release_role(role));
+        ledger.loaded.add(run);
+    }
+
+    /// Puts the members that were loaded into the index by role.
+    fn index_loaded(&self, ledger: &mut WriterState) {
+        let loaded = std::mem::take(&mut ledger.loaded);
+        if !loaded.is_empty() {
+            self.write_role_index().append(RoleIndex::of_loaded(loaded));
+        }
     }
 
     /// Marks everything up to `revision` as loaded.
     pub fn loaded(&self, revision: Revision) {
-        let loaded = std::mem::take(&mut self.ledger().loaded);
-        self.write_role_index().append(RoleIndex::of_loaded(loaded));
+        self.index_loaded(&mut self.ledger());
         self.reach(revision);
     }
 
@@ -448,6 +459,7 @@ impl Directory {
     /// Applies one change; its revision is reached once all of it is visible.
     pub fn apply(&self, change: &Change) {
         let mut ledger = self.ledger();
+        self.index_loaded(&mut ledger);
         for row in &change.rows {
             match row {
                 ChangedRecord::Account(account) => {

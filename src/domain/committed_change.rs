@@ -66,8 +66,7 @@ pub enum LoadedRecord {
     Coming(usize),
     /// An account.
     Account(Account),
-    /// Some members, in the order of their ids or in its reverse: no other member of the store has an id
-    /// between theirs.
+    /// Some members, in the order of their ids or in its reverse.
     Members(Vec<Member>),
     /// A member of an import that is not made yet.
     Importing(ImportId, Member),

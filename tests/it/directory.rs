@@ -276,6 +276,20 @@ fn members_that_several_threads_load_are_all_there() {
 }
 
 #[test]
+fn members_that_change_before_the_load_ends_or_are_loaded_twice_are_found_once() {
+    let directory = Directory::new();
+    for id in ["ann", "ann", "leo"] {
+        directory.load_one(LoadedRecord::Members(vec![member(id, "operator")]));
+    }
+    apply(&directory, 1, vec![gone("leo")]);
+    directory.loaded(Revision(1));
+    let group = directory.first_group(Bound::Unbounded).unwrap();
+    assert_eq!(directory.group_members(&group, "", usize::MAX), ["ann"]);
+    let held: Vec<_> = directory.roles_held().into_iter().map(|(_, members)| members).collect();
+    assert_eq!(held, [1]);
+}
+
+#[test]
 fn members_that_are_loaded_from_both_ends_are_found_by_role_in_the_order_of_their_ids() {
     // Ids of several lengths, one below and one above what is stored in line.
     let id = |number: usize| format!("{number:05}{}", "x".repeat([0, 1, 26, 27][number % 4]));
