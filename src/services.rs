@@ -16,14 +16,15 @@
 //!    and `fleet_snapshots`;
 //! 4. `policy_publish`;
 //! 5. `decide`, `access_search`, `plan`, `members`, `own_profile`, `sign_in`, `reload`, `mail_delivery`,
-//!    `export`, `audit`, `access_review`, `backup`, `member_event_stream`, `operator_warnings` and `fleet_erasure`;
+//!    `export`, `audit`, `access_review`, `backup`, `member_event_stream` and `fleet_erasure`;
 //! 6. `fleet_status`;
-//! 7. `permits`, the proof that a caller may do it; `passkeys`; `import`;
-//! 8. `caller`: who calls; `step_up`, by which somebody shows who it is;
-//! 9. `token_auth`, `notice_letters`, `sign_in_log_lines`, `detached_changes`;
-//! 10. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
+//! 7. `operator_warnings`;
+//! 8. `permits`, the proof that a caller may do it; `passkeys`; `import`;
+//! 9. `caller`: who calls; `step_up`, by which somebody shows who it is;
+//! 10. `token_auth`, `notice_letters`, `sign_in_log_lines`, `detached_changes`;
+//! 11. what all share: `session_auth`, `rights`, `roles`, `links`, `client_info`, `directory_sync`,
 //!     `account_and_inviter`, `sign_in_ticket`, `caller_keys`, `invites_without_role`;
-//! 11. `cross_check_fallback`.
+//! 12. `cross_check_fallback`.
 
 pub mod access_review;
 pub mod access_search;
