@@ -290,9 +290,9 @@ impl Snapshot {
         self.guard_cases
     }
 
-    /// The same set, whose guards hold on so many cases: they are not evaluated again.
+    /// The same set, whose guards were evaluated and hold on so many cases: they are not evaluated again.
     #[must_use]
-    pub fn with_guard_cases(mut self, cases: Option<usize>) -> Self {
+    pub(crate) fn with_guard_cases(mut self, cases: Option<usize>) -> Self {
         self.guard_cases = cases;
         self
     }

@@ -15,14 +15,23 @@ pub(super) fn named(argument: &Path) -> &Path {
 /// The first bytes of a file, up to a limit; `-` is the standard input.
 pub(super) fn bytes(path: &Path, most: u64, limit: &WaitLimit) -> Result<Vec<u8>, CommandError> {
     let path = named(path);
-    let place = path.display().to_string();
-    let unreadable =
-        |fault: io::Error| CommandError::failure(format!("`{place}` cannot be read: {fault}"));
+    let unreadable = |fault: io::Error| unreadable(path, &fault);
     if fs::metadata(path).map_err(unreadable)?.is_file() {
         return read(path, most).map_err(unreadable);
     }
     let own = path.to_owned();
-    limit.read(&place, move || read(&own, most))?.map_err(unreadable)
+    limit.read(&path.display().to_string(), move || read(&own, most))?.map_err(unreadable)
+}
+
+/// That a file cannot be read, and what to do next.
+pub(super) fn unreadable(path: &Path, fault: &io::Error) -> CommandError {
+    let next = match fault.kind() {
+        io::ErrorKind::NotFound => ": name a file that is there",
+        io::ErrorKind::IsADirectory => ": name a file, not a folder",
+        io::ErrorKind::PermissionDenied => ": let the user that runs this read it",
+        _ => "",
+    };
+    CommandError::failure(format!("`{}` cannot be read: {fault}{next}", path.display()))
 }
 
 fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {

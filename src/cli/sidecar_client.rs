@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use self::download_limits::DownloadProgress;
 use self::upload::{Upload, UploadProgress};
 use super::timeout::{USUAL, WaitLimit};
-use super::{CommandError, Exit, Global};
+use super::{CommandError, Exit, Global, file_input};
 use crate::domain::Failure;
 use crate::percent_encoding::encoded;
 
@@ -188,10 +188,9 @@ impl SidecarClient {
         media: &'static str,
         file: &Path,
     ) -> Result<Json, CommandError> {
-        let file = super::file_input::named(file);
-        let (body, sent) = Upload::of(file).map_err(|fault| {
-            CommandError::failure(format!("`{}` cannot be read: {fault}", file.display()))
-        })?;
+        let file = file_input::named(file);
+        let (body, sent) =
+            Upload::of(file).map_err(|fault| file_input::unreadable(file, &fault))?;
         let call = ApiCall::new("POST", path);
         let bytes = self.runtime.block_on(async {
             let response = self.send(&call, media, Either::Right(body), Some(&sent)).await?;

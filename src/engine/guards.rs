@@ -99,7 +99,7 @@ pub struct GuardCheck {
 }
 
 impl GuardCheck {
-    /// All guards hold on so many cases.
+    /// All guards hold on so many cases, which a check before has evaluated: whether these were all, it said.
     pub(super) fn all_hold(cases: usize) -> Self {
         Self { cases, ..Self::default() }
     }

@@ -269,6 +269,9 @@ fn a_file_at_fault_invites_nobody_and_names_every_line() {
     assert!(sidecar.lines().iter().all(|line| line == "GET /api/v1/roles"));
     let err = sidecar.run(&["invite", "send", "--file", "/nowhere/team.csv"]).complains(1);
     assert!(err.starts_with("`/nowhere/team.csv` cannot be read"), "{err}");
+    assert!(err.ends_with(": name a file that is there\n"), "{err}");
+    let err = sidecar.run(&["invite", "send", "--format", "csv", "--file", "/"]).complains(1);
+    assert!(err.ends_with(": name a file, not a folder\n"), "{err}");
 }
 
 #[test]

@@ -459,10 +459,11 @@ fn a_file_that_cannot_be_read_is_no_import() {
     let sidecar = FakeSidecar::answering([]);
     let err = sidecar.run(&["member", "import", "/nowhere/members.csv"]).complains(1);
     assert!(err.starts_with("`/nowhere/members.csv` cannot be read"), "{err}");
+    assert!(err.ends_with(": name a file that is there\n"), "{err}");
     let folder = sidecar.folder.path().join("folder.csv");
     fs::create_dir(&folder).unwrap();
     let err = sidecar.run(&["member", "import", folder.to_str().unwrap()]).complains(1);
-    assert!(err.contains("cannot be read"), "{err}");
+    assert!(err.ends_with(": name a file, not a folder\n"), "{err}");
     assert!(sidecar.lines().is_empty());
 }
 
